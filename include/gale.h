@@ -1,0 +1,357 @@
+/* gale.h - inference for the Mistral family of language models: the whole public interface.
+ *
+ * Handles are created by gale_x_open() and destroyed by gale_x_close(&x), which accepts NULL and
+ * sets the handle to NULL. A function that can fail returns a gale_status and, where the caller
+ * passes a gale_error (it may be NULL), fills in a message naming the file, the field and what would
+ * have been accepted. On failure output arguments are left as they were. The library never exits,
+ * prints or keeps global state.
+ *
+ * Structs of options must be initialised by their gale_x_defaults() function: later versions may
+ * append fields.
+ *
+ *   gale_model      weights, configuration and tokenizer; immutable, shared freely between threads
+ *   gale_tokenizer  vocabulary and templates; immutable, shared freely between threads
+ *   gale_session    key/value cache, scratch memory and worker threads; one caller at a time
+ *   a sequence      an id inside a session: one text and its cache
+ *   gale_sampler    settings and generator state of one sequence; one caller at a time
+ */
+#ifndef GALE_H
+#define GALE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define GALE_API __attribute__((visibility("default")))
+#else
+#define GALE_API
+#endif
+
+/* ---- Errors ------------------------------------------------------------------------------- */
+
+typedef enum gale_status {
+  GALE_OK = 0,
+  GALE_E_ARGUMENT,    /* a parameter of the call is out of its range */
+  GALE_E_IO,          /* the operating system refused or cut short a read or a write */
+  GALE_E_FORMAT,      /* a file is malformed or contradicts itself */
+  GALE_E_UNSUPPORTED, /* well formed, but an architecture, type or feature gale does not have */
+  GALE_E_MEMORY,      /* an allocation failed */
+  GALE_E_CONTEXT,     /* the sequence or the session's cache has no room left */
+  GALE_E_CANCELLED,   /* a callback asked to stop */
+  GALE_E_NUMERIC,     /* the model produced values that are not finite */
+} gale_status;
+
+/* code is GALE_OK and message is empty until a call fails. message is one line of UTF-8. */
+typedef struct gale_error {
+  gale_status code;
+  char message[512];
+} gale_error;
+
+/* Version of the library as "major.minor.patch"; static storage. */
+GALE_API const char *gale_version(void);
+
+/* Frees memory that a gale function returned to the caller. NULL is accepted. */
+GALE_API void gale_free(void *memory);
+
+/* Called while something long runs. fraction is in [0, 1]; stage is a short English phrase.
+ * Returning false stops the work, which then fails with GALE_E_CANCELLED. */
+typedef bool (*gale_progress_fn)(void *user, double fraction, const char *stage);
+
+/* ---- Tokenizer ---------------------------------------------------------------------------- */
+
+typedef struct gale_tokenizer gale_tokenizer;
+
+/* Opens a tokenizer alone: a SentencePiece model file, tokenizer.json, a vocabulary-carrying GGUF
+ * file, or a model directory. */
+GALE_API gale_status gale_tokenizer_open(const char *path, gale_tokenizer **tokenizer, gale_error *error);
+GALE_API void gale_tokenizer_close(gale_tokenizer **tokenizer);
+
+/* Number of ids; every id is in [0, gale_tokenizer_size). */
+GALE_API int32_t gale_tokenizer_size(const gale_tokenizer *tokenizer);
+
+/* Ids of the marks, or -1 where the vocabulary has none. */
+GALE_API int32_t gale_tokenizer_bos(const gale_tokenizer *tokenizer);
+GALE_API int32_t gale_tokenizer_eos(const gale_tokenizer *tokenizer);
+
+/* True if id ends an answer: end of sequence, or end of turn in chat models. */
+GALE_API bool gale_tokenizer_is_end(const gale_tokenizer *tokenizer, int32_t id);
+
+/* True if the tokenizer's own settings put BOS in front of a text. */
+GALE_API bool gale_tokenizer_adds_bos(const gale_tokenizer *tokenizer);
+
+/* Short name of the algorithm, e.g. "SentencePiece" or "byte-level BPE (smollm)"; static storage. */
+GALE_API const char *gale_tokenizer_kind(const gale_tokenizer *tokenizer);
+
+/* Bytes of a token as it is stored, and whether it is a control token. *text is owned by the
+ * tokenizer and not terminated. Returns false if id is out of range. */
+GALE_API bool gale_tokenizer_token(const gale_tokenizer *tokenizer, int32_t id, const char **text, size_t *length,
+                                   bool *control);
+
+/* Splits text (length bytes of any content; bytes that are not UTF-8 are kept) into ids. Text never
+ * becomes a control token. No BOS is added unless bos is true. *ids is allocated for the caller, who
+ * gives it to gale_free(). */
+GALE_API gale_status gale_tokenize(const gale_tokenizer *tokenizer, const char *text, size_t length, bool bos,
+                                   int32_t **ids, size_t *n_ids, gale_error *error);
+
+/* The exact bytes of n_ids ids (control tokens write nothing unless special). *text is allocated for
+ * the caller and has a NUL after its *length bytes. */
+GALE_API gale_status gale_detokenize(const gale_tokenizer *tokenizer, const int32_t *ids, size_t n_ids, bool special,
+                                     char **text, size_t *length, gale_error *error);
+
+/* Turns ids into text one at a time and never cuts a character: bytes are held back until a whole
+ * character is there, and bytes that cannot become one are given as U+FFFD. */
+typedef struct gale_detokenizer gale_detokenizer;
+GALE_API gale_status gale_detokenizer_open(const gale_tokenizer *tokenizer, bool special, gale_detokenizer **stream,
+                                           gale_error *error);
+GALE_API void gale_detokenizer_close(gale_detokenizer **stream);
+
+/* *text points at *length bytes of valid UTF-8 (maybe none), valid until the next call on stream. */
+GALE_API gale_status gale_detokenizer_push(gale_detokenizer *stream, int32_t id, const char **text, size_t *length,
+                                           gale_error *error);
+
+/* What was held back; the stream is then as new. */
+GALE_API gale_status gale_detokenizer_finish(gale_detokenizer *stream, const char **text, size_t *length,
+                                             gale_error *error);
+
+/* ---- Conversations ------------------------------------------------------------------------ */
+
+/* role is "system", "user" or "assistant"; content is UTF-8, terminated by NUL. */
+typedef struct gale_message {
+  const char *role;
+  const char *content;
+} gale_message;
+
+/* Name of the template that the model's files ask for ("chatml", ...), or NULL if there is none that
+ * gale knows. */
+GALE_API const char *gale_chat_template(const gale_tokenizer *tokenizer);
+
+/* Names of all templates, ended by NULL; static storage. */
+GALE_API const char *const *gale_chat_templates(void);
+
+/* Ids of the whole prompt of a conversation, up to where the assistant's answer begins. name NULL
+ * means gale_chat_template(). Text in messages never becomes a control token. */
+GALE_API gale_status gale_chat_render(const gale_tokenizer *tokenizer, const char *name, const gale_message *messages,
+                                      size_t n_messages, int32_t **ids, size_t *n_ids, gale_error *error);
+
+/* ---- Model -------------------------------------------------------------------------------- */
+
+typedef struct gale_model gale_model;
+
+typedef struct gale_model_options {
+  const char *cpu;           /* highest instruction set to use: "generic", "avx2", "avx512", "neon"; NULL: the best */
+  int threads;               /* for packing weights; 0: one per processor */
+  bool metadata_only;        /* no weights are read: for gale_model_info and its like; no session can be opened */
+  gale_progress_fn progress; /* may be NULL */
+  void *progress_user;
+} gale_model_options;
+
+GALE_API void gale_model_defaults(gale_model_options *options);
+
+/* path is a GGUF file, a Hugging Face directory, a Mistral directory, or "shape:NAME[@TYPE]" for
+ * synthetic weights of a published shape. options NULL means the defaults. */
+GALE_API gale_status gale_model_open(const char *path, const gale_model_options *options, gale_model **model,
+                                     gale_error *error);
+/* Every session on the model must be closed first. */
+GALE_API void gale_model_close(gale_model **model);
+
+/* The model's tokenizer, owned by it, or NULL if its files have none. */
+GALE_API const gale_tokenizer *gale_model_tokenizer(const gale_model *model);
+
+/* Hyperparameters, in Mistral's words. Strings are owned by the model. */
+typedef struct gale_model_info {
+  const char *name;   /* as the files state it, else the path's last part */
+  const char *family; /* "llama", ... */
+  const char *format; /* "GGUF", "Hugging Face", "Mistral", "shape" */
+  const char *types;  /* storage types of the weights by share, e.g. "Q4_0, F32" */
+  const char *cpu;    /* instruction set in use */
+  int32_t dim, n_layers, head_dim, hidden_dim, n_heads, n_kv_heads, vocab_size;
+  int32_t context;        /* positions the model was made for */
+  int32_t sliding_window; /* the largest over the layers; 0: none */
+  int32_t windowed_layers;
+  double norm_eps, rope_theta;
+  bool tied; /* the output matrix is the embedding */
+  int64_t n_parameters;
+  uint64_t weight_bytes; /* as stored in the files */
+  uint64_t packed_bytes; /* as held in memory; 0 with metadata_only */
+} gale_model_info;
+GALE_API void gale_model_get_info(const gale_model *model, gale_model_info *info);
+
+/* One tensor of the source files, 0 <= index < gale_model_tensors(). */
+typedef struct gale_tensor_info {
+  const char *name, *type;
+  int n_dims;
+  int64_t shape[4]; /* outermost first, as the field writes shapes */
+  uint64_t bytes;
+} gale_tensor_info;
+GALE_API size_t gale_model_tensors(const gale_model *model);
+GALE_API bool gale_model_tensor(const gale_model *model, size_t index, gale_tensor_info *info);
+
+/* ---- Key/value cache figures -------------------------------------------------------------- */
+
+typedef enum gale_kv_type { GALE_KV_F16 = 0, GALE_KV_F32, GALE_KV_Q8 } gale_kv_type;
+
+#define GALE_WINDOW_NATIVE (-1) /* the model's own windows */
+#define GALE_WINDOW_NONE 0      /* every layer sees everything */
+
+/* Bytes that n_positions positions of one sequence take in all layers together, by arithmetic alone.
+ * window: GALE_WINDOW_NATIVE, GALE_WINDOW_NONE or a number of positions for every layer. gqa false:
+ * as if each query head had its own key/value head. 32 layers x 8 heads x 128 x 2 x 2 bytes x 8192
+ * positions = 1 GiB for Mistral 7B in f16. */
+GALE_API uint64_t gale_kv_bytes(const gale_model *model, gale_kv_type type, int64_t n_positions, int32_t window,
+                                bool gqa);
+
+/* ---- Session ------------------------------------------------------------------------------ */
+
+typedef struct gale_session gale_session;
+
+typedef struct gale_session_options {
+  int threads;           /* 0: one per processor */
+  int32_t context;       /* positions a sequence may reach; 0: the model's */
+  int32_t window;        /* GALE_WINDOW_NATIVE, GALE_WINDOW_NONE or a number of positions */
+  int32_t chunk;         /* most tokens computed in one step */
+  int32_t max_sequences; /* open at a time */
+  gale_kv_type kv_type;
+} gale_session_options;
+
+GALE_API void gale_session_defaults(gale_session_options *options);
+
+/* Reserves the session's memory once: the cache for max_sequences sequences, and scratch for chunk
+ * tokens. Pages of the cache take physical memory when they are first used. The model must outlive
+ * the session. */
+GALE_API gale_status gale_session_open(const gale_model *model, const gale_session_options *options,
+                                       gale_session **session, gale_error *error);
+GALE_API void gale_session_close(gale_session **session);
+
+/* The options as they took effect. */
+GALE_API void gale_session_get_options(const gale_session *session, gale_session_options *options);
+
+/* A sequence starts empty. Ids are small numbers and are used again after close. */
+GALE_API gale_status gale_sequence_open(gale_session *session, int32_t *sequence, gale_error *error);
+GALE_API gale_status gale_sequence_close(gale_session *session, int32_t sequence, gale_error *error);
+
+/* A new sequence with the same content, sharing the cache's pages until one of them is written. */
+GALE_API gale_status gale_sequence_fork(gale_session *session, int32_t sequence, int32_t *fork, gale_error *error);
+
+/* Number of positions, or -1 if the sequence is not open. */
+GALE_API int32_t gale_sequence_length(const gale_session *session, int32_t sequence);
+
+/* Forgets positions from length on. Where a window has already let go of positions that a text of
+ * that length would need, nothing can be kept: *kept is then 0, otherwise length. */
+GALE_API gale_status gale_sequence_truncate(gale_session *session, int32_t sequence, int32_t length, int32_t *kept,
+                                            gale_error *error);
+
+typedef enum gale_logits_wanted { GALE_LOGITS_NONE = 0, GALE_LOGITS_LAST, GALE_LOGITS_ALL } gale_logits_wanted;
+
+/* n_tokens >= 1 tokens appended to a sequence. A sequence appears at most once in a step. */
+typedef struct gale_input {
+  int32_t sequence;
+  const int32_t *tokens;
+  int32_t n_tokens;
+  gale_logits_wanted logits;
+} gale_input;
+
+/* Computes all inputs together; their tokens are at most options.chunk. The result for a token is the
+ * same, bit for bit, however tokens are divided into steps and whatever else is in the step. On
+ * failure no sequence has changed. */
+GALE_API gale_status gale_step(gale_session *session, const gale_input *inputs, size_t n_inputs, gale_error *error);
+
+/* Appends any number of tokens in steps of options.chunk and keeps the logits of the last one (as row
+ * 0). progress may be NULL; when it stops the work the sequence keeps the tokens done so far. */
+GALE_API gale_status gale_prefill(gale_session *session, int32_t sequence, const int32_t *tokens, size_t n_tokens,
+                                  gale_progress_fn progress, void *user, gale_error *error);
+
+/* Rows of logits of the last step, [vocab_size] floats each, in the order of its inputs and tokens;
+ * NULL if there is no such row. Valid until the next step. */
+GALE_API const float *gale_logits(const gale_session *session, size_t row);
+GALE_API size_t gale_logits_rows(const gale_session *session);
+
+/* Memory and work of a session so far. */
+typedef struct gale_session_stats {
+  uint64_t kv_page_bytes;     /* of pages in use now */
+  uint64_t kv_peak_bytes;     /* the most that were in use */
+  uint64_t kv_reserved_bytes; /* address space reserved for pages */
+  uint64_t scratch_bytes;
+  uint64_t tokens, steps;
+} gale_session_stats;
+GALE_API void gale_session_get_stats(const gale_session *session, gale_session_stats *stats);
+
+/* ---- Sampling ----------------------------------------------------------------------------- */
+
+typedef struct gale_sampler gale_sampler;
+
+typedef struct gale_sampler_options {
+  double temperature;    /* 0: the most likely token */
+  int32_t top_k;         /* 0: off */
+  double top_p;          /* in (0, 1]; 1: off */
+  double min_p;          /* in [0, 1]; 0: off */
+  double repeat_penalty; /* > 0; 1: off; over the last repeat_last tokens */
+  int32_t repeat_last;   /* 0: off; -1: all */
+  uint64_t seed;
+} gale_sampler_options;
+
+GALE_API void gale_sampler_defaults(gale_sampler_options *options);
+GALE_API gale_status gale_sampler_open(const gale_sampler_options *options, int32_t vocab_size, gale_sampler **sampler,
+                                       gale_error *error);
+GALE_API void gale_sampler_close(gale_sampler **sampler);
+
+/* Chooses from a row of vocab_size logits. The same settings, seed and history give the same choice.
+ * The choice is not yet part of the history: gale_sampler_accept() makes it so. GALE_E_NUMERIC if no
+ * logit is finite. */
+GALE_API gale_status gale_sampler_choose(gale_sampler *sampler, const float *logits, int32_t *token, gale_error *error);
+
+/* Adds a token of the prompt or of the answer to the history that the repeat penalty looks at. */
+GALE_API gale_status gale_sampler_accept(gale_sampler *sampler, int32_t token, gale_error *error);
+
+/* ---- Generation --------------------------------------------------------------------------- */
+
+typedef enum gale_finish {
+  GALE_FINISH_END,    /* the model ended its answer */
+  GALE_FINISH_STOP,   /* a stop text appeared; it is not part of the output */
+  GALE_FINISH_LENGTH, /* max_tokens or the context is reached */
+  GALE_FINISH_CANCELLED,
+} gale_finish;
+
+typedef struct gale_generate_options {
+  int32_t max_tokens;      /* -1: until the context is full */
+  const char *const *stop; /* n_stop texts, none empty */
+  size_t n_stop;
+  bool ignore_end; /* go on after an end token */
+  bool special;    /* show control tokens */
+  /* Called with each piece of whole characters, and once more with length 0 for tokens without text
+   * yet; returning false stops. */
+  bool (*text)(void *user, const char *text, size_t length);
+  void *user;
+} gale_generate_options;
+
+typedef struct gale_generate_result {
+  gale_finish finish;
+  int32_t n_tokens; /* sampled, the end token included */
+} gale_generate_result;
+
+GALE_API void gale_generate_defaults(gale_generate_options *options);
+
+/* Samples from the logits that the last step left in row 0 for sequence, and goes on. All sampled
+ * tokens but the last are in the sequence afterwards; the last one too if it ended the answer. */
+GALE_API gale_status gale_generate(gale_session *session, int32_t sequence, const gale_tokenizer *tokenizer,
+                                   gale_sampler *sampler, const gale_generate_options *options,
+                                   gale_generate_result *result, gale_error *error);
+
+/* ---- Files -------------------------------------------------------------------------------- */
+
+/* Writes synthetic weights of a published shape as a GGUF file that other engines load too. shape is
+ * e.g. "mistral-7b", type e.g. "q4_0". The file appears under its name only when it is whole. */
+GALE_API gale_status gale_synth(const char *shape, const char *type, const char *path, gale_progress_fn progress,
+                                void *user, gale_error *error);
+
+/* Names of the shapes, ended by NULL; static storage. */
+GALE_API const char *const *gale_shapes(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,115 @@
+/* A checkpoint: what every model file format is read into - named tensors, settings, and where the
+ * tokenizer is. Nothing here knows what the tensors mean. */
+#ifndef FORMAT_CHECKPOINT_H
+#define FORMAT_CHECKPOINT_H
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "quant/quant.h"
+
+typedef enum checkpoint_kind {
+  CHECKPOINT_GGUF,    /* GGUF names and keys */
+  CHECKPOINT_HF,      /* Hugging Face: config.json, *.safetensors */
+  CHECKPOINT_MISTRAL, /* params.json, consolidated*.safetensors */
+} checkpoint_kind;
+
+typedef enum setting_type {
+  SETTING_NULL,
+  SETTING_BOOL,
+  SETTING_INT,   /* any integer of the file that fits int64_t */
+  SETTING_FLOAT, /* finite */
+  SETTING_STRING,
+  SETTING_ARRAY,
+} setting_type;
+
+/* One value. key is a GGUF key, or the path of a JSON value joined by dots ("rope_scaling.factor").
+ * Array elements are settings without a key, all of one type in GGUF files; nested arrays and, in
+ * JSON, objects inside arrays are skipped (the array is then left out whole). */
+typedef struct setting {
+  const char *key;
+  setting_type type;
+  uint64_t offset; /* of the value in the file; 0 for JSON */
+  union {
+    bool boolean;
+    int64_t integer;
+    double number;
+    struct {
+      const char *bytes; /* NUL-terminated as well; may hold NULs */
+      size_t length;
+    } string;
+    struct {
+      const struct setting *items;
+      size_t length;
+    } array;
+  };
+} setting;
+
+/* shape is outermost first: a matrix is [rows, columns] and element (r, c) is at r * columns + c. */
+typedef struct tensor {
+  const char *name;
+  quant_type type;
+  int n_dims; /* 1..4 */
+  int64_t shape[4];
+  uint32_t file;   /* index into files */
+  uint64_t offset; /* of the first byte, from the start of the file */
+  uint64_t bytes;
+} tensor;
+
+typedef struct checkpoint checkpoint;
+struct checkpoint {
+  checkpoint_kind kind;
+  const char *format;      /* "GGUF", "Hugging Face", "Mistral", "shape" */
+  const char *path;        /* as given */
+  const char *config_path; /* the file that the settings came from, for messages */
+  /* The tokenizer's file in a directory (tokenizer.json, tokenizer.model*, tekken.json), or NULL. In a
+   * GGUF file it is among the settings. */
+  const char *tokenizer_path;
+
+  size_t n_files;
+  file *files;
+  size_t n_tensors;
+  tensor *tensors; /* in the files' order */
+  size_t n_settings;
+  setting *settings;
+
+  /* How tensor bytes are got: from the files, or made up. Set by the reader. */
+  gale_status (*read)(const checkpoint *c, const tensor *t, uint64_t offset, void *to, uint64_t n, gale_error *error);
+  uint64_t synth_seed;
+
+  arena memory;             /* owns everything above but the open files */
+  const uint32_t *by_name;  /* tensor indices sorted by name */
+  const uint32_t *by_key;   /* setting indices sorted by key */
+};
+
+/* Opens a GGUF file (or the first of its shards), a Hugging Face or Mistral directory, or
+ * "shape:NAME[@TYPE]". Every size in the files is checked here: each tensor's bytes lie inside its
+ * file and match its shape and type; names and keys are unique. */
+gale_status checkpoint_open(const char *path, checkpoint **c, gale_error *error);
+void checkpoint_close(checkpoint **c);
+
+/* NULL if there is none. */
+const tensor *checkpoint_tensor(const checkpoint *c, const char *name);
+const setting *checkpoint_setting(const checkpoint *c, const char *key);
+
+/* Reads n bytes of a tensor's storage from byte offset on. Thread-safe. */
+gale_status checkpoint_read(const checkpoint *c, const tensor *t, uint64_t offset, void *to, uint64_t n,
+                            gale_error *error);
+
+/* ---- For the readers: one function each, called by checkpoint_open on an empty checkpoint. ---- */
+
+gale_status gguf_read(checkpoint *c, const char *path, gale_error *error);
+gale_status hf_read(checkpoint *c, const char *directory, gale_error *error);
+gale_status mistral_read(checkpoint *c, const char *directory, gale_error *error);
+gale_status shape_read(checkpoint *c, const char *name_and_type, gale_error *error);
+
+/* ---- Writing ---- */
+
+/* Writes c, which must have GGUF names and keys, as one GGUF v3 file: to a temporary name beside
+ * path, synced and renamed when it is whole. */
+gale_status gguf_write(const checkpoint *c, const char *path, gale_progress_fn progress, void *user, gale_error *error);
+
+/* Names of the published shapes, ended by NULL. */
+const char *const *shape_names(void);
+
+#endif
