@@ -61,8 +61,8 @@ gale_status file_load(const char *path, uint64_t max, char **data, size_t *n, ga
   if (status) return status;
   char *bytes = NULL;
   if (f.size > max) {
-    status = error_set(error, GALE_E_FORMAT, "%s: %" PRIu64 " bytes; at most %" PRIu64 " are accepted", path, f.size,
-                       max);
+    status =
+        error_set(error, GALE_E_FORMAT, "%s: %" PRIu64 " bytes; at most %" PRIu64 " are accepted", path, f.size, max);
   } else if (!(bytes = malloc((size_t)f.size + 1))) {
     status = error_memory(error, f.size + 1);
   } else {

@@ -1,0 +1,6 @@
+/* attend kernels for avx2. */
+#include "backend/cpu/kernels.h"
+
+void cpu_attend_avx2(cpu_kernels *k) {
+  (void)k;
+}

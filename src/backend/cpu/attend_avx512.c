@@ -1,0 +1,6 @@
+/* attend kernels for avx512. */
+#include "backend/cpu/kernels.h"
+
+void cpu_attend_avx512(cpu_kernels *k) {
+  (void)k;
+}

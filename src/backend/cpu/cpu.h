@@ -1,0 +1,68 @@
+/* The CPU backend's own view of its handles. */
+#ifndef CPU_CPU_H
+#define CPU_CPU_H
+
+#include "backend/cpu/kernels.h"
+
+typedef struct cpu_device {
+  be_device base;
+  cpu_level level;
+  cpu_kernels kernels;
+} cpu_device;
+
+/* Partial results of attention over one block, for a query: max and sum, then [head_dim]. */
+typedef struct attend_scratch {
+  float *partials; /* [split_tokens][n_heads][max_blocks][2 + head_dim] */
+  int8_t *q_level; /* [max_tokens][n_heads][head_pad]; for q8 caches */
+  float *q_scale;  /* [max_tokens][n_heads][head_pad / 32] */
+  int32_t *q_neg_sum;
+} attend_scratch;
+
+struct be_worker {
+  be_context *context;
+  int index;
+  float *tile; /* this worker's own: [2 * ATTEND_QUERIES][2 + head_dim] */
+};
+
+struct be_context {
+  const cpu_device *device;
+  team *team;
+  be_worker *workers;
+  int n_heads, head_dim;
+  int64_t max_blocks;
+  attend_scratch attend;
+  void *memory;
+  size_t memory_bytes;
+  void (*forward)(void *argument, be_worker *w);
+  void *argument;
+};
+
+/* Steps of at most this many tokens split each token's attention between workers by blocks; larger ones
+ * have enough tokens to share out. */
+enum { SPLIT_TOKENS = 8 };
+
+/* Rounds up, so that buffers of different workers don't share cache lines. */
+static inline size_t cpu_align(size_t n) {
+  return (n + 127) / 128 * 128;
+}
+
+/* The operations of be_ops, by the file that has them. */
+void cpu_embed(be_worker *w, float *h, const be_weight *weight, const be_batch *batch, float scale);
+void cpu_angles(be_worker *w, const be_rope *rope, const double *frequency, double magnitude, const be_batch *batch);
+void cpu_norm(be_worker *w, const be_act *out, const float *h, const float *weight, float eps, const int32_t *rows,
+              int32_t n);
+void cpu_linear(be_worker *w, const be_act *x, const be_product *products, int n_products, int32_t n, bool add);
+void cpu_rope_store(be_worker *w, float *q, const float *k, const float *v, int n_heads, const be_rope *rope,
+                    const be_batch *batch, const kv_view *kv);
+void cpu_attend(be_worker *w, const be_act *out, const float *q, int n_heads, float scale, const be_batch *batch,
+                const kv_view *kv);
+void cpu_silu_mul(be_worker *w, const be_act *out, const float *gate, const float *up, int32_t n);
+
+/* Completes the quantised form of columns first .. first + n - 1 (multiples of 32) of token t, if wanted. */
+static inline void cpu_quantize_part(const cpu_device *d, const be_act *a, int64_t t, int64_t first, int64_t n) {
+  if (!a->level) return;
+  int64_t at = t * a->cols + first, block = at / QUANT_BLOCK;
+  d->kernels.quantize(a->f32 + at, n, a->level + at, a->scale + block, a->neg_sum + block);
+}
+
+#endif

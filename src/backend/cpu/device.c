@@ -1,0 +1,201 @@
+/* The CPU as a device: memory, packing, contexts. */
+#include "backend/cpu/cpu.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+static const cpu_device *cpu_of(const be_device *d) {
+  return (const cpu_device *)d;
+}
+
+static void device_close(be_device *d) {
+  free(d);
+}
+
+static const char *device_name(const be_device *d) {
+  return cpu_level_name(cpu_of(d)->level);
+}
+
+static void *device_alloc(const be_device *d, size_t bytes, gale_error *error) {
+  (void)d;
+  void *p = mmap(NULL, bytes ? bytes : 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (p == MAP_FAILED) {
+    error_memory(error, bytes);
+    return NULL;
+  }
+  return p;
+}
+
+static void device_release(const be_device *d, void *memory, size_t bytes) {
+  (void)d;
+  if (memory) munmap(memory, bytes ? bytes : 1);
+}
+
+static void device_copy_page(const be_device *d, void *to, const void *from, size_t bytes) {
+  (void)d;
+  memcpy(to, from, bytes);
+}
+
+/* ---- Packing ---- */
+
+static size_t weight_bytes(const be_device *d, quant_type type, int64_t rows, int64_t cols) {
+  (void)d;
+  return (size_t)((rows + PANEL_ROWS - 1) / PANEL_ROWS) * quant_panel_bytes(type, (size_t)cols);
+}
+
+typedef struct pack_job {
+  team *team;
+  const be_source *source;
+  char *memory;
+  atomic_int failed;
+  gale_error error; /* of the worker that failed first */
+} pack_job;
+
+static gale_status pack_pieces(pack_job *job) {
+  const be_source *s = job->source;
+  const quant_info *q = quant_get(s->type);
+  size_t row_bytes = (size_t)quant_bytes(s->type, (uint64_t)s->cols);
+  size_t panel_bytes = quant_panel_bytes(s->type, (size_t)s->cols);
+  int64_t n_panels = (s->rows + PANEL_ROWS - 1) / PANEL_ROWS;
+  gale_error error = {0};
+  char *rows = malloc(PANEL_ROWS * row_bytes);
+  gale_status status = rows ? GALE_OK : error_memory(&error, PANEL_ROWS * row_bytes);
+  while (!status && !atomic_load_explicit(&job->failed, memory_order_relaxed)) {
+    int64_t panel = team_take(job->team, 1);
+    if (panel >= n_panels) break;
+    int64_t first = panel * PANEL_ROWS, n = s->rows - first < PANEL_ROWS ? s->rows - first : PANEL_ROWS;
+    status = s->read(s->user, first, n, rows, &error);
+    if (!status) q->pack(q, job->memory + (size_t)panel * panel_bytes, rows, row_bytes, (int)n, (size_t)s->cols);
+  }
+  free(rows);
+  if (status && atomic_exchange(&job->failed, 1) == 0) job->error = error;
+  return status;
+}
+
+static void pack_worker(void *argument, int worker) {
+  (void)worker;
+  pack_pieces(argument);
+}
+
+static gale_status weight_pack(const be_device *d, team *t, const be_source *source, void *memory, be_weight *weight,
+                               gale_error *error) {
+  (void)d;
+  pack_job job = {.team = t, .source = source, .memory = memory};
+  atomic_init(&job.failed, 0);
+  team_run(t, pack_worker, &job);
+  if (atomic_load(&job.failed)) return error_set(error, job.error.code, "%s", job.error.message);
+  *weight = (be_weight){.type = source->type, .rows = source->rows, .cols = source->cols, .data = memory};
+  return GALE_OK;
+}
+
+/* ---- Contexts ---- */
+
+/* Cuts a context's memory into its parts; with c->memory NULL it only counts. */
+static size_t context_layout(be_context *c, int32_t max_tokens) {
+  size_t at = 0, heads = (size_t)c->n_heads, dim = (size_t)c->head_dim, tokens = (size_t)max_tokens;
+  size_t blocks = (dim + QUANT_BLOCK - 1) / QUANT_BLOCK, split = tokens < SPLIT_TOKENS ? tokens : SPLIT_TOKENS;
+  char *base = c->memory;
+  c->attend.partials = (float *)(base + at);
+  at += cpu_align(split * heads * (size_t)c->max_blocks * (2 + dim) * sizeof(float));
+  c->attend.q_level = (int8_t *)(base + at);
+  at += cpu_align(tokens * heads * blocks * QUANT_BLOCK);
+  c->attend.q_scale = (float *)(base + at);
+  at += cpu_align(tokens * heads * blocks * sizeof(float));
+  c->attend.q_neg_sum = (int32_t *)(base + at);
+  at += cpu_align(tokens * heads * blocks * sizeof(int32_t));
+  for (int i = 0; i < team_size(c->team); i++) {
+    c->workers[i] = (be_worker){.context = c, .index = i, .tile = (float *)(base + at)};
+    at += cpu_align(2 * ATTEND_QUERIES * (2 + dim) * sizeof(float));
+  }
+  return at;
+}
+
+static void context_close(be_context **out) {
+  be_context *c = *out;
+  if (!c) return;
+  team_close(&c->team);
+  device_release(NULL, c->memory, c->memory_bytes);
+  free(c->workers);
+  free(c);
+  *out = NULL;
+}
+
+static gale_status context_open(const be_device *d, int threads, int32_t max_tokens, int n_heads, int head_dim,
+                                int64_t max_blocks, be_context **out, gale_error *error) {
+  be_context *c = calloc(1, sizeof *c);
+  if (!c) return error_memory(error, sizeof *c);
+  c->device = cpu_of(d);
+  c->n_heads = n_heads;
+  c->head_dim = head_dim;
+  c->max_blocks = max_blocks;
+  gale_status status = GALE_OK;
+  c->workers = calloc((size_t)threads, sizeof *c->workers);
+  if (!c->workers) status = error_memory(error, (uint64_t)threads * sizeof *c->workers);
+  if (!status) status = team_open(threads, &c->team, error);
+  if (!status) {
+    c->memory_bytes = context_layout(c, max_tokens);
+    c->memory = device_alloc(d, c->memory_bytes, error);
+    if (!c->memory) status = GALE_E_MEMORY;
+  }
+  if (status) {
+    context_close(&c);
+    return status;
+  }
+  context_layout(c, max_tokens);
+  *out = c;
+  return GALE_OK;
+}
+
+static size_t context_bytes(const be_context *c) {
+  return c->memory_bytes;
+}
+
+static void run_worker(void *argument, int worker) {
+  be_context *c = argument;
+  c->forward(c->argument, &c->workers[worker]);
+}
+
+static void run(be_context *c, void (*forward)(void *argument, be_worker *w), void *argument) {
+  c->forward = forward;
+  c->argument = argument;
+  team_run(c->team, run_worker, c);
+}
+
+static const be_ops cpu_ops = {
+    .close = device_close,
+    .name = device_name,
+    .alloc = device_alloc,
+    .release = device_release,
+    .weight_bytes = weight_bytes,
+    .weight_pack = weight_pack,
+    .context_open = context_open,
+    .context_close = context_close,
+    .context_bytes = context_bytes,
+    .run = run,
+    .embed = cpu_embed,
+    .angles = cpu_angles,
+    .norm = cpu_norm,
+    .linear = cpu_linear,
+    .rope_store = cpu_rope_store,
+    .attend = cpu_attend,
+    .silu_mul = cpu_silu_mul,
+    .copy_page = device_copy_page,
+};
+
+gale_status be_open(const char *level_name, be_device **device, gale_error *error) {
+  cpu_level has = cpu_detect(), level = has;
+  if (level_name && !cpu_level_from_name(level_name, &level))
+    return error_set(error, GALE_E_ARGUMENT, "cpu \"%s\": generic, avx2, avx512 or neon is accepted", level_name);
+  if (!cpu_level_includes(has, level))
+    return error_set(error, GALE_E_UNSUPPORTED, "cpu \"%s\": this processor has %s", level_name, cpu_level_name(has));
+  cpu_device *d = calloc(1, sizeof *d);
+  if (!d) return error_memory(error, sizeof *d);
+  d->base.ops = &cpu_ops;
+  d->level = level;
+  cpu_kernels_fill(&d->kernels, level);
+  *device = &d->base;
+  return GALE_OK;
+}

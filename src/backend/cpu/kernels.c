@@ -1,0 +1,19 @@
+#include "backend/cpu/kernels.h"
+
+void cpu_kernels_fill(cpu_kernels *k, cpu_level level) {
+  cpu_kernels_portable(k);
+#if defined(__x86_64__)
+  if (cpu_level_includes(level, CPU_AVX2)) {
+    cpu_linear_avx2(k);
+    cpu_attend_avx2(k);
+    cpu_rows_avx2(k);
+  }
+  if (cpu_level_includes(level, CPU_AVX512)) {
+    cpu_linear_avx512(k);
+    cpu_attend_avx512(k);
+    cpu_rows_avx512(k);
+  }
+#else
+  (void)level;
+#endif
+}

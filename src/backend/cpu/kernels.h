@@ -1,0 +1,79 @@
+/* The kernels of the CPU backend: single-threaded loops over memory. The portable C fills the table
+ * first and defines every result; each instruction set overrides what it has a faster version of, equal
+ * bit for bit. */
+#ifndef CPU_KERNELS_H
+#define CPU_KERNELS_H
+
+#include "backend/backend.h"
+#include "base/cpu.h"
+
+/* n_panels neighbouring panels of one matrix times n_tokens activations. */
+typedef struct linear_task {
+  const char *panels;
+  size_t panel_bytes;
+  int64_t n_panels;
+  const be_act *x; /* rows 0 .. n_tokens - 1; cols of it are the matrix's */
+  int32_t n_tokens;
+  float *out;     /* of the first panel's first row; token t is at out + t * stride */
+  int64_t n_rows; /* rows to write: n_panels * 16, or fewer where the last panel is not full */
+  int64_t stride;
+  bool add; /* to what is there */
+} linear_task;
+
+enum { ATTEND_QUERIES = 16 };
+
+/* n_queries query vectors over one KV_BLOCK of one key/value head. Query i sees positions first[i] ..
+ * last[i] (absolute, at least one, all inside the block). Gives for each the largest score, the sum of
+ * exp(score - max), and the values weighted by exp(score - max). */
+typedef struct attend_task {
+  int head_dim, head_pad, n_queries;
+  float scale;
+  const char *keys[KV_BLOCK / KV_PAGE]; /* of the head in each page; NULL where nothing is seen */
+  const char *values[KV_BLOCK / KV_PAGE];
+  int32_t block_start;                   /* position at which the block starts */
+  const float *q[ATTEND_QUERIES];        /* [head_dim] */
+  const int8_t *q_level[ATTEND_QUERIES]; /* q8: q in blocks of 32, [head_pad] */
+  const float *q_scale[ATTEND_QUERIES];
+  const int32_t *q_neg_sum[ATTEND_QUERIES];
+  int32_t first[ATTEND_QUERIES], last[ATTEND_QUERIES];
+  float *max, *sum; /* [n_queries] */
+  float *out;       /* [n_queries][head_dim] */
+} attend_task;
+
+typedef struct cpu_kernels {
+  void (*linear[QUANT_TYPES])(const linear_task *t);
+  void (*attend[3])(const attend_task *t); /* by gale_kv_type */
+
+  /* Blocks of 32 of x [n], n a multiple of 32: scale = max |x| / 127, level = x * (127 / max |x|) rounded to
+   * even. A block that holds a value that is not finite gets the scale NaN. */
+  void (*quantize)(const float *x, int64_t n, int8_t *level, float *scale, int32_t *neg_sum);
+
+  /* out = x * weight / sqrt(mean(x^2) + eps), all [n]. */
+  void (*norm)(const float *x, const float *weight, float eps, float *out, int64_t n);
+
+  /* out = silu(gate) * up, all [n]. */
+  void (*silu_mul)(const float *gate, const float *up, float *out, int64_t n);
+
+  /* Rotates the pairs (x[i], x[i + n]) by angle i, i < n; may be in place. */
+  void (*rotate)(const float *x, const float *cos, const float *sin, float *out, int n);
+
+  /* Rounds n floats to halves. */
+  void (*to_half)(const float *x, uint16_t *out, int64_t n);
+
+  /* acc = acc * a + part * b, all [n]: fma(part, b, acc * a). */
+  void (*fold)(float *acc, float a, const float *part, float b, int64_t n);
+} cpu_kernels;
+
+/* Fills the table for a level. */
+void cpu_kernels_fill(cpu_kernels *k, cpu_level level);
+
+/* Each file of kernels puts its own into the table. */
+void cpu_kernels_portable(cpu_kernels *k);
+void cpu_linear_avx2(cpu_kernels *k);
+void cpu_attend_avx2(cpu_kernels *k);
+void cpu_rows_avx2(cpu_kernels *k);
+void cpu_linear_avx512(cpu_kernels *k);
+void cpu_attend_avx512(cpu_kernels *k);
+void cpu_rows_avx512(cpu_kernels *k);
+
+#endif

@@ -1,0 +1,108 @@
+/* Linear layers: one output is one chain of multiply-adds in order of the inputs. */
+#include "backend/cpu/portable.h"
+
+#include "base/half.h"
+
+#include <math.h>
+
+/* acc [16] of one token and panel to its place in the output. */
+static void finish(const linear_task *t, int64_t panel, int32_t token, const float *acc) {
+  float *out = t->out + token * t->stride + panel * PANEL_ROWS;
+  int64_t left = t->n_rows - panel * PANEL_ROWS;
+  for (int r = 0; r < PANEL_ROWS && r < left; r++) out[r] = t->add ? out[r] + acc[r] : acc[r];
+}
+
+/* ---- Float weights: acc = fma(w, x, acc) ---- */
+
+static float load_f32(const char *p) {
+  float f;
+  memcpy(&f, p, sizeof f);
+  return f;
+}
+
+static uint16_t load_u16(const char *p) {
+  uint16_t h;
+  memcpy(&h, p, sizeof h);
+  return h;
+}
+
+static float load_f16(const char *p) {
+  return half_to_float(load_u16(p));
+}
+static float load_bf16(const char *p) {
+  return bfloat_to_float(load_u16(p));
+}
+
+static void linear_float(const linear_task *t, size_t element, float (*load)(const char *)) {
+  for (int64_t panel = 0; panel < t->n_panels; panel++) {
+    const char *weights = t->panels + (size_t)panel * t->panel_bytes;
+    for (int32_t token = 0; token < t->n_tokens; token++) {
+      const float *x = t->x->f32 + token * t->x->cols;
+      float acc[PANEL_ROWS] = {0};
+      for (int64_t c = 0; c < t->x->cols; c++)
+        for (int r = 0; r < PANEL_ROWS; r++)
+          acc[r] = fmaf(load(weights + (size_t)(c * PANEL_ROWS + r) * element), x[c], acc[r]);
+      finish(t, panel, token, acc);
+    }
+  }
+}
+
+void portable_linear_f32(const linear_task *t) {
+  linear_float(t, 4, load_f32);
+}
+void portable_linear_f16(const linear_task *t) {
+  linear_float(t, 2, load_f16);
+}
+void portable_linear_bf16(const linear_task *t) {
+  linear_float(t, 2, load_bf16);
+}
+
+/* ---- Quantised weights: acc = fma(weight scale * activation scale, integer dot product, acc), and for
+ * types with a minimum acc = fma(min, activation scale * sum of levels, acc) ---- */
+
+static int32_t dot(const int8_t *a, const int8_t *b) {
+  int32_t sum = 0;
+  for (int i = 0; i < QUANT_BLOCK; i++) sum += a[i] * b[i];
+  return sum;
+}
+
+static void add_block(const quant_levels *w, const be_act *x, int64_t block, bool has_min, float *acc) {
+  float scale = x->scale[block], sum = scale * (float)-x->neg_sum[block];
+  const int8_t *level = x->level + block * QUANT_BLOCK;
+  for (int r = 0; r < PANEL_ROWS; r++) {
+    acc[r] = fmaf(w->scale[r] * scale, (float)dot(w->level[r], level), acc[r]);
+    if (has_min) acc[r] = fmaf(w->min[r], sum, acc[r]);
+  }
+}
+
+static void linear_quantized(const linear_task *t, const quant_info *q) {
+  enum { TOKENS = 32 };
+  int64_t n_blocks = t->x->cols / QUANT_BLOCK;
+  for (int64_t panel = 0; panel < t->n_panels; panel++)
+    for (int32_t first = 0; first < t->n_tokens; first += TOKENS) {
+      int32_t n = t->n_tokens - first < TOKENS ? t->n_tokens - first : TOKENS;
+      float acc[TOKENS][PANEL_ROWS] = {{0}};
+      for (int64_t b = 0; b < n_blocks; b++) {
+        quant_levels w;
+        q->levels(q, t->panels + (size_t)panel * t->panel_bytes, (size_t)t->x->cols, (size_t)b, &w);
+        for (int32_t i = 0; i < n; i++) add_block(&w, t->x, (first + i) * n_blocks + b, q->has_min, acc[i]);
+      }
+      for (int32_t i = 0; i < n; i++) finish(t, panel, first + i, acc[i]);
+    }
+}
+
+void portable_linear_q8_0(const linear_task *t) {
+  linear_quantized(t, &quant_q8_0);
+}
+void portable_linear_q4_0(const linear_task *t) {
+  linear_quantized(t, &quant_q4_0);
+}
+void portable_linear_q4_1(const linear_task *t) {
+  linear_quantized(t, &quant_q4_1);
+}
+void portable_linear_q5_0(const linear_task *t) {
+  linear_quantized(t, &quant_q5_0);
+}
+void portable_linear_q5_1(const linear_task *t) {
+  linear_quantized(t, &quant_q5_1);
+}

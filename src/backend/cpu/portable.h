@@ -1,0 +1,19 @@
+/* The portable kernels, by name: the definition of every result. */
+#ifndef CPU_PORTABLE_H
+#define CPU_PORTABLE_H
+
+#include "backend/cpu/kernels.h"
+
+void portable_linear_f32(const linear_task *t);
+void portable_linear_f16(const linear_task *t);
+void portable_linear_bf16(const linear_task *t);
+void portable_linear_q8_0(const linear_task *t);
+void portable_linear_q4_0(const linear_task *t);
+void portable_linear_q4_1(const linear_task *t);
+void portable_linear_q5_0(const linear_task *t);
+void portable_linear_q5_1(const linear_task *t);
+void portable_attend_f16(const attend_task *t);
+void portable_attend_f32(const attend_task *t);
+void portable_attend_q8(const attend_task *t);
+
+#endif

@@ -1,0 +1,73 @@
+/* Operations on one row of activations, and the table of all portable kernels. */
+#include "backend/cpu/portable.h"
+
+#include "backend/cpu/math.h"
+
+static void quantize(const float *x, int64_t n, int8_t *level, float *scale, int32_t *neg_sum) {
+  for (int64_t b = 0; b < n / QUANT_BLOCK; b++, x += QUANT_BLOCK, level += QUANT_BLOCK) {
+    /* Compared as integers, magnitudes keep their order and infinity and NaN come out on top. */
+    uint32_t bits = 0;
+    for (int i = 0; i < QUANT_BLOCK; i++) {
+      uint32_t magnitude = float_to_bits(x[i]) & 0x7FFFFFFFu;
+      bits = magnitude > bits ? magnitude : bits;
+    }
+    float max = float_from_bits(bits);
+    bool usable = bits >= QUANTIZE_LEAST && bits < 0x7F800000u;
+    float inverse = usable ? 127.0f / max : 0;
+    int32_t sum = 0;
+    for (int i = 0; i < QUANT_BLOCK; i++) {
+      level[i] = usable ? (int8_t)rintf(x[i] * inverse) : 0;
+      sum += level[i];
+    }
+    scale[b] = bits < 0x7F800000u ? max / 127.0f : NAN;
+    neg_sum[b] = -sum;
+  }
+}
+
+static void norm(const float *x, const float *weight, float eps, float *out, int64_t n) {
+  float lane[16] = {0};
+  for (int64_t i = 0; i < n; i++) lane[i % 16] = fmaf(x[i], x[i], lane[i % 16]);
+  float r = 1.0f / sqrtf(math_tree16(lane) / (float)n + eps);
+  for (int64_t i = 0; i < n; i++) out[i] = x[i] * r * weight[i];
+}
+
+static void silu_mul(const float *gate, const float *up, float *out, int64_t n) {
+  for (int64_t i = 0; i < n; i++) out[i] = math_silu(gate[i]) * up[i];
+}
+
+static void rotate(const float *x, const float *cos, const float *sin, float *out, int n) {
+  for (int i = 0; i < n; i++) {
+    float a = x[i], b = x[i + n];
+    out[i] = fmaf(a, cos[i], -(b * sin[i]));
+    out[i + n] = fmaf(b, cos[i], a * sin[i]);
+  }
+}
+
+static void to_half(const float *x, uint16_t *out, int64_t n) {
+  for (int64_t i = 0; i < n; i++) out[i] = half_from_float(x[i]);
+}
+
+static void fold(float *acc, float a, const float *part, float b, int64_t n) {
+  for (int64_t i = 0; i < n; i++) acc[i] = fmaf(part[i], b, acc[i] * a);
+}
+
+void cpu_kernels_portable(cpu_kernels *k) {
+  *k = (cpu_kernels){
+      .linear = {[QUANT_F32] = portable_linear_f32,
+                 [QUANT_F16] = portable_linear_f16,
+                 [QUANT_BF16] = portable_linear_bf16,
+                 [QUANT_Q8_0] = portable_linear_q8_0,
+                 [QUANT_Q4_0] = portable_linear_q4_0,
+                 [QUANT_Q4_1] = portable_linear_q4_1,
+                 [QUANT_Q5_0] = portable_linear_q5_0,
+                 [QUANT_Q5_1] = portable_linear_q5_1},
+      .attend =
+          {[GALE_KV_F16] = portable_attend_f16, [GALE_KV_F32] = portable_attend_f32, [GALE_KV_Q8] = portable_attend_q8},
+      .quantize = quantize,
+      .norm = norm,
+      .silu_mul = silu_mul,
+      .rotate = rotate,
+      .to_half = to_half,
+      .fold = fold,
+  };
+}

@@ -1,0 +1,41 @@
+#include "quant/quant.h"
+
+#include <strings.h>
+
+static const quant_info *const table[QUANT_TYPES] = {
+    [QUANT_F32] = &quant_f32,   [QUANT_F16] = &quant_f16,   [QUANT_BF16] = &quant_bf16, [QUANT_Q8_0] = &quant_q8_0,
+    [QUANT_Q4_0] = &quant_q4_0, [QUANT_Q4_1] = &quant_q4_1, [QUANT_Q5_0] = &quant_q5_0, [QUANT_Q5_1] = &quant_q5_1,
+};
+
+const quant_info *quant_get(quant_type type) {
+  return table[type];
+}
+
+bool quant_from_gguf(uint32_t gguf_id, quant_type *type) {
+  for (int t = 0; t < QUANT_TYPES; t++)
+    if (table[t]->gguf_id == gguf_id) {
+      *type = (quant_type)t;
+      return true;
+    }
+  return false;
+}
+
+bool quant_from_name(const char *name, quant_type *type) {
+  for (int t = 0; t < QUANT_TYPES; t++)
+    if (strcasecmp(table[t]->name, name) == 0) {
+      *type = (quant_type)t;
+      return true;
+    }
+  return false;
+}
+
+uint64_t quant_bytes(quant_type type, uint64_t n) {
+  return n / (uint64_t)table[type]->block * (uint64_t)table[type]->block_bytes;
+}
+
+size_t quant_panel_bytes(quant_type type, size_t n_cols) {
+  const quant_info *q = table[type];
+  size_t n_blocks = n_cols / (size_t)q->block;
+  size_t bytes = n_blocks * (size_t)(q->panel_levels + q->panel_scales);
+  return (bytes + PANEL_ALIGN - 1) / PANEL_ALIGN * PANEL_ALIGN;
+}
