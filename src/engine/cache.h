@@ -1,0 +1,63 @@
+/* The paged key/value cache of a session: which page holds which positions of which sequence.
+ *
+ * Layers are grouped by their window; each group has a pool of pages (kv.h) and, for each sequence, a ring
+ * of n_slots entries that says where the page of positions p .. p + KV_PAGE - 1 is. A page that lies wholly
+ * outside the window of every later token goes back to the pool, so a sequence never holds more than
+ * n_slots pages: ceil((window + chunk) / KV_PAGE) + 1, or what the whole context takes. Pages are counted by
+ * the sequences that hold them; a shared page is copied before it is written. */
+#ifndef ENGINE_CACHE_H
+#define ENGINE_CACHE_H
+
+#include "backend/backend.h"
+#include "model/config.h"
+
+typedef struct cache_group {
+  int32_t window; /* 0: none */
+  int32_t n_layers;
+  int32_t n_slots; /* of a sequence's ring */
+  int32_t n_pages; /* in the pool */
+  size_t page_bytes;
+  char *pool;           /* [n_pages][page_bytes], memory of the device */
+  int32_t *tables;      /* [max_sequences][n_slots] pages, -1: none */
+  int32_t *first, *end; /* [max_sequences] page numbers (position / KV_PAGE) held: first .. end - 1 */
+  int32_t *references;  /* [n_pages] */
+  int32_t *free_pages;  /* [n_pages], the first n_free are free; last in, first out */
+  int32_t n_free;
+} cache_group;
+
+typedef struct cache {
+  const be_device *device;
+  int32_t max_sequences, n_groups;
+  cache_group *groups;
+  kv_view *views; /* [n_layers] */
+  uint64_t used_bytes, peak_bytes, reserved_bytes;
+} cache;
+
+typedef struct cache_options {
+  gale_kv_type type;
+  int32_t context, window, chunk, max_sequences; /* window as in gale_session_options */
+} cache_options;
+
+/* Reserves everything. c must be zeroed; on failure cache_close() releases what there is. */
+gale_status cache_open(cache *c, const model_config *m, const be_device *device, const cache_options *o,
+                       gale_error *error);
+void cache_close(cache *c);
+
+/* Makes room for positions length .. length + n - 1 of a sequence, n <= chunk: afterwards those pages are
+ * the sequence's alone. There are always enough pages. */
+void cache_extend(cache *c, int32_t sequence, int32_t length, int32_t n);
+
+/* Gives back the pages that no token from position length on can see. */
+void cache_trim(cache *c, int32_t sequence, int32_t length);
+
+/* Forgets positions from length on. False, and nothing done, if a window has let go of what a token at
+ * position length must see. */
+bool cache_truncate(cache *c, int32_t sequence, int32_t length);
+
+/* Gives back all pages of a sequence. */
+void cache_clear(cache *c, int32_t sequence);
+
+/* Makes the empty sequence `to` share all pages of `from`. */
+void cache_share(cache *c, int32_t from, int32_t to);
+
+#endif

@@ -1,0 +1,300 @@
+/* Sessions: the memory of some sequences, and the step that computes them together. */
+#include "base/cpu.h"
+#include "engine/cache.h"
+#include "model/forward.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct gale_session {
+  const gale_model *model;
+  gale_session_options options;
+  be_context *context;
+  cache cache;
+  forward_state state;
+  void *memory; /* of the device: activations and logits */
+  size_t memory_bytes;
+  int32_t *length;                          /* [max_sequences]: -1 where none is open */
+  bool *in_step;                            /* [max_sequences] */
+  int32_t *token, *position, *table, *rows; /* [chunk]: the step's batch */
+  int32_t n_rows;                           /* logits of the last step */
+  uint64_t tokens, steps;
+};
+
+/* ---- Opening ---- */
+
+void gale_session_defaults(gale_session_options *options) {
+  *options =
+      (gale_session_options){.window = GALE_WINDOW_NATIVE, .chunk = 512, .max_sequences = 1, .kv_type = GALE_KV_F16};
+}
+
+static gale_status check_options(const gale_model *m, gale_session_options *o, gale_error *error) {
+  if (!m->loaded) return error_set(error, GALE_E_ARGUMENT, "%s was opened for its metadata only", m->checkpoint->path);
+  const struct {
+    const char *name;
+    int64_t value, low, high;
+  } ranges[] = {
+      {"threads", o->threads, 0, 1024},
+      {"context", o->context, 0, 1 << 28},
+      {"window", o->window, -1, INT32_MAX},
+      {"chunk", o->chunk, 1, 1 << 16},
+      {"sequences", o->max_sequences, 1, 1 << 16},
+      {"kv type", o->kv_type, GALE_KV_F16, GALE_KV_Q8},
+  };
+  for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
+    if (ranges[i].value < ranges[i].low || ranges[i].value > ranges[i].high)
+      return error_set(error, GALE_E_ARGUMENT, "%s is %lld: %lld to %lld is accepted", ranges[i].name,
+                       (long long)ranges[i].value, (long long)ranges[i].low, (long long)ranges[i].high);
+  if (o->threads == 0) o->threads = cpu_count();
+  if (o->context == 0) o->context = m->config.context;
+  if (o->chunk > o->context) o->chunk = o->context;
+  return GALE_OK;
+}
+
+static gale_status open_arrays(gale_session *s, gale_error *error) {
+  size_t sequences = (size_t)s->options.max_sequences, chunk = (size_t)s->options.chunk;
+  s->length = malloc(sequences * sizeof *s->length);
+  s->in_step = calloc(sequences, sizeof *s->in_step);
+  s->token = malloc(chunk * sizeof *s->token);
+  s->position = malloc(chunk * sizeof *s->position);
+  s->table = malloc(chunk * sizeof *s->table);
+  s->rows = malloc(chunk * sizeof *s->rows);
+  if (!s->length || !s->in_step || !s->token || !s->position || !s->table || !s->rows)
+    return error_memory(error, (sequences + 4 * chunk) * sizeof(int32_t));
+  for (size_t i = 0; i < sequences; i++) s->length[i] = -1;
+  return GALE_OK;
+}
+
+static gale_status open_parts(gale_session *s, gale_error *error) {
+  const gale_session_options *o = &s->options;
+  const gale_model *m = s->model;
+  const be_ops *be = m->device->ops;
+  gale_status status = open_arrays(s, error);
+  if (status) return status;
+  cache_options c = {o->kv_type, o->context, o->window, o->chunk, o->max_sequences};
+  status = cache_open(&s->cache, &m->config, m->device, &c, error);
+  if (status) return status;
+  s->memory_bytes = forward_layout(m, o->chunk, o->chunk, NULL, &s->state);
+  s->memory = be->alloc(m->device, s->memory_bytes, error);
+  if (!s->memory) return GALE_E_MEMORY;
+  forward_layout(m, o->chunk, o->chunk, s->memory, &s->state);
+  int64_t blocks = (o->context + KV_BLOCK - 1) / KV_BLOCK;
+  return be->context_open(m->device, o->threads, o->chunk, m->config.n_heads, m->config.head_dim, blocks, &s->context,
+                          error);
+}
+
+gale_status gale_session_open(const gale_model *model, const gale_session_options *options, gale_session **session,
+                              gale_error *error) {
+  gale_session_options o;
+  gale_session_defaults(&o);
+  if (options) o = *options;
+  gale_status status = check_options(model, &o, error);
+  if (status) return status;
+  gale_session *s = calloc(1, sizeof *s);
+  if (!s) return error_memory(error, sizeof *s);
+  s->model = model;
+  s->options = o;
+  status = open_parts(s, error);
+  if (status)
+    gale_session_close(&s);
+  else
+    *session = s;
+  return status;
+}
+
+void gale_session_close(gale_session **session) {
+  gale_session *s = *session;
+  if (!s) return;
+  const be_ops *be = s->model->device->ops;
+  be->context_close(&s->context);
+  if (s->memory) be->release(s->model->device, s->memory, s->memory_bytes);
+  cache_close(&s->cache);
+  free(s->length);
+  free(s->in_step);
+  free(s->token);
+  free(s->position);
+  free(s->table);
+  free(s->rows);
+  free(s);
+  *session = NULL;
+}
+
+void gale_session_get_options(const gale_session *session, gale_session_options *options) {
+  *options = session->options;
+}
+
+void gale_session_get_stats(const gale_session *session, gale_session_stats *stats) {
+  *stats = (gale_session_stats){
+      .kv_page_bytes = session->cache.used_bytes,
+      .kv_peak_bytes = session->cache.peak_bytes,
+      .kv_reserved_bytes = session->cache.reserved_bytes,
+      .scratch_bytes = session->memory_bytes + session->model->device->ops->context_bytes(session->context),
+      .tokens = session->tokens,
+      .steps = session->steps,
+  };
+}
+
+/* ---- Sequences ---- */
+
+static bool is_open(const gale_session *s, int32_t sequence) {
+  return sequence >= 0 && sequence < s->options.max_sequences && s->length[sequence] >= 0;
+}
+
+static gale_status not_open(int32_t sequence, gale_error *error) {
+  return error_set(error, GALE_E_ARGUMENT, "sequence %d is not open", sequence);
+}
+
+gale_status gale_sequence_open(gale_session *session, int32_t *sequence, gale_error *error) {
+  for (int32_t i = 0; i < session->options.max_sequences; i++)
+    if (session->length[i] < 0) {
+      session->length[i] = 0;
+      *sequence = i;
+      return GALE_OK;
+    }
+  return error_set(error, GALE_E_CONTEXT, "all %d sequences of the session are open", session->options.max_sequences);
+}
+
+gale_status gale_sequence_close(gale_session *session, int32_t sequence, gale_error *error) {
+  if (!is_open(session, sequence)) return not_open(sequence, error);
+  cache_clear(&session->cache, sequence);
+  session->length[sequence] = -1;
+  return GALE_OK;
+}
+
+gale_status gale_sequence_fork(gale_session *session, int32_t sequence, int32_t *fork, gale_error *error) {
+  if (!is_open(session, sequence)) return not_open(sequence, error);
+  int32_t to = 0;
+  gale_status status = gale_sequence_open(session, &to, error);
+  if (status) return status;
+  cache_share(&session->cache, sequence, to);
+  session->length[to] = session->length[sequence];
+  *fork = to;
+  return GALE_OK;
+}
+
+int32_t gale_sequence_length(const gale_session *session, int32_t sequence) {
+  return is_open(session, sequence) ? session->length[sequence] : -1;
+}
+
+gale_status gale_sequence_truncate(gale_session *session, int32_t sequence, int32_t length, int32_t *kept,
+                                   gale_error *error) {
+  if (!is_open(session, sequence)) return not_open(sequence, error);
+  if (length < 0 || length > session->length[sequence])
+    return error_set(error, GALE_E_ARGUMENT, "length is %d: 0 to %d is accepted", length, session->length[sequence]);
+  if (!cache_truncate(&session->cache, sequence, length)) {
+    cache_clear(&session->cache, sequence);
+    length = 0;
+  }
+  session->length[sequence] = length;
+  if (kept) *kept = length;
+  return GALE_OK;
+}
+
+/* ---- Steps ---- */
+
+static gale_status check_input(const gale_session *s, const gale_input *in, gale_error *error) {
+  if (!is_open(s, in->sequence)) return not_open(in->sequence, error);
+  if (s->in_step[in->sequence])
+    return error_set(error, GALE_E_ARGUMENT, "sequence %d appears twice in a step", in->sequence);
+  if (in->n_tokens < 1)
+    return error_set(error, GALE_E_ARGUMENT, "sequence %d: %d tokens: at least 1 is accepted", in->sequence,
+                     in->n_tokens);
+  if (in->n_tokens > s->options.context - s->length[in->sequence])
+    return error_set(error, GALE_E_CONTEXT, "sequence %d: %d more tokens after %d exceed the context of %d",
+                     in->sequence, in->n_tokens, s->length[in->sequence], s->options.context);
+  for (int32_t i = 0; i < in->n_tokens; i++)
+    if (in->tokens[i] < 0 || in->tokens[i] >= s->model->config.vocab_size)
+      return error_set(error, GALE_E_ARGUMENT, "token %d of the input is %d: 0 to %d is accepted", i, in->tokens[i],
+                       s->model->config.vocab_size - 1);
+  return GALE_OK;
+}
+
+static gale_status check_inputs(gale_session *s, const gale_input *inputs, size_t n_inputs, gale_error *error) {
+  gale_status status = n_inputs > 0 ? GALE_OK : error_set(error, GALE_E_ARGUMENT, "a step without inputs");
+  int64_t total = 0;
+  size_t checked = 0;
+  for (; checked < n_inputs && !status; checked++) {
+    status = check_input(s, &inputs[checked], error);
+    if (status) break;
+    s->in_step[inputs[checked].sequence] = true;
+    total += inputs[checked].n_tokens;
+    if (total > s->options.chunk)
+      status = error_set(error, GALE_E_ARGUMENT, "a step of more than chunk = %d tokens", s->options.chunk);
+  }
+  for (size_t i = 0; i < checked; i++) s->in_step[inputs[i].sequence] = false;
+  return status;
+}
+
+/* Lists the inputs' tokens, and the rows whose logits are wanted. Returns the number of tokens. */
+static int32_t fill_batch(gale_session *s, const gale_input *inputs, size_t n_inputs) {
+  int32_t n = 0;
+  s->n_rows = 0;
+  for (size_t i = 0; i < n_inputs; i++) {
+    const gale_input *in = &inputs[i];
+    for (int32_t j = 0; j < in->n_tokens; j++, n++) {
+      s->token[n] = in->tokens[j];
+      s->position[n] = s->length[in->sequence] + j;
+      s->table[n] = in->sequence;
+      bool wanted = in->logits == GALE_LOGITS_ALL || (in->logits == GALE_LOGITS_LAST && j == in->n_tokens - 1);
+      if (wanted) s->rows[s->n_rows++] = n;
+    }
+  }
+  return n;
+}
+
+gale_status gale_step(gale_session *session, const gale_input *inputs, size_t n_inputs, gale_error *error) {
+  gale_session *s = session;
+  gale_status status = check_inputs(s, inputs, n_inputs, error);
+  if (status) return status;
+  int32_t n = fill_batch(s, inputs, n_inputs);
+  for (size_t i = 0; i < n_inputs; i++)
+    cache_extend(&s->cache, inputs[i].sequence, s->length[inputs[i].sequence], inputs[i].n_tokens);
+  forward_step step = {.model = s->model,
+                       .state = &s->state,
+                       .batch = {.n_tokens = n, .token = s->token, .position = s->position, .table = s->table},
+                       .kv = s->cache.views,
+                       .n_rows = s->n_rows,
+                       .rows = s->rows};
+  s->model->device->ops->run(s->context, forward, &step);
+  for (size_t i = 0; i < n_inputs; i++) {
+    int32_t sequence = inputs[i].sequence;
+    s->length[sequence] += inputs[i].n_tokens;
+    cache_trim(&s->cache, sequence, s->length[sequence]);
+  }
+  s->tokens += (uint64_t)n;
+  s->steps++;
+  return GALE_OK;
+}
+
+gale_status gale_prefill(gale_session *session, int32_t sequence, const int32_t *tokens, size_t n_tokens,
+                         gale_progress_fn progress, void *user, gale_error *error) {
+  if (!is_open(session, sequence)) return not_open(sequence, error);
+  if (n_tokens == 0) return error_set(error, GALE_E_ARGUMENT, "a prompt without tokens");
+  if (n_tokens > (size_t)(session->options.context - session->length[sequence]))
+    return error_set(error, GALE_E_CONTEXT, "%zu more tokens after %d exceed the context of %d", n_tokens,
+                     session->length[sequence], session->options.context);
+  size_t chunk = (size_t)session->options.chunk;
+  for (size_t done = 0; done < n_tokens;) {
+    if (progress && !progress(user, (double)done / (double)n_tokens, "reading the prompt"))
+      return error_set(error, GALE_E_CANCELLED, "reading the prompt was cancelled after %zu tokens", done);
+    size_t n = n_tokens - done < chunk ? n_tokens - done : chunk;
+    gale_input in = {.sequence = sequence,
+                     .tokens = tokens + done,
+                     .n_tokens = (int32_t)n,
+                     .logits = done + n == n_tokens ? GALE_LOGITS_LAST : GALE_LOGITS_NONE};
+    gale_status status = gale_step(session, &in, 1, error);
+    if (status) return status;
+    done += n;
+  }
+  if (progress) progress(user, 1, "reading the prompt");
+  return GALE_OK;
+}
+
+const float *gale_logits(const gale_session *session, size_t row) {
+  if (row >= (size_t)session->n_rows) return NULL;
+  return session->state.logits + row * (size_t)session->model->config.vocab_size;
+}
+
+size_t gale_logits_rows(const gale_session *session) {
+  return (size_t)session->n_rows;
+}

@@ -1,0 +1,332 @@
+#include "model/config.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static const family *const families[] = {&family_llama, &family_mistral};
+enum { N_FAMILIES = sizeof families / sizeof *families };
+
+/* ---- Look-up ---- */
+
+static const char *architecture(const checkpoint *c) {
+  const setting *s = checkpoint_setting(c, "general.architecture");
+  return s && s->type == SETTING_STRING ? s->string.bytes : "";
+}
+
+const setting *config_find(const checkpoint *c, config_key key) {
+  const setting *s = NULL;
+  char full[256];
+  switch (c->kind) {
+  case CHECKPOINT_GGUF:
+    if (key.gguf && snprintf(full, sizeof full, "%s.%s", architecture(c), key.gguf) < (int)sizeof full)
+      s = checkpoint_setting(c, full);
+    break;
+  case CHECKPOINT_HF:
+    s = key.hf ? checkpoint_setting(c, key.hf) : NULL;
+    break;
+  case CHECKPOINT_MISTRAL:
+    s = key.mistral ? checkpoint_setting(c, key.mistral) : NULL;
+    break;
+  }
+  return s && s->type == SETTING_NULL ? NULL : s;
+}
+
+static const char *spell(const checkpoint *c, config_key key, char *buffer, size_t size) {
+  const char *name = c->kind == CHECKPOINT_GGUF ? key.gguf : c->kind == CHECKPOINT_HF ? key.hf : key.mistral;
+  if (!name) return "?";
+  if (c->kind != CHECKPOINT_GGUF) return name;
+  snprintf(buffer, size, "%s.%s", architecture(c), name);
+  return buffer;
+}
+
+static gale_status out_of_range(const checkpoint *c, const setting *s, const char *wanted, gale_error *error) {
+  char value[64] = "a value of another type";
+  if (s->type == SETTING_INT) snprintf(value, sizeof value, "%" PRId64, s->integer);
+  if (s->type == SETTING_FLOAT) snprintf(value, sizeof value, "%g", s->number);
+  return error_set(error, GALE_E_FORMAT, "%s: %s is %s (offset %" PRIu64 "): %s is accepted", c->config_path, s->key,
+                   value, s->offset, wanted);
+}
+
+static gale_status missing(const checkpoint *c, config_key key, gale_error *error) {
+  char full[256];
+  return error_set(error, GALE_E_FORMAT, "%s: %s is missing", c->config_path, spell(c, key, full, sizeof full));
+}
+
+gale_status config_int(const checkpoint *c, config_key key, int64_t low, int64_t high, int32_t *value,
+                       gale_error *error) {
+  const setting *s = config_find(c, key);
+  if (!s) return *value < low ? missing(c, key, error) : GALE_OK;
+  /* JSON writers that went through floating point leave 4096.0. */
+  bool whole = s->type == SETTING_FLOAT && s->number == rint(s->number) && fabs(s->number) < 1e15;
+  int64_t n = whole ? (int64_t)s->number : s->integer;
+  if ((s->type != SETTING_INT && !whole) || n < low || n > high) {
+    char wanted[96];
+    snprintf(wanted, sizeof wanted, "an integer from %" PRId64 " to %" PRId64, low, high);
+    return out_of_range(c, s, wanted, error);
+  }
+  *value = (int32_t)n;
+  return GALE_OK;
+}
+
+gale_status config_number(const checkpoint *c, config_key key, double low, double high, double *value,
+                          gale_error *error) {
+  const setting *s = config_find(c, key);
+  if (!s) return *value < low ? missing(c, key, error) : GALE_OK;
+  double n = s->type == SETTING_INT ? (double)s->integer : s->number;
+  if ((s->type != SETTING_INT && s->type != SETTING_FLOAT) || !(n >= low && n <= high)) {
+    char wanted[96];
+    snprintf(wanted, sizeof wanted, "a number from %g to %g", low, high);
+    return out_of_range(c, s, wanted, error);
+  }
+  *value = n;
+  return GALE_OK;
+}
+
+gale_status config_refuse(const checkpoint *c, config_key key, const char *what, gale_error *error) {
+  const setting *s = config_find(c, key);
+  bool off = !s || (s->type == SETTING_BOOL && !s->boolean) || (s->type == SETTING_INT && s->integer == 0);
+  return off ? GALE_OK
+             : error_set(error, GALE_E_UNSUPPORTED, "%s: %s asks for %s, which this family does not have",
+                         c->config_path, s->key, what);
+}
+
+/* ---- Rotary frequencies ---- */
+
+/* Slows a frequency as Llama 3.1 does ("rope_type": "llama3"): low ones by the whole factor, high ones not,
+ * and those between by a blend over the number of turns within the original context. */
+static gale_status scale_llama3(const checkpoint *c, const char *prefix, double *frequency, int n, arena *memory,
+                                gale_error *error) {
+  const char *const names[] = {"factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"};
+  double value[4] = {-1, -1, -1, -1};
+  for (int i = 0; i < 4; i++) {
+    const char *name = arena_printf(memory, "%s.%s", prefix, names[i]);
+    if (!name) return error_memory(error, 64);
+    gale_status status = config_number(c, (config_key){.hf = name}, 1e-6, 1e9, &value[i], error);
+    if (status) return status;
+  }
+  double factor = value[0], low = value[1], high = value[2], original = value[3];
+  if (!(high > low))
+    return error_set(error, GALE_E_FORMAT, "%s: %s.high_freq_factor is not above low_freq_factor", c->config_path,
+                     prefix);
+  for (int i = 0; i < n; i++) {
+    double turns = original * frequency[i] / (2 * 3.14159265358979323846);
+    double smooth = (turns - low) / (high - low);
+    smooth = smooth < 0 ? 0 : smooth > 1 ? 1 : smooth;
+    frequency[i] = (1 - smooth) * frequency[i] / factor + smooth * frequency[i];
+  }
+  return GALE_OK;
+}
+
+static gale_status scale_frequencies(const checkpoint *c, double *frequency, int n, arena *memory, gale_error *error) {
+  const char *const prefixes[] = {"rope_scaling", "rope_parameters"};
+  for (int p = 0; p < 2; p++) {
+    char type_key[64], old_key[64], factor_key[64];
+    snprintf(type_key, sizeof type_key, "%s.rope_type", prefixes[p]);
+    snprintf(old_key, sizeof old_key, "%s.type", prefixes[p]);
+    snprintf(factor_key, sizeof factor_key, "%s.factor", prefixes[p]);
+    const setting *type = config_find(c, (config_key){.hf = type_key});
+    if (!type) type = config_find(c, (config_key){.hf = old_key});
+    if (!type) continue;
+    const char *kind = type->type == SETTING_STRING ? type->string.bytes : "";
+    if (strcmp(kind, "default") == 0) return GALE_OK;
+    if (strcmp(kind, "llama3") == 0) return scale_llama3(c, prefixes[p], frequency, n, memory, error);
+    if (strcmp(kind, "linear") != 0)
+      return error_set(error, GALE_E_UNSUPPORTED, "%s: %s is \"%s\": default, linear or llama3 is accepted",
+                       c->config_path, type->key, kind);
+    double factor = 0;
+    gale_status status = config_number(c, (config_key){.hf = factor_key}, 1e-6, 1e9, &factor, error);
+    for (int i = 0; i < n && !status; i++) frequency[i] /= factor;
+    return status;
+  }
+  const setting *gguf_kind = config_find(c, (config_key){.gguf = "rope.scaling.type"});
+  if (gguf_kind && (gguf_kind->type != SETTING_STRING || strcmp(gguf_kind->string.bytes, "none") != 0))
+    return error_set(error, GALE_E_UNSUPPORTED, "%s: %s: only \"none\" is accepted", c->config_path, gguf_kind->key);
+  return GALE_OK;
+}
+
+/* GGUF files of Llama 3.1 and later hold the divisors of the frequencies as a tensor. */
+static gale_status divide_frequencies(const checkpoint *c, double *frequency, int n, arena *memory, gale_error *error) {
+  const tensor *t = c->kind == CHECKPOINT_GGUF ? checkpoint_tensor(c, "rope_freqs.weight") : NULL;
+  if (!t) return GALE_OK;
+  if (t->type != QUANT_F32 || t->n_dims != 1 || t->shape[0] != n)
+    return error_set(error, GALE_E_FORMAT, "%s: tensor rope_freqs.weight: F32 [%d] is accepted", c->path, n);
+  float *divisor = arena_array(memory, (size_t)n, sizeof *divisor);
+  if (!divisor) return error_memory(error, (uint64_t)n * sizeof *divisor);
+  gale_status status = checkpoint_read(c, t, 0, divisor, (uint64_t)n * sizeof *divisor, error);
+  for (int i = 0; i < n && !status; i++) {
+    if (!(divisor[i] > 0) || isinf(divisor[i]))
+      return error_set(error, GALE_E_FORMAT, "%s: rope_freqs.weight[%d] is %g: a positive number is accepted", c->path,
+                       i, (double)divisor[i]);
+    frequency[i] /= (double)divisor[i];
+  }
+  return status;
+}
+
+static gale_status make_frequencies(const checkpoint *c, arena *memory, model_config *config, gale_error *error) {
+  int n = config->head_dim / 2;
+  double *frequency = arena_array(memory, (size_t)n, sizeof *frequency);
+  if (!frequency) return error_memory(error, (uint64_t)n * sizeof *frequency);
+  for (int i = 0; i < n; i++) frequency[i] = pow(config->rope_theta, -2.0 * i / config->head_dim);
+  config->frequency = frequency;
+  gale_status status = scale_frequencies(c, frequency, n, memory, error);
+  return status ? status : divide_frequencies(c, frequency, n, memory, error);
+}
+
+/* ---- The common block ---- */
+
+static const char *model_name(const checkpoint *c, arena *memory) {
+  const setting *s = c->kind == CHECKPOINT_GGUF ? checkpoint_setting(c, "general.name") : NULL;
+  if (s && s->type == SETTING_STRING && s->string.length > 0) return s->string.bytes;
+  size_t n = strlen(c->path);
+  while (n > 1 && c->path[n - 1] == '/') n--;
+  size_t start = n;
+  while (start > 0 && c->path[start - 1] != '/') start--;
+  return arena_string(memory, c->path + start, n - start);
+}
+
+/* Files may leave the vocabulary's size to the embedding. */
+static gale_status vocabulary_size(const checkpoint *c, model_config *config, gale_error *error) {
+  const char *const embedding[] = {[CHECKPOINT_GGUF] = "token_embd.weight",
+                                   [CHECKPOINT_HF] = "model.embed_tokens.weight",
+                                   [CHECKPOINT_MISTRAL] = "tok_embeddings.weight"};
+  const tensor *t = checkpoint_tensor(c, embedding[c->kind]);
+  config->vocab_size = t && t->n_dims == 2 && t->shape[0] <= 1 << 24 ? (int32_t)t->shape[0] : 0;
+  return config_int(c, (config_key){"vocab_size", "vocab_size", "vocab_size"}, 1, 1 << 24, &config->vocab_size, error);
+}
+
+static gale_status read_sizes(const checkpoint *c, model_config *config, gale_error *error) {
+  const struct {
+    config_key key;
+    int32_t high;
+    int32_t *value;
+  } sizes[] = {
+      {{"embedding_length", "hidden_size", "dim"}, 1 << 20, &config->dim},
+      {{"block_count", "num_hidden_layers", "n_layers"}, 1 << 12, &config->n_layers},
+      {{"feed_forward_length", "intermediate_size", "hidden_dim"}, 1 << 22, &config->hidden_dim},
+      {{"attention.head_count", "num_attention_heads", "n_heads"}, 1 << 12, &config->n_heads},
+      {{"context_length", "max_position_embeddings", "max_seq_len"}, 1 << 28, &config->context},
+  };
+  for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+    gale_status status = config_int(c, sizes[i].key, 1, sizes[i].high, sizes[i].value, error);
+    if (status) return status;
+  }
+  return vocabulary_size(c, config, error);
+}
+
+static gale_status read_heads(const checkpoint *c, model_config *config, gale_error *error) {
+  if (config->n_kv_heads == 0) config->n_kv_heads = config->n_heads;
+  const config_key kv = {"attention.head_count_kv", "num_key_value_heads", "n_kv_heads"};
+  gale_status status = config_int(c, kv, 1, 1 << 12, &config->n_kv_heads, error);
+  if (status) return status;
+  if (config->n_heads % config->n_kv_heads != 0)
+    return error_set(error, GALE_E_FORMAT, "%s: %d heads cannot share %d key/value heads: a divisor is accepted",
+                     c->config_path, config->n_heads, config->n_kv_heads);
+  const config_key head = {"attention.key_length", "head_dim", "head_dim"};
+  config->head_dim = config->dim / config->n_heads;
+  status = config_int(c, head, 2, 1 << 12, &config->head_dim, error);
+  if (status) return status;
+  if (!config_find(c, head) && config->dim % config->n_heads != 0)
+    return error_set(error, GALE_E_FORMAT, "%s: dim %d is not a multiple of %d heads and no head_dim is given",
+                     c->config_path, config->dim, config->n_heads);
+  int32_t value_dim = config->head_dim, rotary = config->head_dim;
+  status = config_int(c, (config_key){.gguf = "attention.value_length"}, 1, 1 << 12, &value_dim, error);
+  if (!status) status = config_int(c, (config_key){.gguf = "rope.dimension_count"}, 1, 1 << 12, &rotary, error);
+  if (status) return status;
+  if (config->head_dim % 2 != 0 || value_dim != config->head_dim || rotary != config->head_dim)
+    return error_set(error, GALE_E_UNSUPPORTED,
+                     "%s: keys of %d, values of %d and rotation of %d dimensions: one even number is accepted",
+                     c->config_path, config->head_dim, value_dim, rotary);
+  return GALE_OK;
+}
+
+static gale_status refuse_extras(const checkpoint *c, gale_error *error) {
+  const struct {
+    config_key key;
+    const char *what;
+  } extras[] = {
+      {{NULL, "attention_bias", NULL}, "biases"},
+      {{NULL, "mlp_bias", NULL}, "biases"},
+      {{"expert_count", "num_local_experts", "moe.num_experts"}, "a mixture of experts"},
+  };
+  for (size_t i = 0; i < sizeof extras / sizeof *extras; i++) {
+    gale_status status = config_refuse(c, extras[i].key, extras[i].what, error);
+    if (status) return status;
+  }
+  double partial = 1;
+  gale_status status = config_number(c, (config_key){.hf = "partial_rotary_factor"}, 1, 1, &partial, error);
+  if (status) return status;
+  const setting *act = config_find(c, (config_key){.hf = "hidden_act"});
+  if (act && (act->type != SETTING_STRING || strcmp(act->string.bytes, "silu") != 0))
+    return error_set(error, GALE_E_UNSUPPORTED, "%s: hidden_act is not \"silu\"", c->config_path);
+  return GALE_OK;
+}
+
+gale_status config_base(const checkpoint *c, arena *memory, model_config *config, gale_error *error) {
+  if (!(config->name = model_name(c, memory))) return error_memory(error, strlen(c->path) + 1);
+  gale_status status = read_sizes(c, config, error);
+  if (!status) status = read_heads(c, config, error);
+  if (!status) status = refuse_extras(c, error);
+  if (status) return status;
+  double eps = -1;
+  config_key theta = {"rope.freq_base", "rope_theta", "rope_theta"};
+  if (!config_find(c, theta) && c->kind == CHECKPOINT_HF) theta.hf = "rope_parameters.rope_theta";
+  config->rope_theta = 10000;
+  status =
+      config_number(c, (config_key){"attention.layer_norm_rms_epsilon", "rms_norm_eps", "norm_eps"}, 0, 1, &eps, error);
+  if (!status) status = config_number(c, theta, 1e-3, 1e15, &config->rope_theta, error);
+  if (status) return status;
+  config->norm_eps = (float)eps;
+  return make_frequencies(c, memory, config, error);
+}
+
+gale_status config_windows(arena *memory, model_config *config, int32_t window, gale_error *error) {
+  int32_t *windows = arena_array(memory, (size_t)config->n_layers, sizeof *windows);
+  if (!windows) return error_memory(error, (uint64_t)config->n_layers * sizeof *windows);
+  for (int32_t l = 0; l < config->n_layers; l++) windows[l] = window;
+  config->window = windows;
+  return GALE_OK;
+}
+
+/* ---- Families ---- */
+
+static bool among(const char *const *names, const char *name) {
+  for (; *names; names++)
+    if (strcmp(*names, name) == 0) return true;
+  return false;
+}
+
+static gale_status unknown_family(const checkpoint *c, const char *name, gale_error *error) {
+  char known[256] = "";
+  size_t used = 0;
+  for (int i = 0; i < N_FAMILIES; i++)
+    for (const char *const *n = c->kind == CHECKPOINT_GGUF ? families[i]->gguf : families[i]->hf; *n; n++) {
+      int wrote = snprintf(known + used, sizeof known - used, "%s%s", used ? ", " : "", *n);
+      if (wrote > 0 && (size_t)wrote < sizeof known - used) used += (size_t)wrote;
+    }
+  return error_set(error, GALE_E_UNSUPPORTED, "%s: architecture \"%s\" is not supported; supported are: %s",
+                   c->config_path, name, known);
+}
+
+gale_status model_configure(const checkpoint *c, arena *memory, model_config *config, gale_error *error) {
+  *config = (model_config){0};
+  const char *name = architecture(c);
+  if (c->kind == CHECKPOINT_HF) {
+    const setting *s = checkpoint_setting(c, "architectures");
+    bool given = s && s->type == SETTING_ARRAY && s->array.length > 0 && s->array.items[0].type == SETTING_STRING;
+    if (!given)
+      return error_set(error, GALE_E_FORMAT, "%s: architectures is missing or not a list of names", c->config_path);
+    name = s->array.items[0].string.bytes;
+  }
+  for (int i = 0; i < N_FAMILIES; i++) {
+    const family *f = families[i];
+    bool found = c->kind == CHECKPOINT_MISTRAL ? f->native
+                 : c->kind == CHECKPOINT_GGUF  ? among(f->gguf, name)
+                                               : among(f->hf, name);
+    if (!found) continue;
+    config->family = f->name;
+    return f->configure(c, memory, config, error);
+  }
+  return unknown_family(c, name, error);
+}

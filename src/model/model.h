@@ -1,0 +1,19 @@
+/* A model inside the library. Its public functions are declared in gale.h. */
+#ifndef MODEL_MODEL_H
+#define MODEL_MODEL_H
+
+#include "model/config.h"
+#include "model/weights.h"
+
+struct gale_model {
+  checkpoint *checkpoint; /* names and settings stay; the files are only read while loading */
+  model_config config;
+  model_weights weights;
+  be_device *device;
+  gale_tokenizer *tokenizer; /* NULL: none */
+  const char *types;         /* storage types by share */
+  bool loaded;               /* not metadata_only */
+  arena memory;
+};
+
+#endif
