@@ -169,6 +169,7 @@ typedef struct gale_model_info {
   const char *format; /* "GGUF", "Hugging Face", "Mistral", "shape" */
   const char *types;  /* storage types of the weights by share, e.g. "Q4_0, F32" */
   const char *cpu;    /* instruction set in use */
+  const char *note;   /* something the user should be told about this model, or NULL */
   int32_t dim, n_layers, head_dim, hidden_dim, n_heads, n_kv_heads, vocab_size;
   int32_t context;        /* positions the model was made for */
   int32_t sliding_window; /* the largest over the layers; 0: none */
@@ -322,9 +323,10 @@ typedef struct gale_generate_options {
   size_t n_stop;
   bool ignore_end; /* go on after an end token */
   bool special;    /* show control tokens */
-  /* Called with each piece of whole characters, and once more with length 0 for tokens without text
-   * yet; returning false stops. */
-  bool (*text)(void *user, const char *text, size_t length);
+  /* Called for each sampled token with the text that is sure by then: whole characters that cannot become
+   * part of a stop text; length may be 0. What was held back at the end comes with token -1. Returning
+   * false stops. May be NULL. */
+  bool (*text)(void *user, int32_t token, const char *text, size_t length);
   void *user;
 } gale_generate_options;
 
@@ -336,7 +338,7 @@ typedef struct gale_generate_result {
 GALE_API void gale_generate_defaults(gale_generate_options *options);
 
 /* Samples from the logits that the last step left in row 0 for sequence, and goes on. All sampled
- * tokens but the last are in the sequence afterwards; the last one too if it ended the answer. */
+ * tokens but the last are in the sequence afterwards. */
 GALE_API gale_status gale_generate(gale_session *session, int32_t sequence, const gale_tokenizer *tokenizer,
                                    gale_sampler *sampler, const gale_generate_options *options,
                                    gale_generate_result *result, gale_error *error);

@@ -269,7 +269,7 @@ gale_status config_base(const checkpoint *c, arena *memory, model_config *config
   if (!status) status = read_heads(c, config, error);
   if (!status) status = refuse_extras(c, error);
   if (status) return status;
-  double eps = -1;
+  double eps = c->kind == CHECKPOINT_HF ? 1e-6 : -1; /* transformers' default where config.json is silent */
   config_key theta = {"rope.freq_base", "rope_theta", "rope_theta"};
   if (!config_find(c, theta) && c->kind == CHECKPOINT_HF) theta.hf = "rope_parameters.rope_theta";
   config->rope_theta = 10000;

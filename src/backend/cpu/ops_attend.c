@@ -92,6 +92,16 @@ static void finish(const attend_op *o, int64_t token, int head, const float *acc
   for (int64_t d = 0; d < dim; d++) out[d] = acc[2 + d] * r;
 }
 
+/* Where the heads that one piece writes are whole blocks of 32, it quantises them too. */
+static bool pieces_are_blocks(const attend_op *o) {
+  return o->group * o->kv->layout.head_dim % QUANT_BLOCK == 0;
+}
+
+static void finish_group(const attend_op *o, int64_t token, int kv_head) {
+  int64_t width = (int64_t)o->group * o->kv->layout.head_dim;
+  if (pieces_are_blocks(o)) cpu_quantize_part(o->w->context->device, o->out, token, kv_head * width, width);
+}
+
 static int32_t smaller(int32_t a, int32_t b) {
   return a < b ? a : b;
 }
@@ -144,7 +154,7 @@ static void attend_tokens(const attend_op *o) {
       for (int h = 0; h < o->group; h += ATTEND_QUERIES)
         attend_tile(o, first, end, kv_head, kv_head * o->group + h,
                     o->group - h < ATTEND_QUERIES ? o->group - h : ATTEND_QUERIES);
-      first = end;
+      for (; first < end; first++) finish_group(o, first, kv_head);
     }
   }
   team_barrier(c->team);
@@ -176,6 +186,15 @@ static void attend_block(const attend_op *o, int64_t token, int kv_head, int32_t
   }
 }
 
+static void fold_blocks(const attend_op *o, int64_t token, int head, int64_t n_blocks) {
+  float *acc = partial_of(o, token, head, 0);
+  for (int64_t b = 1; b < n_blocks; b++) {
+    const float *p = partial_of(o, token, head, b);
+    fold(o, acc, p[0], p[1], p + 2, false);
+  }
+  finish(o, token, head, acc);
+}
+
 static void attend_split(const attend_op *o) {
   be_context *c = o->w->context;
   int n_kv = o->kv->layout.n_kv_heads;
@@ -192,15 +211,12 @@ static void attend_split(const attend_op *o) {
     attend_block(o, token, (int)(rest % n_kv), lowest[token] + (int32_t)(rest / n_kv));
   }
   team_barrier(c->team);
-  for (int64_t i; (i = team_take(c->team, 1)) < (int64_t)o->batch->n_tokens * o->n_heads;) {
-    int64_t t = i / o->n_heads, blocks = (start[t + 1] - start[t]) / n_kv;
-    int head = (int)(i % o->n_heads);
-    float *acc = partial_of(o, t, head, 0);
-    for (int64_t b = 1; b < blocks; b++) {
-      const float *p = partial_of(o, t, head, b);
-      fold(o, acc, p[0], p[1], p + 2, false);
-    }
-    finish(o, t, head, acc);
+  for (int64_t i; (i = team_take(c->team, 1)) < (int64_t)o->batch->n_tokens * n_kv;) {
+    int64_t t = i / n_kv;
+    int kv_head = (int)(i % n_kv);
+    for (int head = kv_head * o->group; head < (kv_head + 1) * o->group; head++)
+      fold_blocks(o, t, head, (start[t + 1] - start[t]) / n_kv);
+    finish_group(o, t, kv_head);
   }
   team_barrier(c->team);
 }
@@ -214,7 +230,7 @@ void cpu_attend(be_worker *w, const be_act *out, const float *q, int n_heads, fl
     attend_split(&o);
   else
     attend_tokens(&o);
-  if (!out->level) return;
+  if (!out->level || pieces_are_blocks(&o)) return;
   for (int64_t t; (t = team_take(crew, 1)) < batch->n_tokens;)
     cpu_quantize_part(w->context->device, out, t, 0, out->cols);
   team_barrier(crew);
