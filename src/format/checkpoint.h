@@ -24,8 +24,11 @@ typedef enum setting_type {
 } setting_type;
 
 /* One value. key is a GGUF key, or the path of a JSON value joined by dots ("rope_scaling.factor").
- * Array elements are settings without a key, all of one type in GGUF files; nested arrays and, in
- * JSON, objects inside arrays are skipped (the array is then left out whole). */
+ * Array elements are settings without a key, all of one type in GGUF files. A JSON array that holds
+ * arrays or objects is left out whole; a GGUF array of arrays is an error. In a Hugging Face directory
+ * the values of generation_config.json and tokenizer_config.json are there too, under
+ * "generation_config." and "tokenizer_config."; "tokenizer_config.chat_template" is the default one of
+ * several, or the text of chat_template.jinja. */
 typedef struct setting {
   const char *key;
   setting_type type;
@@ -77,14 +80,14 @@ struct checkpoint {
   gale_status (*read)(const checkpoint *c, const tensor *t, uint64_t offset, void *to, uint64_t n, gale_error *error);
   uint64_t synth_seed;
 
-  arena memory;             /* owns everything above but the open files */
-  const uint32_t *by_name;  /* tensor indices sorted by name */
-  const uint32_t *by_key;   /* setting indices sorted by key */
+  arena memory;            /* owns everything above but the open files */
+  const uint32_t *by_name; /* tensor indices sorted by name */
+  const uint32_t *by_key;  /* setting indices sorted by key */
 };
 
 /* Opens a GGUF file (or the first of its shards), a Hugging Face or Mistral directory, or
- * "shape:NAME[@TYPE]". Every size in the files is checked here: each tensor's bytes lie inside its
- * file and match its shape and type; names and keys are unique. */
+ * "shape:NAME[@TYPE]" (TYPE: q4_0). Every size in the files is checked here: each tensor's bytes lie
+ * inside its file and match its shape and type; names and keys are unique. */
 gale_status checkpoint_open(const char *path, checkpoint **c, gale_error *error);
 void checkpoint_close(checkpoint **c);
 
@@ -92,7 +95,8 @@ void checkpoint_close(checkpoint **c);
 const tensor *checkpoint_tensor(const checkpoint *c, const char *name);
 const setting *checkpoint_setting(const checkpoint *c, const char *key);
 
-/* Reads n bytes of a tensor's storage from byte offset on. Thread-safe. */
+/* Reads n bytes of a tensor's storage from byte offset on, both multiples of its type's block_bytes.
+ * Thread-safe. */
 gale_status checkpoint_read(const checkpoint *c, const tensor *t, uint64_t offset, void *to, uint64_t n,
                             gale_error *error);
 

@@ -5,12 +5,12 @@
 #include "base/error.h"
 
 typedef enum token_type { /* numbered as GGUF and SentencePiece number them */
-  TOKEN_NORMAL = 1,
-  TOKEN_UNKNOWN = 2,
-  TOKEN_CONTROL = 3,
-  TOKEN_USER_DEFINED = 4,
-  TOKEN_UNUSED = 5,
-  TOKEN_BYTE = 6,
+                          TOKEN_NORMAL = 1,
+                          TOKEN_UNKNOWN = 2,
+                          TOKEN_CONTROL = 3,
+                          TOKEN_USER_DEFINED = 4, /* stands for its text wherever that appears, and never merges */
+                          TOKEN_UNUSED = 5,
+                          TOKEN_BYTE = 6, /* spelled <0x00> to <0xFF> */
 } token_type;
 
 typedef enum vocabulary_kind {
@@ -18,34 +18,46 @@ typedef enum vocabulary_kind {
   VOCABULARY_BPE,           /* byte-level BPE: tokens and merges written in GPT-2's printable alphabet */
 } vocabulary_kind;
 
-/* A vocabulary as a file states it; everything is borrowed for the duration of tokenizer_create(). */
+/* A vocabulary as a file states it; everything is borrowed for the duration of tokenizer_create(). Where
+ * two tokens have the same text, the one with the lower id is what that text becomes. */
 typedef struct vocabulary {
   vocabulary_kind kind;
   const char *source; /* file, for messages */
   size_t n_tokens;
   const char *const *tokens; /* bytes of each, lengths[i] of them */
   const uint32_t *lengths;
-  const float *scores;  /* SentencePiece; NULL for BPE */
+  const float *scores;  /* SentencePiece without merges: the higher merges first */
   const uint8_t *types; /* token_type of each; NULL: all normal */
-  size_t n_merges;      /* BPE: "left right", best first */
+  size_t n_merges;      /* "left right", best first; BPE, or SentencePiece whose file lists them */
   const char *const *merges;
   const uint32_t *merge_lengths;
-  const char *pre;              /* BPE: name of the pre-tokeniser ("smollm", ...); NULL: unknown */
-  int32_t bos, eos, unk;        /* -1: none */
-  int32_t end_of_turn;          /* a further token that ends an answer; -1: none */
-  bool add_bos, add_eos;
-  bool add_space_prefix;        /* SentencePiece */
-  const char *chat_template;    /* Jinja text by which the template is recognised; NULL: none */
+  const char *pre;       /* BPE: name of the pre-tokeniser ("smollm", ...) */
+  bool ignore_merges;    /* BPE: a word that is a token becomes it; also on where pre's row says so */
+  int32_t bos, eos, unk; /* -1: none; bos and eos count as control tokens */
+  const int32_t *ends;   /* n_ends further tokens that end an answer; they count as control tokens */
+  size_t n_ends;
+  bool add_bos;
+  bool add_space_prefix;     /* SentencePiece */
+  const char *chat_template; /* Jinja text by which the template is recognised; NULL: none */
 } vocabulary;
 
 /* Checks everything (ids in range, merges of known tokens, finite scores) and builds the tokenizer. */
 gale_status tokenizer_create(const vocabulary *v, gale_tokenizer **tokenizer, gale_error *error);
 
+/* What a model's other files say of its tokenizer; it overrules the tokenizer's own file. */
+typedef struct tokenizer_hints {
+  const char *chat_template; /* Jinja text; NULL: not said, as below */
+  const char *bos, *eos;     /* texts of tokens */
+  const bool *add_bos;
+  const int32_t *ends; /* n_ends ids that end an answer */
+  size_t n_ends;
+} tokenizer_hints;
+
 /* From the bytes of a SentencePiece model file (BPE type), or of a Hugging Face tokenizer.json with a
- * BPE model. chat_template may be NULL. */
-gale_status tokenizer_from_sentencepiece(const char *source, const void *data, size_t n, const char *chat_template,
+ * BPE model. hints may be NULL. */
+gale_status tokenizer_from_sentencepiece(const char *source, const void *data, size_t n, const tokenizer_hints *hints,
                                          gale_tokenizer **tokenizer, gale_error *error);
-gale_status tokenizer_from_json(const char *source, const void *data, size_t n, const char *chat_template,
+gale_status tokenizer_from_json(const char *source, const void *data, size_t n, const tokenizer_hints *hints,
                                 gale_tokenizer **tokenizer, gale_error *error);
 
 #endif

@@ -1,0 +1,45 @@
+/* For fuzz targets of the text layer. */
+#ifndef FUZZ_TEXT_H
+#define FUZZ_TEXT_H
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "text/tokenizer.h"
+
+/* Text to ids and back, at once and as a stream; with exact, the same bytes must come back. */
+static inline void fuzz_encode(const gale_tokenizer *t, const char *text, size_t length, bool exact) {
+  int32_t *ids;
+  size_t n, n_back, n_out;
+  char *back;
+  if (gale_tokenize(t, text, length, false, &ids, &n, NULL) != GALE_OK) return;
+  for (size_t i = 0; i < n; i++)
+    if (ids[i] < 0 || ids[i] >= gale_tokenizer_size(t)) abort();
+  if (gale_detokenize(t, ids, n, false, &back, &n_back, NULL) == GALE_OK) {
+    if (exact && (n_back != length || memcmp(back, text, length) != 0)) abort();
+    gale_free(back);
+  }
+  gale_detokenizer *stream;
+  if (gale_detokenizer_open(t, true, &stream, NULL) == GALE_OK) {
+    const char *out;
+    for (size_t i = 0; i < n; i++)
+      if (gale_detokenizer_push(stream, ids[i], &out, &n_out, NULL) != GALE_OK) abort();
+    if (gale_detokenizer_finish(stream, &out, &n_out, NULL) != GALE_OK) abort();
+    gale_detokenizer_close(&stream);
+  }
+  gale_free(ids);
+}
+
+/* Uses a tokenizer of unknown content. */
+static inline void fuzz_use(const gale_tokenizer *t) {
+  static const char TEXT[] = "Hello, a b  ab\n123 \xE2\x96\x81\xF0\x9F\x91\x8B\xFF<s></s>[INST] \xC3\xA9";
+  fuzz_encode(t, TEXT, sizeof TEXT - 1, false);
+  const gale_message message = {"user", TEXT};
+  int32_t *ids;
+  size_t n;
+  for (const char *const *name = gale_chat_templates(); *name; name++)
+    if (gale_chat_render(t, *name, &message, 1, &ids, &n, NULL) == GALE_OK) gale_free(ids);
+}
+
+#endif

@@ -1,0 +1,58 @@
+#include "format/reader.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+char *arena_path(arena *memory, const char *directory, const char *name) {
+  size_t d = strlen(directory);
+  return arena_printf(memory, "%s%s%s", directory, d && directory[d - 1] == '/' ? "" : "/", name);
+}
+
+gale_status directory_entry(arena *memory, const char *directory, const char *name, const char **path,
+                            gale_error *error) {
+  char *joined = arena_path(memory, directory, name);
+  if (!joined) return error_memory(error, strlen(directory) + strlen(name) + 2);
+  *path = access(joined, F_OK) == 0 ? joined : NULL;
+  return GALE_OK;
+}
+
+static bool matches(const char *name, const char *prefix, const char *suffix) {
+  size_t n = strlen(name), p = strlen(prefix), s = strlen(suffix);
+  return n >= p + s && memcmp(name, prefix, p) == 0 && memcmp(name + n - s, suffix, s) == 0;
+}
+
+static int compare_versions(const void *a, const void *b) {
+  return strverscmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+gale_status directory_scan(arena *memory, const char *directory, const char *prefix, const char *suffix,
+                           const char ***names, size_t *n, gale_error *error) {
+  DIR *d = opendir(directory);
+  if (!d) return error_set(error, GALE_E_IO, "%s: %s", directory, strerror(errno));
+  size_t count = 0, capacity = 0;
+  const char **found = NULL;
+  bool memory_left = true;
+  for (struct dirent *entry; memory_left && (entry = readdir(d));) {
+    if (!matches(entry->d_name, prefix, suffix)) continue;
+    if (count == capacity) {
+      capacity = capacity ? 2 * capacity : 16;
+      const char **larger = arena_array(memory, capacity, sizeof *larger);
+      if (larger && found) memcpy(larger, found, count * sizeof *larger);
+      found = larger;
+    }
+    char *name = found ? arena_string(memory, entry->d_name, strlen(entry->d_name)) : NULL;
+    if (name)
+      found[count++] = name;
+    else
+      memory_left = false;
+  }
+  closedir(d);
+  if (!memory_left) return error_memory(error, capacity * sizeof *found);
+  if (count) qsort(found, count, sizeof *found, compare_versions);
+  *names = found;
+  *n = count;
+  return GALE_OK;
+}

@@ -1,0 +1,94 @@
+/* Directories in the form of Hugging Face: config.json, *.safetensors, and files about the tokenizer. */
+#include "format/json.h"
+#include "format/reader.h"
+#include "format/safetensors.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_TEMPLATE = 16 << 20 };
+
+static const char template_key[] = "tokenizer_config.chat_template";
+
+static bool has_key(const checkpoint *c, const char *key) {
+  for (size_t i = 0; i < c->n_settings; i++)
+    if (strcmp(c->settings[i].key, key) == 0) return true;
+  return false;
+}
+
+static gale_status add_template(checkpoint *c, const char *text, size_t n, gale_error *error) {
+  setting *s = checkpoint_add_settings(c, 1);
+  const char *copy = s ? arena_string(&c->memory, text, n) : NULL;
+  if (!copy) return error_memory(error, n);
+  *s = (setting){.key = template_key, .type = SETTING_STRING, .string = {copy, n}};
+  return GALE_OK;
+}
+
+/* A chat template may be a list of named ones: [{"name": "default", "template": ...}, ...]. */
+static gale_status add_default_template(checkpoint *c, const json_t *root, gale_error *error) {
+  const json_t *list = json_object_get(root, "chat_template");
+  for (size_t i = 0; i < json_array_size(list); i++) {
+    const json_t *named = json_array_get(list, i), *text = json_object_get(named, "template");
+    const char *name = json_string_value(json_object_get(named, "name"));
+    if (name && strcmp(name, "default") == 0 && json_is_string(text))
+      return add_template(c, json_string_value(text), json_string_length(text), error);
+  }
+  return GALE_OK;
+}
+
+/* model_max_length is commonly stated as 10^30, so integers may have any size here. */
+static gale_status read_tokenizer_config(checkpoint *c, const char *directory, gale_error *error) {
+  const char *path = NULL;
+  json_t *root = NULL;
+  gale_status status = directory_entry(&c->memory, directory, "tokenizer_config.json", &path, error);
+  if (status || !path) return status;
+  status = json_parse_file(path, JSON_INTEGERS_ANY, &root, error);
+  if (status) return status;
+  status = json_settings(c, path, "tokenizer_config.", root, JSON_INTEGERS_ANY, error);
+  if (!status) status = add_default_template(c, root, error);
+  json_decref(root);
+  return status;
+}
+
+static gale_status read_generation_config(checkpoint *c, const char *directory, gale_error *error) {
+  const char *path = NULL;
+  gale_status status = directory_entry(&c->memory, directory, "generation_config.json", &path, error);
+  if (status || !path) return status;
+  return json_settings_file(c, path, "generation_config.", JSON_INTEGERS_EXACT, error);
+}
+
+/* Newer directories keep the chat template in a file of its own. */
+static gale_status read_template(checkpoint *c, const char *directory, gale_error *error) {
+  const char *path = NULL;
+  char *text = NULL;
+  size_t n = 0;
+  gale_status status = directory_entry(&c->memory, directory, "chat_template.jinja", &path, error);
+  if (status || !path || has_key(c, template_key)) return status;
+  status = file_load(path, MAX_TEMPLATE, &text, &n, error);
+  if (status) return status;
+  status = add_template(c, text, n, error);
+  free(text);
+  return status;
+}
+
+static gale_status find_tokenizer(checkpoint *c, const char *directory, gale_error *error) {
+  gale_status status = directory_entry(&c->memory, directory, "tokenizer.json", &c->tokenizer_path, error);
+  if (status || c->tokenizer_path) return status;
+  return directory_entry(&c->memory, directory, "tokenizer.model", &c->tokenizer_path, error);
+}
+
+gale_status hf_read(checkpoint *c, const char *directory, gale_error *error) {
+  char *config = arena_path(&c->memory, directory, "config.json");
+  if (!config) return error_memory(error, strlen(directory));
+  c->kind = CHECKPOINT_HF;
+  c->format = "Hugging Face";
+  c->config_path = config;
+  c->read = checkpoint_read_file;
+  gale_status status = json_settings_file(c, config, "", JSON_INTEGERS_EXACT, error);
+  if (!status) status = find_tokenizer(c, directory, error);
+  if (!status) status = read_generation_config(c, directory, error);
+  if (!status) status = read_tokenizer_config(c, directory, error);
+  if (!status) status = read_template(c, directory, error);
+  if (!status) status = safetensors_read_directory(c, directory, "model", error);
+  return status;
+}

@@ -1,0 +1,32 @@
+/* JSON of untrusted files, read strictly: UTF-8, no duplicate keys, no NUL, bounded depth and size. */
+#ifndef FORMAT_JSON_H
+#define FORMAT_JSON_H
+
+#include "format/checkpoint.h"
+
+#include <jansson.h>
+
+/* Files above this are refused; also the longest header of a safetensors file. */
+#define JSON_MAX_BYTES 100000000u
+
+/* What becomes of an integer that does not fit int64_t: an error, or a float. With the latter, numbers
+ * without a fraction below 2^53 count as integers however they are written. */
+typedef enum json_integers { JSON_INTEGERS_EXACT, JSON_INTEGERS_ANY } json_integers;
+
+/* Parses n bytes that hold one object. `base` is the text's offset in the file `source`, for messages.
+ * The caller gives *root to json_decref(). */
+gale_status json_parse(const char *source, const char *text, size_t n, uint64_t base, json_integers integers,
+                       json_t **root, gale_error *error);
+
+/* json_parse() of a whole file. */
+gale_status json_parse_file(const char *path, json_integers integers, json_t **root, gale_error *error);
+
+/* Appends the values of an object to c's settings, each under `prefix` and its path joined by dots. */
+gale_status json_settings(checkpoint *c, const char *source, const char *prefix, const json_t *root,
+                          json_integers integers, gale_error *error);
+
+/* json_parse_file() and json_settings(). */
+gale_status json_settings_file(checkpoint *c, const char *path, const char *prefix, json_integers integers,
+                               gale_error *error);
+
+#endif

@@ -1,0 +1,163 @@
+/* The tables that the encoder works with, built once from a checked vocabulary. */
+#include <stdlib.h>
+
+#include "text/internal.h"
+#include "text/unicode.h"
+
+/* ---- Merges ---- */
+
+static gale_status add_listed_merge(gale_tokenizer *t, const vocabulary *v, size_t i, char *plain, gale_error *error) {
+  const char *text = v->merges[i];
+  size_t n = v->merge_lengths[i];
+  const char *space = n > 1 ? memchr(text + 1, ' ', n - 1) : NULL;
+  if (!space || space + 1 == text + n)
+    return error_set(error, GALE_E_FORMAT, "%s: merge %zu is \"%.*s\"; two tokens with a space between are accepted",
+                     v->source, i, (int)(n < 64 ? n : 64), text);
+  size_t n_left = plain_text(t->kind, text, (size_t)(space - text), plain);
+  size_t n_right = plain_text(t->kind, space + 1, (size_t)(text + n - space - 1), plain + n_left);
+  merge pair = {.left = lookup_find(&t->words, plain, n_left),
+                .right = lookup_find(&t->words, plain + n_left, n_right),
+                .rank = (uint32_t)i,
+                .symbol = lookup_find(&t->words, plain, n_left + n_right)};
+  if (pair.left >= t->n_tokens || pair.right >= t->n_tokens || pair.symbol >= t->n_tokens)
+    return error_set(error, GALE_E_FORMAT, "%s: merge %zu, \"%.*s\", names or makes a token that the vocabulary lacks",
+                     v->source, i, (int)(n < 64 ? n : 64), text);
+  merge_table_add(&t->merges, pair);
+  return GALE_OK;
+}
+
+static gale_status listed_merges(gale_tokenizer *t, const vocabulary *v, gale_error *error) {
+  size_t longest = 0;
+  for (size_t i = 0; i < v->n_merges; i++)
+    if (v->merge_lengths[i] > longest) longest = v->merge_lengths[i];
+  char *plain = malloc(longest + 1);
+  if (!plain || !merge_table_create(&t->merges, &t->memory, v->n_merges)) {
+    free(plain);
+    return error_memory(error, v->n_merges * 2 * sizeof(merge));
+  }
+  gale_status status = GALE_OK;
+  for (size_t i = 0; i < v->n_merges && !status; i++) status = add_listed_merge(t, v, i, plain, error);
+  free(plain);
+  return status;
+}
+
+static int compare_scores(const void *a, const void *b, void *scores) {
+  float x = ((const float *)scores)[*(const uint32_t *)a], y = ((const float *)scores)[*(const uint32_t *)b];
+  return (x < y) - (x > y);
+}
+
+/* rank[id] of each token by its score: the best is 0, equal scores share a rank. */
+static uint32_t *score_ranks(const vocabulary *v) {
+  uint32_t *order = malloc(v->n_tokens * sizeof *order), *rank = malloc(v->n_tokens * sizeof *rank);
+  if (order && rank) {
+    for (size_t i = 0; i < v->n_tokens; i++) order[i] = (uint32_t)i;
+    qsort_r(order, v->n_tokens, sizeof *order, compare_scores, (void *)v->scores);
+    uint32_t r = 0;
+    for (size_t i = 0; i < v->n_tokens; i++) {
+      if (i > 0 && v->scores[order[i]] < v->scores[order[i - 1]]) r++;
+      rank[order[i]] = r;
+    }
+  } else {
+    free(rank);
+    rank = NULL;
+  }
+  free(order);
+  return rank;
+}
+
+/* Finds every way to cut piece `id` into two symbols; adds them if `ranks` is given. Returns how many. */
+static size_t cut_piece(gale_tokenizer *t, uint32_t id, const uint32_t *ranks) {
+  size_t n, step, found = 0;
+  const char *s = texts_get(&t->plain, id, &n);
+  if (!mergeable(t, id) || lookup_find(&t->words, s, n) != id) return 0;
+  utf8_at(s, n, &step);
+  for (size_t k = step; k < n; k += step) {
+    utf8_at(s + k, n - k, &step);
+    uint32_t left = lookup_find(&t->words, s, k), right = lookup_find(&t->words, s + k, n - k);
+    if (left == SYMBOL_NONE || right == SYMBOL_NONE) continue;
+    found++;
+    if (ranks) merge_table_add(&t->merges, (merge){left, right, ranks[id], id});
+  }
+  return found;
+}
+
+static gale_status scored_merges(gale_tokenizer *t, const vocabulary *v, gale_error *error) {
+  size_t n = 0;
+  for (uint32_t i = 0; i < t->n_tokens; i++) n += cut_piece(t, i, NULL);
+  uint32_t *ranks = score_ranks(v);
+  if (!ranks || !merge_table_create(&t->merges, &t->memory, n)) {
+    free(ranks);
+    return error_memory(error, n * 2 * sizeof(merge));
+  }
+  for (uint32_t i = 0; i < t->n_tokens; i++) cut_piece(t, i, ranks);
+  free(ranks);
+  return GALE_OK;
+}
+
+gale_status build_merges(gale_tokenizer *t, const vocabulary *v, gale_error *error) {
+  return v->n_merges || v->kind == VOCABULARY_BPE ? listed_merges(t, v, error) : scored_merges(t, v, error);
+}
+
+/* ---- Shortcuts of the encoder ---- */
+
+static void char_pairs_add(char_pairs *p, uint32_t left, uint32_t right) {
+  if ((left | right) < 128) {
+    p->ascii[left][right >> 3] |= (uint8_t)(1 << (right & 7));
+    return;
+  }
+  uint32_t bit = (uint32_t)(text_mix((uint64_t)left << 32 | right) >> 20) & p->mask;
+  p->bits[bit >> 6] |= UINT64_C(1) << (bit & 63);
+}
+
+bool build_pairs(gale_tokenizer *t) {
+  /* A bit for each of 16 pieces' characters keeps wrong answers near one in a hundred. */
+  size_t bits = 1 << 12;
+  while (bits < 16 * (size_t)t->n_tokens && bits < 1 << 22) bits *= 2;
+  t->pairs.bits = arena_array(&t->memory, bits / 64, sizeof *t->pairs.bits);
+  if (!t->pairs.bits) return false;
+  t->pairs.mask = (uint32_t)(bits - 1);
+  for (uint32_t i = 0; i < t->n_tokens; i++) {
+    size_t n, step;
+    const char *s = texts_get(&t->plain, i, &n);
+    if (!mergeable(t, i)) continue;
+    uint32_t left = utf8_at(s, n, &step);
+    for (size_t k = step; k < n; k += step) {
+      uint32_t right = utf8_at(s + k, n - k, &step);
+      char_pairs_add(&t->pairs, left, right);
+      left = right;
+    }
+  }
+  return true;
+}
+
+/* The two symbols that the last merge into an unused token joins: such a token is never written, and
+ * goes back to what it was made of. */
+static bool find_halves(gale_tokenizer *t, uint32_t id, const char *s, size_t n, word *w) {
+  if (!encode_word_symbols(t, s, n, 2, w)) return false;
+  bool made = w->n == 2 && merge_find(&t->merges, w->symbols[0], w->symbols[1])->symbol == id;
+  t->halves[id][0] = made ? w->symbols[0] : SYMBOL_NONE;
+  t->halves[id][1] = made ? w->symbols[1] : SYMBOL_NONE;
+  return true;
+}
+
+bool build_alone(gale_tokenizer *t, bool ignore_merges) {
+  word w = {0};
+  bool ok = true, unused = false;
+  for (uint32_t i = 0; i < t->n_tokens; i++) unused |= t->types[i] == TOKEN_UNUSED;
+  t->alone = arena_alloc(&t->memory, t->n_tokens);
+  t->halves = unused ? arena_array(&t->memory, t->n_tokens, sizeof *t->halves) : NULL;
+  if (!t->alone || (unused && !t->halves)) return false;
+  for (uint32_t i = 0; i < t->n_tokens && ok; i++) {
+    size_t n;
+    const char *s = texts_get(&t->plain, i, &n);
+    if (!mergeable(t, i)) continue;
+    if (t->types[i] == TOKEN_UNUSED) {
+      ok = find_halves(t, i, s, n, &w);
+    } else if (lookup_find(&t->words, s, n) == i) {
+      ok = ignore_merges || encode_word_symbols(t, s, n, 1, &w);
+      t->alone[i] = ignore_merges || (ok && w.n == 1 && w.symbols[0] == i);
+    }
+  }
+  word_free(&w);
+  return ok;
+}

@@ -1,0 +1,282 @@
+/* The safetensors reader and its sets of shards: good files, and rows 12, 16 to 19 of bad inputs. */
+#include "build_safetensors.h"
+
+static int start(void **state) {
+  if (make_directory(state)) return -1;
+  write_text("config.json", "{}");
+  return 0;
+}
+
+static void test_small(void **state) {
+  (void)state;
+  write_safetensors("model.safetensors", small_header, SMALL_DATA);
+  checkpoint *c = open_good(directory);
+  assert_int_equal(c->kind, CHECKPOINT_HF);
+  assert_int_equal(c->n_tensors, 4);
+  const char *const names[] = {"scalar", "m", "half", "brain"};
+  const quant_type types[] = {QUANT_F32, QUANT_F32, QUANT_F16, QUANT_BF16};
+  const int dims[] = {1, 2, 1, 4};
+  const unsigned char first[] = {1, 5, 13, 19};
+  for (int i = 0; i < 4; i++) {
+    const tensor *t = &c->tensors[i];
+    unsigned char data[8];
+    assert_string_equal(t->name, names[i]);
+    assert_int_equal(t->type, types[i]);
+    assert_int_equal(t->n_dims, dims[i]);
+    assert_int_equal(checkpoint_read(c, t, 0, data, t->bytes, NULL), GALE_OK);
+    assert_int_equal(data[0], first[i]);
+  }
+  assert_int_equal(checkpoint_tensor(c, "scalar")->shape[0], 1);
+  assert_int_equal(checkpoint_tensor(c, "half")->shape[0], 3);
+  checkpoint_close(&c);
+}
+
+static void test_stray_frequencies_are_skipped(void **state) {
+  (void)state;
+  write_safetensors("model.safetensors",
+                    "{\"m\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},"
+                    "\"model.layers.0.self_attn.rotary_emb.inv_freq\":"
+                    "{\"dtype\":\"F64\",\"shape\":[2],\"data_offsets\":[4,20]}}",
+                    20);
+  checkpoint *c = open_good(directory);
+  assert_int_equal(c->n_tensors, 1);
+  checkpoint_close(&c);
+}
+
+/* ---- Sets of files ---- */
+
+static const char map_of_two[] =
+    "{\"metadata\":{\"total_size\":48},\"weight_map\":{\"a\":\"x1.safetensors\",\"b\":\"x2.safetensors\","
+    "\"l.rotary_emb.inv_freq\":\"x2.safetensors\"}}";
+
+static void test_index(void **state) {
+  (void)state;
+  write_one("model.safetensors", "not_this");
+  write_one("x1.safetensors", "a");
+  write_one("x2.safetensors", "b");
+  write_text("model.safetensors.index.json", map_of_two);
+  checkpoint *c = open_good(directory);
+  assert_int_equal(c->n_files, 2);
+  assert_int_equal(c->n_tensors, 2);
+  assert_int_equal(checkpoint_tensor(c, "b")->file, 1);
+  checkpoint_close(&c);
+}
+
+static void test_numbered_without_index(void **state) {
+  (void)state;
+  write_one("model-00001-of-00002.safetensors", "a");
+  write_one("model-00002-of-00002.safetensors", "b");
+  checkpoint *c = open_good(directory);
+  assert_int_equal(c->n_tensors, 2);
+  checkpoint_close(&c);
+}
+
+static void test_single_of_any_name(void **state) {
+  (void)state;
+  write_one("model-of-mine.safetensors", "a");
+  checkpoint *c = open_good(directory);
+  assert_non_null(checkpoint_tensor(c, "a"));
+  checkpoint_close(&c);
+}
+
+/* ---- Bad input, by row ---- */
+
+static void row_06_duplicate_names(void **state) {
+  (void)state;
+  const char *path = write_safetensors("model.safetensors",
+                                       "{\"m\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},"
+                                       "\"m\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}",
+                                       8);
+  refuse(directory, GALE_E_FORMAT, path, "duplicate", "\"m\"", "offset", NULL);
+  write_one("model-00001-of-00002.safetensors", "a");
+  write_one("model-00002-of-00002.safetensors", "a");
+  unlink(path);
+  refuse(directory, GALE_E_FORMAT, "model-00002-of-00002.safetensors", "\"a\" is there twice", NULL);
+}
+
+static void row_12_truncated_anywhere(void **state) {
+  (void)state;
+  char bytes[1024];
+  write_safetensors("model.safetensors", small_header, SMALL_DATA);
+  FILE *f = fopen(at("model.safetensors"), "rb");
+  size_t size = fread(bytes, 1, sizeof bytes, f);
+  fclose(f);
+  for (size_t n = 0; n < size; n++) {
+    write_bytes("model.safetensors", bytes, n);
+    refuse(directory, GALE_E_FORMAT, at("model.safetensors"), "offset", NULL);
+  }
+}
+
+static void row_16_shards(void **state) {
+  (void)state;
+  write_one("model-00001-of-00003.safetensors", "a");
+  write_one("model-00003-of-00003.safetensors", "c");
+  refuse(directory, GALE_E_IO, "model-00002-of-00003.safetensors", "No such file", NULL);
+  write_one("model-00001-of-99999.safetensors", "a");
+  unlink(at("model-00001-of-00003.safetensors"));
+  unlink(at("model-00003-of-00003.safetensors"));
+  refuse(directory, GALE_E_IO, "model-00002-of-99999.safetensors", "No such file", NULL);
+  write_text("model.safetensors.index.json", map_of_two);
+  refuse(directory, GALE_E_IO, at("x1.safetensors"), "No such file", NULL);
+  write_one("x1.safetensors", "b");
+  write_one("x2.safetensors", "a");
+  refuse(directory, GALE_E_FORMAT, at("model.safetensors.index.json"), "weight_map entry \"a\"",
+         "x1.safetensors has no such tensor", NULL);
+  write_text("model.safetensors.index.json", "{\"weight_map\":{}}");
+  refuse(directory, GALE_E_FORMAT, at("model.safetensors.index.json"), "key \"weight_map\"", NULL);
+}
+
+static void row_17_lengths(void **state) {
+  (void)state;
+  const uint64_t lengths[] = {(uint64_t)1 << 63, UINT64_MAX, 100000001, 1000};
+  const char *path = write_bytes("model.safetensors", "\2\0\0", 3);
+  refuse(directory, GALE_E_FORMAT, path, "truncated", "offset 0", NULL);
+  for (int i = 0; i < 4; i++) {
+    char bytes[64] = {0}, number[32];
+    memcpy(bytes, &lengths[i], 8);
+    snprintf(number, sizeof number, "%llu", (unsigned long long)lengths[i]);
+    write_bytes("model.safetensors", bytes, sizeof bytes);
+    refuse(directory, GALE_E_FORMAT, path, "header length at offset 0", number, "100000000", NULL);
+  }
+}
+
+static void row_17_text(void **state) {
+  (void)state;
+  const char *path = at("model.safetensors");
+  char padded[16] = {2, 0, 0, 0, 0, 0, 0, 0, '{', '}'};
+  padded[0] = 4;
+  write_bytes("model.safetensors", padded, 12);
+  refuse(directory, GALE_E_FORMAT, path, "JSON at line 1, offset", NULL);
+  write_safetensors("model.safetensors", "{\"\xFF\":1}", 0);
+  refuse(directory, GALE_E_FORMAT, path, "JSON at line 1", "offset", NULL);
+  write_safetensors("model.safetensors", "{\"a\\u0000b\":1}", 0);
+  refuse(directory, GALE_E_FORMAT, path, "JSON at line 1", "NUL byte", NULL);
+  write_safetensors("model.safetensors", "[]", 0);
+  refuse(directory, GALE_E_FORMAT, path, "an object is accepted", NULL);
+  write_safetensors("model.safetensors", "{} x", 0);
+  refuse(directory, GALE_E_FORMAT, path, "JSON at line 1, offset", NULL);
+  char deep[400];
+  memset(deep, '[', sizeof deep - 1);
+  deep[sizeof deep - 1] = 0;
+  write_safetensors("model.safetensors", deep, 0);
+  refuse(directory, GALE_E_FORMAT, path, "JSON at offset 72", "nested deeper than 64", NULL);
+}
+
+/* One entry "t" with 8 bytes of data. */
+static void refuse_entry(gale_status status, const char *dtype, const char *shape, const char *offsets,
+                         const char *why) {
+  char header[256];
+  snprintf(header, sizeof header, "{\"t\":{\"dtype\":%s,\"shape\":%s,\"data_offsets\":%s}}", dtype, shape, offsets);
+  const char *path = write_safetensors("model.safetensors", header, 8);
+  refuse(directory, status, path, "tensor \"t\"", "offset", why, NULL);
+}
+
+static void row_18_entries(void **state) {
+  (void)state;
+  refuse_entry(GALE_E_FORMAT, "\"F32\"", "[2]", "[8,0]", "data_offsets");
+  refuse_entry(GALE_E_FORMAT, "\"F32\"", "[2]", "[-8,0]", "data_offsets");
+  refuse_entry(GALE_E_FORMAT, "\"F32\"", "[2]", "[0,16]", "the 8 bytes of data");
+  refuse_entry(GALE_E_FORMAT, "\"F32\"", "[2]", "[0,9223372036854775807]", "data_offsets");
+  refuse_entry(GALE_E_FORMAT, "\"F32\"", "[2]", "[0]", "two integers");
+  refuse_entry(GALE_E_FORMAT, "\"F32\"", "[2]", "[0,8.0]", "two integers");
+  refuse_entry(GALE_E_FORMAT, "\"F32\"", "[3]", "[0,8]", "8 bytes, but dtype and shape make 12");
+  refuse_entry(GALE_E_FORMAT, "\"F16\"", "[2]", "[0,8]", "make 4");
+  refuse_entry(GALE_E_FORMAT, "\"F32\"", "[1]", "[4,8]", "a gap at offset");
+  refuse_entry(GALE_E_FORMAT, "\"F32\"", "[0]", "[0,0]", "dimensions of 1 and more");
+  refuse_entry(GALE_E_FORMAT, "\"F32\"", "[-1]", "[0,8]", "dimensions of 1 and more");
+  refuse_entry(GALE_E_FORMAT, "\"F32\"", "[1,1,1,1,2]", "[0,8]", "up to 4 dimensions");
+  refuse_entry(GALE_E_FORMAT, "\"F32\"", "2", "[0,8]", "up to 4 dimensions");
+  refuse_entry(GALE_E_FORMAT, "\"F32\"", "[4294967296,4294967296]", "[0,8]", "too large");
+  refuse_entry(GALE_E_FORMAT, "1", "[2]", "[0,8]", "a string is accepted");
+  refuse_entry(GALE_E_UNSUPPORTED, "\"F31\"", "[2]", "[0,8]", "F32, F16 and BF16 are accepted");
+  refuse_entry(GALE_E_UNSUPPORTED, "\"I64\"", "[1]", "[0,8]", "\"I64\"");
+  refuse_entry(GALE_E_UNSUPPORTED, "\"F8_E4M3\"", "[8]", "[0,8]", "\"F8_E4M3\"");
+  const char *path = write_safetensors("model.safetensors", "{\"t\":{\"data_offsets\":[0,99999999999999999999]}}", 0);
+  refuse(directory, GALE_E_FORMAT, path, "offset", "\"data_offsets\": too big integer", NULL);
+  write_safetensors("model.safetensors", "{\"t\":5}", 0);
+  refuse(directory, GALE_E_FORMAT, path, "tensor \"t\"", "an object is accepted", NULL);
+}
+
+static void row_18_cover(void **state) {
+  (void)state;
+  const char *path = write_safetensors("model.safetensors",
+                                       "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},"
+                                       "\"b\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[4,12]}}",
+                                       12);
+  refuse(directory, GALE_E_FORMAT, path, "tensor \"b\"", "an overlap at offset", NULL);
+  write_safetensors("model.safetensors", "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", 12);
+  refuse(directory, GALE_E_FORMAT, path, "data at offset", "4 bytes belong to no tensor", NULL);
+  write_safetensors("model.safetensors", "{}", 12);
+  refuse(directory, GALE_E_FORMAT, path, "12 bytes belong to no tensor", NULL);
+}
+
+static void refuse_map(gale_status status, const char *value, const char *why) {
+  char map[256];
+  snprintf(map, sizeof map, "{\"weight_map\":{\"a\":%s}}", value);
+  write_text("model.safetensors.index.json", map);
+  refuse(directory, status, why, NULL);
+}
+
+static void row_19_weight_map(void **state) {
+  (void)state;
+  const char *wanted = "weight_map entry \"a\"";
+  write_one("x1.safetensors", "a");
+  refuse_map(GALE_E_FORMAT, "\"../x1.safetensors\"", wanted);
+  refuse_map(GALE_E_FORMAT, "\"..\"", wanted);
+  refuse_map(GALE_E_FORMAT, "\"\"", wanted);
+  refuse_map(GALE_E_FORMAT, "\"/etc/passwd\"", wanted);
+  refuse_map(GALE_E_FORMAT, "\"sub/x1.safetensors\"", wanted);
+  refuse_map(GALE_E_FORMAT, "7", wanted);
+  refuse_map(GALE_E_IO, "\".\"", "not a regular file");
+  assert_int_equal(mkfifo(at("fifo"), 0600), 0);
+  refuse_map(GALE_E_IO, "\"fifo\"", "not a regular file");
+  assert_int_equal(symlink("/dev/zero", at("device")), 0);
+  refuse_map(GALE_E_IO, "\"device\"", "not a regular file");
+}
+
+static void row_19_fifo_in_place_of_weights(void **state) {
+  (void)state;
+  assert_int_equal(mkfifo(at("model.safetensors"), 0600), 0);
+  refuse(directory, GALE_E_IO, at("model.safetensors"), "not a regular file", NULL);
+}
+
+static void test_mutations(void **state) {
+  (void)state;
+  uint64_t seed = 2;
+  char bytes[1024];
+  write_safetensors("model.safetensors", small_header, SMALL_DATA);
+  FILE *f = fopen(at("model.safetensors"), "rb");
+  size_t size = fread(bytes, 1, sizeof bytes, f);
+  fclose(f);
+  for (int i = 0; i < 2000; i++) {
+    size_t place = next_random(&seed) % size;
+    char old = bytes[place];
+    bytes[place] = (char)(old ^ (char)(1 + next_random(&seed) % 255));
+    write_bytes("model.safetensors", bytes, size);
+    try_open(directory);
+    bytes[place] = old;
+  }
+}
+
+#define IN_A_DIRECTORY(test) cmocka_unit_test_setup_teardown(test, start, remove_directory)
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      IN_A_DIRECTORY(test_small),
+      IN_A_DIRECTORY(test_stray_frequencies_are_skipped),
+      IN_A_DIRECTORY(test_index),
+      IN_A_DIRECTORY(test_numbered_without_index),
+      IN_A_DIRECTORY(test_single_of_any_name),
+      IN_A_DIRECTORY(row_06_duplicate_names),
+      IN_A_DIRECTORY(row_12_truncated_anywhere),
+      IN_A_DIRECTORY(row_16_shards),
+      IN_A_DIRECTORY(row_17_lengths),
+      IN_A_DIRECTORY(row_17_text),
+      IN_A_DIRECTORY(row_18_entries),
+      IN_A_DIRECTORY(row_18_cover),
+      IN_A_DIRECTORY(row_19_weight_map),
+      IN_A_DIRECTORY(row_19_fifo_in_place_of_weights),
+      IN_A_DIRECTORY(test_mutations),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
