@@ -1,0 +1,80 @@
+#include "command.h"
+
+#include "suggest.h"
+
+#include <string.h>
+
+#define BIT OPTION_BIT
+
+enum {
+  MAX_COMMANDS = 32,
+};
+
+#define COMMON                                                                                                         \
+  (BIT(OPTION_THREADS) | BIT(OPTION_CONTEXT) | BIT(OPTION_WINDOW) | BIT(OPTION_KV) | BIT(OPTION_CHUNK) |               \
+   BIT(OPTION_CPU) | BIT(OPTION_PREDICT) | BIT(OPTION_TEMP) | BIT(OPTION_TOP_K) | BIT(OPTION_TOP_P) |                  \
+   BIT(OPTION_MIN_P) | BIT(OPTION_REPEAT_PENALTY) | BIT(OPTION_SEED) | BIT(OPTION_STOP) | BIT(OPTION_VERBOSE) |        \
+   BIT(OPTION_QUIET))
+#define TALK (BIT(OPTION_VERBOSE) | BIT(OPTION_QUIET) | BIT(OPTION_HELP))
+#define OPENING (BIT(OPTION_THREADS) | BIT(OPTION_CPU) | TALK)
+
+const uint64_t common_options = COMMON;
+
+const char model_help[] =
+    "MODEL is a GGUF file (or the first of its shards), a Hugging Face directory, a Mistral directory "
+    "(params.json, consolidated*.safetensors), the name of a fetched model (gale list), or shape:NAME[@TYPE] for "
+    "synthetic weights of a published shape, e.g. shape:mistral-7b@q4_0.";
+
+const command command_table[] = {
+    {"run", "MODEL [PROMPT]", 1, 2,
+     COMMON | BIT(OPTION_FILE) | BIT(OPTION_SYSTEM) | BIT(OPTION_TEMPLATE) | BIT(OPTION_RAW) | BIT(OPTION_HELP),
+     run_main, "; quote a prompt of several words", "answer a prompt, or chat on a terminal",
+     "Answers PROMPT (or -f FILE, or standard input, also as '-') on standard output as it is generated. A model with "
+     "a chat template gets it. One newline at the end of a prompt that is read from a file or a pipe is dropped.\n"
+     "On a terminal without a prompt it is a chat: /help lists its commands, a trailing backslash or \"\"\" makes a "
+     "message of several lines, Ctrl-C stops the answer, Ctrl-D leaves."},
+    {"info", "MODEL", 1, 1, OPENING | BIT(OPTION_TENSORS) | BIT(OPTION_JSON), info_main, NULL,
+     "hyperparameters, tokenizer, and memory of the KV cache",
+     "Prints the model's hyperparameters, sizes, tokenizer and template, and the memory of its key/value cache by "
+     "context: as it is, as it would be if every query head had keys and values of its own (without grouped-query "
+     "attention), and with and without its sliding window. No weights are read."},
+    {"tokenize", "MODEL [TEXT]", 1, 2,
+     OPENING | BIT(OPTION_FILE) | BIT(OPTION_BOS) | BIT(OPTION_LINES) | BIT(OPTION_CHAT) | BIT(OPTION_TEMPLATE) |
+         BIT(OPTION_FIM),
+     tokenize_main, "; quote a text of several words", "token ids of a text",
+     "Prints the ids of TEXT (or -f FILE, or standard input) on one line. MODEL may be a tokenizer file alone: a "
+     "SentencePiece model, tokenizer.json, or a GGUF file that holds only a vocabulary. Text never becomes a control "
+     "token.\nWith --lines, each line of FILE is a JSON string and each line of output its ids. With --chat, a request "
+     "that is refused prints nothing on standard output and the reason on standard error."},
+    {"detokenize", "MODEL", 1, 1, OPENING | BIT(OPTION_SPECIAL) | BIT(OPTION_LINES), detokenize_main,
+     "; the ids are read from standard input", "text of token ids",
+     "Reads ids from standard input, separated by white space, and writes their exact bytes. Control tokens write "
+     "nothing unless --special is given.\nWith --lines, each line of FILE holds ids and each line of output is a JSON "
+     "array of strings: what a streaming client gets after each id, in whole characters, and then what is left."},
+    {"logits", "MODEL --ids FILE --out OUT.npy", 1, 1,
+     COMMON | BIT(OPTION_IDS) | BIT(OPTION_OUT) | BIT(OPTION_LAST) | BIT(OPTION_HELP), logits_main, NULL,
+     "logits of given token ids, as a NumPy file",
+     "Computes the logits at every position of the ids in FILE and writes them as a float32 array [n_tokens, "
+     "vocab_size]. A checkpoint without a tokenizer will do. OUT.npy appears under its name only when it is whole."},
+    {"synth", "SHAPE OUT.gguf --type TYPE", 2, 2, TALK | BIT(OPTION_TYPE), synth_main, NULL,
+     "write a synthetic model of a published shape",
+     "Writes synthetic weights of a published shape as a GGUF file. The file appears under its name only when it is "
+     "whole."},
+    {"list", "", 0, 0, TALK, list_main, NULL, "list the fetched models",
+     "Lists the models in ${XDG_CACHE_HOME:-~/.cache}/gale/models."},
+    {"help", "[COMMAND]", 0, 1, BIT(OPTION_HELP) | BIT(OPTION_MAN) | BIT(OPTION_COMPLETION), help_main, NULL,
+     "say how gale or a command is used", "Prints this overview, or what a command does and the options it takes."},
+    {0},
+};
+
+const command *command_find(const char *name) {
+  for (const command *c = command_table; c->name; c++)
+    if (strcmp(c->name, name) == 0) return c;
+  return NULL;
+}
+
+const char *command_suggest(const char *name) {
+  const char *names[MAX_COMMANDS + 1] = {0};
+  for (size_t i = 0; i < MAX_COMMANDS && command_table[i].name; i++) names[i] = command_table[i].name;
+  return suggest(name, names);
+}

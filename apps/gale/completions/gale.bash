@@ -1,0 +1,52 @@
+# bash completion for gale; printed by: gale help --completion bash
+_gale() {
+  local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} words=
+  COMPREPLY=()
+  if ((COMP_CWORD == 1)); then
+    COMPREPLY=($(compgen -W 'run info tokenize detokenize logits synth list help --version --help' -- "$word"))
+    return
+  fi
+  case $before in
+    -t|--threads) return ;;
+    -c|--context) return ;;
+    --window) return ;;
+    --kv) COMPREPLY=($(compgen -W 'f16 f32 q8' -- "$word")); return ;;
+    --chunk) return ;;
+    --cpu) COMPREPLY=($(compgen -W 'generic avx2 avx512 neon' -- "$word")); return ;;
+    -n|--predict) return ;;
+    --temp) return ;;
+    --top-k) return ;;
+    --top-p) return ;;
+    --min-p) return ;;
+    --repeat-penalty) return ;;
+    -s|--seed) return ;;
+    --stop) return ;;
+    -f|--file) COMPREPLY=($(compgen -f -- "$word")); return ;;
+    --system) return ;;
+    --template) return ;;
+    --lines) COMPREPLY=($(compgen -f -- "$word")); return ;;
+    --chat) COMPREPLY=($(compgen -f -- "$word")); return ;;
+    --ids) COMPREPLY=($(compgen -f -- "$word")); return ;;
+    --out) COMPREPLY=($(compgen -f -- "$word")); return ;;
+    --type) return ;;
+  esac
+  case ${COMP_WORDS[1]} in
+    run) words='-t --threads -c --context --window --kv --chunk --cpu -n --predict --temp --top-k --top-p --min-p --repeat-penalty -s --seed --stop -v --verbose -q --quiet -f --file --system --template --raw -h --help' ;;
+    info) words='-t --threads --cpu -v --verbose -q --quiet --tensors --json -h --help' ;;
+    tokenize) words='-t --threads --cpu -v --verbose -q --quiet -f --file --template --bos --lines --chat -h --help' ;;
+    detokenize) words='-t --threads --cpu -v --verbose -q --quiet --lines --special -h --help' ;;
+    logits) words='-t --threads -c --context --window --kv --chunk --cpu -n --predict --temp --top-k --top-p --min-p --repeat-penalty -s --seed --stop -v --verbose -q --quiet --ids --out --last -h --help' ;;
+    synth) words='-v --verbose -q --quiet --type -h --help' ;;
+    list) words='-v --verbose -q --quiet -h --help' ;;
+    help) words='-h --help' ;;
+  esac
+  if [[ $word == -* ]]; then
+    COMPREPLY=($(compgen -W "$words" -- "$word"))
+  elif [[ ${COMP_WORDS[1]} == help ]]; then
+    COMPREPLY=($(compgen -W 'run info tokenize detokenize logits synth list help' -- "$word"))
+  else
+    local models=${XDG_CACHE_HOME:-$HOME/.cache}/gale/models
+    COMPREPLY=($(compgen -f -- "$word") $(compgen -W "$(command ls "$models" 2>/dev/null)" -- "$word"))
+  fi
+}
+complete -o filenames -F _gale gale

@@ -1,0 +1,25 @@
+/* Reading messages from a terminal, with line editing and history. */
+#ifndef GALE_EDITOR_H
+#define GALE_EDITOR_H
+
+#include "input.h"
+
+typedef struct editor editor;
+
+typedef enum editor_result {
+  EDITOR_MESSAGE,
+  EDITOR_INTERRUPTED, /* Ctrl-C: what was typed is dropped */
+  EDITOR_END,         /* Ctrl-D */
+} editor_result;
+
+/* The prompt and the typed text are shown on standard error. NULL if the terminal cannot be used. */
+editor *editor_open(void);
+
+/* One message: a line; lines that end in a backslash and the one after them; or what stands between
+ * two marks of """. The caller frees t->bytes on EDITOR_MESSAGE. */
+editor_result editor_read(editor *e, text *t);
+
+/* Saves the history. */
+void editor_close(editor *e);
+
+#endif

@@ -1,0 +1,71 @@
+/* gale run: one answer, or a chat. */
+#include "chat.h"
+#include "command.h"
+#include "console.h"
+#include "input.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* The prompt from where the command line says. */
+static int read_prompt(const options *o, text *prompt) {
+  const char *argument = o->n_arguments > 1 ? o->arguments[1] : NULL;
+  if (argument && strcmp(argument, "-") != 0) {
+    prompt->bytes = strdup(argument);
+    prompt->length = strlen(argument);
+    return prompt->bytes ? 0 : fail_memory();
+  }
+  int code = input_read(o->file ? o->file : "-", prompt);
+  if (!code && prompt->length && prompt->bytes[prompt->length - 1] == '\n') prompt->bytes[--prompt->length] = 0;
+  return code;
+}
+
+static int render_prompt(generator *g, const text *prompt, bool raw, int32_t **ids, size_t *n_ids) {
+  const options *o = g->o;
+  conversation c = {0};
+  int code = o->system ? conversation_add(&c, "system", o->system, strlen(o->system)) : 0;
+  if (!code) code = conversation_add(&c, "user", prompt->bytes, prompt->length);
+  if (!code) code = conversation_render(&c, g->tokenizer, o->template, raw, ids, n_ids);
+  conversation_clear(&c);
+  return code;
+}
+
+static int answer_once(generator *g, const text *prompt, bool raw) {
+  int32_t *ids = NULL;
+  size_t n_ids = 0;
+  answer a = {0};
+  int code = render_prompt(g, prompt, raw, &ids, &n_ids);
+  if (!code && n_ids == 0) code = fail("the prompt is empty");
+  if (!code) {
+    code = generator_answer(g, ids, n_ids, &a);
+    if (!code && !g->o->quiet) answer_report(g, &a);
+    if (!code && signals_caught()) code = signals_exit_status();
+  }
+  free(a.text);
+  gale_free(ids);
+  return code;
+}
+
+int run_main(const options *o) {
+  bool given = o->n_arguments > 1 || o->file;
+  if (o->n_arguments > 1 && o->file) return usage_error(o, "a prompt and -f were given; one is wanted");
+  if (o->raw && (o->template || o->system)) return usage_error(o, "--raw has no room for --template or --system");
+  bool chat = !given && isatty(STDIN_FILENO);
+  text prompt = {0};
+  int code = chat ? 0 : read_prompt(o, &prompt);
+  if (code) return code;
+  generator g = {0};
+  if (!chat && prompt.length == 0 && !o->raw) code = fail("the prompt is empty");
+  if (!code) code = generator_open(&g, o);
+  if (!code) {
+    bool raw = o->raw || (!o->template && !gale_chat_template(g.tokenizer));
+    if (raw && o->system)
+      code = fail("%s: the model has no chat template for a system message; name one by --template", o->arguments[0]);
+    else
+      code = chat ? chat_loop(&g, raw) : answer_once(&g, &prompt, raw);
+  }
+  generator_close(&g);
+  free(prompt.bytes);
+  return code;
+}
