@@ -1,0 +1,243 @@
+/* Times the linear operation: for each storage type and number of tokens, operations a second (a multiply-add is
+ * two) and the rate at which packed weights are read, the best of several runs. Around them stand two probes of
+ * the machine, on the same number of threads: how fast it reads memory, and its integer dot-product instruction. */
+#include "backend/backend.h"
+#include "base/cpu.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+enum { MAX_TOKENS = 512 };
+
+static double now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+_Noreturn static void fail(const char *what) {
+  fprintf(stderr, "bench_linear: %s\n", what);
+  exit(1);
+}
+
+/* ---- Probes ---- */
+
+enum { READ_BYTES = 1 << 28, DOT_ROUNDS = 1000000, DOT_CHAINS = 16 };
+
+typedef struct probe {
+  team *team;
+  const char *memory;
+  uint64_t result; /* keeps the work from being optimised away */
+} probe;
+
+static void probe_read(void *argument, int worker) {
+  probe *p = argument;
+  enum { PIECE = 1 << 20 };
+  uint64_t sum[8] = {0};
+  for (int64_t i; (i = team_take(p->team, 1)) < READ_BYTES / PIECE;)
+    for (const char *at = p->memory + i * PIECE, *end = at + PIECE; at < end; at += 64) {
+      uint64_t v[8];
+      __builtin_prefetch(at + 4096);
+      memcpy(v, at, sizeof v);
+      for (int k = 0; k < 8; k++) sum[k] += v[k];
+    }
+  if (worker == 0) p->result = sum[0] ^ sum[1] ^ sum[2] ^ sum[3] ^ sum[4] ^ sum[5] ^ sum[6] ^ sum[7];
+}
+
+#if defined(__x86_64__)
+__attribute__((target("avx512f,avx512vnni"))) static void probe_dot(void *argument, int worker) {
+  probe *p = argument;
+  __m512i sum[DOT_CHAINS], a = _mm512_set1_epi32(worker + 1);
+  for (int i = 0; i < DOT_CHAINS; i++) sum[i] = _mm512_setzero_si512();
+  for (int round = 0; round < DOT_ROUNDS; round++)
+    for (int i = 0; i < DOT_CHAINS; i++) __asm__("vpdpbusd %1, %1, %0" : "+v"(sum[i]) : "v"(a));
+  for (int i = 1; i < DOT_CHAINS; i++) sum[0] = _mm512_add_epi32(sum[0], sum[i]);
+  if (worker == 0) p->result = (uint64_t)_mm512_reduce_add_epi32(sum[0]);
+}
+#endif
+
+static double best_of_many(team *t, void (*job)(void *, int), probe *p) {
+  double best = 1e30;
+  for (int i = 0; i < 20; i++) {
+    double start = now();
+    team_run(t, job, p);
+    double took = now() - start;
+    if (took < best) best = took;
+  }
+  return best;
+}
+
+static void print_probes(int threads) {
+  probe p = {0};
+  char *memory = malloc(READ_BYTES);
+  if (!memory || team_open(threads, &p.team, NULL)) fail("out of memory");
+  memset(memory, 1, READ_BYTES);
+  p.memory = memory;
+  printf("memory read  %7.1f GB/s\n", READ_BYTES / best_of_many(p.team, probe_read, &p) * 1e-9);
+#if defined(__x86_64__)
+  if (cpu_detect() == CPU_AVX512) {
+    double ops = 2.0 * 64 * DOT_CHAINS * DOT_ROUNDS * threads;
+    printf("vpdpbusd     %7.0f GOPS\n", ops / best_of_many(p.team, probe_dot, &p) * 1e-9);
+  }
+#endif
+  team_close(&p.team);
+  free(memory);
+}
+
+/* ---- Linear ---- */
+
+typedef struct setting {
+  int64_t rows, cols;
+  int threads;
+  int32_t n_tokens; /* 0: several */
+  double seconds;   /* for each figure */
+  const char *level;
+} setting;
+
+typedef struct linear_call {
+  const be_ops *ops;
+  be_act x;
+  be_product product;
+  int32_t n;
+} linear_call;
+
+static gale_status read_random(const void *user, int64_t first, int64_t n, void *to, gale_error *error) {
+  const be_weight *w = user;
+  (void)error;
+  quant_get(w->type)->synthesize(quant_get(w->type), to, (size_t)(n * w->cols), (uint64_t)(first * w->cols), 1, 0.02f);
+  return GALE_OK;
+}
+
+static void *zeroed(size_t n, size_t size) {
+  void *p = calloc(n, size);
+  if (!p) fail("out of memory");
+  return p;
+}
+
+/* Activations of quiet noise; the values don't matter to the time. */
+static be_act activations(int64_t cols, bool is_float) {
+  size_t n = MAX_TOKENS * (size_t)cols, n_blocks = n / QUANT_BLOCK;
+  be_act x = {.cols = cols, .f32 = zeroed(n, sizeof *x.f32)};
+  for (size_t i = 0; i < n; i++) x.f32[i] = (float)(i * 7 % 13) - 6;
+  if (is_float) return x;
+  x.level = zeroed(n, 1);
+  x.scale = zeroed(n_blocks, sizeof *x.scale);
+  x.neg_sum = zeroed(n_blocks, sizeof *x.neg_sum);
+  for (size_t i = 0; i < n; i++) {
+    x.level[i] = (int8_t)(i * 37 % 255 - 127);
+    x.neg_sum[i / QUANT_BLOCK] -= x.level[i];
+    x.scale[i / QUANT_BLOCK] = 0.01f;
+  }
+  return x;
+}
+
+static void release(be_act *x) {
+  free(x->f32);
+  free(x->level);
+  free(x->scale);
+  free(x->neg_sum);
+}
+
+static void forward(void *argument, be_worker *w) {
+  const linear_call *c = argument;
+  c->ops->linear(w, &c->x, &c->product, 1, c->n, false);
+}
+
+static double best_time(be_context *context, linear_call *call, double seconds) {
+  double best = 1e30, start = now(), end;
+  do {
+    double before = now();
+    call->ops->run(context, forward, call);
+    end = now();
+    if (end - before < best) best = end - before;
+  } while (end - start < seconds);
+  return best;
+}
+
+static void time_type(const be_device *d, be_context *context, const setting *s, quant_type type) {
+  static const int32_t counts[] = {1, 2, 4, 6, 8, 16, 64, MAX_TOKENS};
+  const quant_info *q = quant_get(type);
+  be_weight weight = {.type = type, .rows = s->rows, .cols = s->cols};
+  be_source source = {.type = type, .rows = s->rows, .cols = s->cols, .read = read_random, .user = &weight};
+  size_t bytes = d->ops->weight_bytes(d, type, s->rows, s->cols);
+  void *memory = d->ops->alloc(d, bytes, NULL);
+  team *packers;
+  if (!memory || team_open(s->threads, &packers, NULL)) fail("out of memory");
+  be_weight packed;
+  if (d->ops->weight_pack(d, packers, &source, memory, &packed, NULL)) fail("packing failed");
+  team_close(&packers);
+  linear_call call = {.ops = d->ops, .x = activations(s->cols, q->is_float), .product.weight = &packed};
+  call.product.out = zeroed((size_t)s->rows * MAX_TOKENS, sizeof(float));
+  printf("%s %s %lld x %lld, %d threads\n", q->name, d->ops->name(d), (long long)s->rows, (long long)s->cols,
+         s->threads);
+  for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+    call.n = s->n_tokens ? s->n_tokens : counts[i];
+    double took = best_time(context, &call, s->seconds);
+    double ops = 2.0 * (double)s->rows * (double)s->cols * call.n;
+    printf("  %4d tokens %8.3f ms %7.1f GOPS %6.1f GB/s\n", call.n, took * 1e3, ops / took * 1e-9,
+           (double)bytes / took * 1e-9);
+    fflush(stdout);
+    if (s->n_tokens) break;
+  }
+  free(call.product.out);
+  release(&call.x);
+  d->ops->release(d, memory, bytes);
+}
+
+static void usage(void) {
+  fprintf(stderr,
+          "usage: bench_linear [-t THREADS] [-l LEVEL] [-r ROWS] [-c COLS] [-n TOKENS] [-s SECONDS] [TYPE ...]\n"
+          "COLS is a multiple of 32; all types if none is named.\n");
+  exit(2);
+}
+
+int main(int argc, char **argv) {
+  setting s = {.rows = 65536, .cols = 4096, .threads = cpu_count(), .seconds = 0.5};
+  for (int option; (option = getopt(argc, argv, "t:l:r:c:n:s:")) != -1;) switch (option) {
+    case 't':
+      s.threads = atoi(optarg);
+      break;
+    case 'l':
+      s.level = optarg;
+      break;
+    case 'r':
+      s.rows = atoll(optarg);
+      break;
+    case 'c':
+      s.cols = atoll(optarg);
+      break;
+    case 'n':
+      s.n_tokens = atoi(optarg);
+      break;
+    case 's':
+      s.seconds = atof(optarg);
+      break;
+    default:
+      usage();
+    }
+  if (s.threads < 1 || s.rows < 1 || s.cols < QUANT_BLOCK || s.cols % QUANT_BLOCK || s.n_tokens < 0 ||
+      s.n_tokens > MAX_TOKENS || s.seconds <= 0)
+    usage();
+  be_device *d;
+  be_context *context;
+  gale_error error;
+  if (be_open(s.level, &d, &error)) fail(error.message);
+  if (d->ops->context_open(d, s.threads, MAX_TOKENS, 1, 32, 1, &context, &error)) fail(error.message);
+  print_probes(s.threads);
+  for (int i = optind; i < argc; i++) {
+    quant_type type;
+    if (!quant_from_name(argv[i], &type)) usage();
+    time_type(d, context, &s, type);
+  }
+  for (int type = 0; optind == argc && type < QUANT_TYPES; type++) time_type(d, context, &s, (quant_type)type);
+  print_probes(s.threads);
+  d->ops->context_close(&context);
+  d->ops->close(d);
+}

@@ -1,0 +1,80 @@
+#!/usr/bin/env python3
+"""Checks from the #include lines that every source file uses only the layers below its own.
+
+Usage: check_layers.py [ROOT]     Prints each violation as FILE:LINE: REASON; exits 1 if there is one.
+"""
+import re
+import sys
+from pathlib import Path
+
+# Each layer with those it may use besides itself. gale.h is open to all and uses none; tests, benches
+# and fuzz targets may use everything.
+LAYERS = {
+    "base": set(),
+    "quant": {"base"},
+    "format": {"base", "quant"},
+    "text": {"base"},
+    "backend": {"base", "quant"},
+    "model": {"base", "quant", "format", "text", "backend"},
+    "engine": {"base", "quant", "format", "text", "backend", "model"},
+    "api": set(),
+    "apps": set(),
+    "examples": set(),
+}
+FREE = ("tests", "bench", "fuzz")
+INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
+
+
+def layer_of(path):
+    """Layer of a path relative to the root."""
+    first = path.parts[0]
+    return {"src": path.parts[1], "include": "api"}.get(first, first)
+
+
+def resolve(root, includer, name, quoted):
+    """The project's file that an #include means, relative to the root, or None if it is not the project's."""
+    folders = [includer.parent] if quoted else []
+    folders += [Path("tests")] if includer.parts[0] == "tests" else []
+    for folder in folders + [Path("src"), Path("include")]:
+        if (root / folder / name).is_file():
+            return folder / name
+    return None
+
+
+def check_line(root, path, line):
+    """Why this line of the file is not allowed, or None."""
+    match = INCLUDE.match(line)
+    if not match:
+        return None
+    quoted, name = match[1] == '"', match[2]
+    if ".." in Path(name).parts or name.startswith("/"):
+        return f"{name}: an include names its file from src/, include/ or tests/, or in the same folder"
+    target = resolve(root, path, name, quoted)
+    if target is None:
+        return f"{name}: no such file in the project (system headers go in <>)" if quoted else None
+    layer, used = layer_of(path), layer_of(target)
+    if layer in FREE or used == layer or used == "api" or used in LAYERS[layer]:
+        return None
+    return f"{name}: {layer} may not use {used}"
+
+
+def check(root):
+    """All violations below root, as lines to print."""
+    found = []
+    for folder in ("src", "include", "apps", "examples", *FREE):
+        for path in sorted((root / folder).rglob("*.[ch]")):
+            relative = path.relative_to(root)
+            if relative.parts[0] == "src" and layer_of(relative) not in LAYERS:
+                found.append(f"{relative}:1: src/{relative.parts[1]} is not a layer")
+                continue
+            for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+                reason = check_line(root, relative, line)
+                if reason:
+                    found.append(f"{relative}:{number}: {reason}")
+    return found
+
+
+if __name__ == "__main__":
+    violations = check(Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent.parent))
+    print("\n".join(violations) or "Layers: no violation")
+    sys.exit(1 if violations else 0)
