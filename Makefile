@@ -1,0 +1,66 @@
+# The common tasks. CMake does the work: CMakePresets.json names the builds, build/NAME/ holds them.
+
+PREFIX ?= /usr/local
+PROMPT ?= What is the capital of France?
+FUZZ_SECONDS ?= 60
+export PROMPT
+
+JOBS := $(shell nproc)
+SOURCES = $(shell find include src apps examples tests bench fuzz -name '*.[ch]')
+build = cmake --preset $(1) --log-level=WARNING >/dev/null && cmake --build --preset $(1)
+
+.PHONY: all demo test bench lint format fuzz install clean
+.NOTPARALLEL:
+
+all:
+	$(call build,release)
+
+# A prompt answered by a real model, which is fetched the first time.
+demo:
+	@tools/install-deps demo
+	@$(call build,release) --target gale
+	@tools/fetch-demo-model
+	@build/release/gale run smollm2 "$$PROMPT" --temp 0 --predict 128
+
+# Every test in the release build, and again under the address and undefined-behaviour sanitizers, as one run.
+test:
+	@tools/install-deps demo test
+	@tools/fetch-demo-model || echo 'Tests that need the demo model are skipped'
+	@$(call build,release)
+	@$(call build,asan)
+	@mkdir -p build/test
+	@printf 'subdirs("%s")\n' '$(CURDIR)/build/release' '$(CURDIR)/build/asan' >build/test/CTestTestfile.cmake
+	@ctest --test-dir build/test --output-on-failure --no-tests=error -j $(JOBS)
+
+bench:
+	@tools/install-deps build
+	@$(call build,release) --target bench
+
+lint:
+	@tools/install-deps lint
+	clang-format --dry-run -Werror $(SOURCES)
+	tools/check_layers.py
+	@cmake --preset release --log-level=WARNING >/dev/null
+	run-clang-tidy -quiet -p build/release -j $(JOBS) '$(CURDIR)/(src|apps|examples|fuzz)/'
+
+format:
+	@tools/install-deps lint
+	clang-format -i $(SOURCES)
+
+# Each target for FUZZ_SECONDS, from its corpus; what it finds is written to build/fuzz/.
+fuzz:
+	@tools/install-deps fuzz
+	@$(call build,fuzz) --target fuzzers
+	@cd build/fuzz && for target in fuzz_*; do \
+	  mkdir -p found/$$target && \
+	  ./$$target -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048 -artifact_prefix=found/$$target- \
+	    found/$$target ../../fuzz/corpus/$${target#fuzz_} || exit 1; \
+	done
+
+install:
+	cmake --preset release -DCMAKE_INSTALL_PREFIX='$(PREFIX)'
+	cmake --build --preset release
+	cmake --install build/release
+
+clean:
+	rm -rf build

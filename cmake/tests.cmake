@@ -1,0 +1,77 @@
+# Tests are named LAYER/test_x; those of a sanitized build get its sanitizers as a suffix, so that several
+# builds can be told apart in one run of ctest.
+
+pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
+find_package(Python3 REQUIRED COMPONENTS Interpreter)
+if(GALE_SANITIZE)
+  set(suffix "+${GALE_SANITIZE}")
+endif()
+
+function(gale_test name)
+  add_test(NAME ${name}${suffix} COMMAND ${ARGN})
+  # A size that a file pretends to need must give an error, and not end the program.
+  set_tests_properties(${name}${suffix} PROPERTIES TIMEOUT 600
+    ENVIRONMENT "ASAN_OPTIONS=allocator_may_return_null=1;TSAN_OPTIONS=allocator_may_return_null=1;UBSAN_OPTIONS=print_stacktrace=1")
+endfunction()
+
+# tests/LAYER/test_x.c is linked with its layer and those below it.
+foreach(layer IN LISTS layers)
+  file(GLOB tests CONFIGURE_DEPENDS tests/${layer}/test_*.c)
+  foreach(test IN LISTS tests)
+    get_filename_component(name ${test} NAME_WE)
+    add_executable(${name} ${test})
+    target_include_directories(${name} PRIVATE tests)
+    target_compile_definitions(${name} PRIVATE TEST_DATA="${CMAKE_SOURCE_DIR}/tests/data")
+    target_link_libraries(${name} PRIVATE gale_${layer} PkgConfig::CMOCKA)
+    gale_test(${layer}/${name} ${name})
+  endforeach()
+endforeach()
+
+# tests/cli/test_x.py finds the path of the gale command in the environment, as GALE.
+if(TARGET gale)
+  file(GLOB tests CONFIGURE_DEPENDS tests/cli/test_*.py)
+  foreach(test IN LISTS tests)
+    get_filename_component(name ${test} NAME_WE)
+    gale_test(cli/${name} ${CMAKE_COMMAND} -E env GALE=$<TARGET_FILE:gale> ${Python3_EXECUTABLE} ${test})
+  endforeach()
+endif()
+
+# examples/x.c knows gale.h and libgale.so only. One that ends with 2 wants arguments and counts as skipped.
+file(GLOB examples CONFIGURE_DEPENDS examples/*.c)
+foreach(example IN LISTS examples)
+  get_filename_component(name ${example} NAME_WE)
+  add_executable(example_${name} ${example})
+  target_link_libraries(example_${name} PRIVATE gale_flags gale_shared)
+  gale_test(examples/${name} example_${name})
+  set_tests_properties(examples/${name}${suffix} PROPERTIES SKIP_RETURN_CODE 2)
+endforeach()
+
+# fuzz/fuzz_x.c has a corpus in fuzz/corpus/x/, which a test replays: with libFuzzer's main where that is asked
+# for, else with our own.
+file(GLOB fuzzers CONFIGURE_DEPENDS fuzz/fuzz_*.c)
+add_custom_target(fuzzers)
+foreach(fuzzer IN LISTS fuzzers)
+  get_filename_component(name ${fuzzer} NAME_WE)
+  add_executable(${name} ${fuzzer})
+  target_link_libraries(${name} PRIVATE gale_model)
+  if(GALE_FUZZ)
+    target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+  else()
+    target_sources(${name} PRIVATE fuzz/replay.c)
+  endif()
+  add_dependencies(fuzzers ${name})
+  string(REPLACE fuzz_ "" corpus ${name})
+  gale_test(fuzz/${corpus} ${name} -runs=0 ${CMAKE_SOURCE_DIR}/fuzz/corpus/${corpus})
+endforeach()
+
+# tests/project/ looks at the sources and at what is installed; once is enough.
+if(NOT GALE_SANITIZE)
+  set(project ${CMAKE_SOURCE_DIR}/tests/project)
+  set(tools ${CMAKE_SOURCE_DIR}/tools)
+  gale_test(project/layers ${Python3_EXECUTABLE} ${tools}/check_layers.py)
+  gale_test(project/layers_are_checked ${Python3_EXECUTABLE} ${project}/test_check_layers.py)
+  gale_test(project/header sh ${project}/test_header.sh ${CMAKE_SOURCE_DIR}/include)
+  gale_test(project/symbols sh ${tools}/check_symbols.sh ${CMAKE_SOURCE_DIR}/include/gale.h
+            $<TARGET_FILE:gale_shared> ${archive})
+  gale_test(project/install sh ${project}/test_install.sh ${CMAKE_BINARY_DIR})
+endif()

@@ -1,0 +1,8 @@
+# The gale command. It is linked with libgale.a, so that it can use only what gale.h offers.
+
+file(GLOB sources CONFIGURE_DEPENDS apps/gale/*.c)
+if(sources)
+  pkg_check_modules(EDIT REQUIRED IMPORTED_TARGET libedit)
+  add_executable(gale ${sources})
+  target_link_libraries(gale PRIVATE gale_static PkgConfig::EDIT PkgConfig::JANSSON)
+endif()
