@@ -174,6 +174,7 @@ typedef struct gale_model_info {
   int32_t context;        /* positions the model was made for */
   int32_t sliding_window; /* the largest over the layers; 0: none */
   int32_t windowed_layers;
+  int32_t n_experts, n_experts_per_tok; /* 0: no mixture of experts */
   double norm_eps, rope_theta;
   bool tied; /* the output matrix is the embedding */
   int64_t n_parameters;

@@ -51,6 +51,30 @@ typedef struct be_rope {
   float *cos, *sin;
 } be_rope;
 
+/* Queries at position p are multiplied by 1 + beta ln(1 + floor(p / context)) after rotation; beta 0: not. */
+typedef struct be_query_growth {
+  double beta;
+  int32_t context;
+} be_query_growth;
+
+/* RMS norms on each head of q and k before rotation: weights [head_dim], NULL for none. */
+typedef struct be_head_norms {
+  const float *q, *k;
+  float eps;
+} be_head_norms;
+
+typedef enum be_activation { BE_SILU, BE_GELU_TANH } be_activation;
+
+/* Which experts take which tokens. An entry is a token given to an expert; entries are sorted by expert, then by
+ * token: those of expert e are first[e] .. first[e + 1] - 1. */
+typedef struct be_routing {
+  int32_t n_experts, n_used; /* each token goes to n_used experts */
+  int32_t *first;            /* [n_experts + 1] */
+  int32_t *token;            /* [n_tokens * n_used]: of each entry */
+  int32_t *place;            /* [n_tokens][n_used]: a token's entries, by expert ascending */
+  float *weight;             /* [n_tokens][n_used]: of those */
+} be_routing;
+
 /* The tokens of a step. */
 typedef struct be_batch {
   int32_t n_tokens;
@@ -98,22 +122,45 @@ typedef struct be_ops {
   void (*norm)(be_worker *w, const be_act *out, const float *h, const float *weight, float eps, const int32_t *rows,
                int32_t n);
 
+  /* h += the norm of x, both [n][cols]. x is overwritten. */
+  void (*norm_add)(be_worker *w, float *h, float *x, const float *weight, float eps, int64_t cols, int32_t n);
+
   /* All products take the same x, n tokens of it. */
   void (*linear)(be_worker *w, const be_act *x, const be_product *products, int n_products, int32_t n, bool add);
 
-  /* Rotates q [n_tokens][n_heads][head_dim] in place, pairing dimensions (i, i + head_dim / 2); rotates
-   * k [n_tokens][n_kv_heads][head_dim] and stores it and v at the tokens' positions in the cache. */
-  void (*rope_store)(be_worker *w, float *q, const float *k, const float *v, int n_heads, const be_rope *rope,
-                     const be_batch *batch, const kv_view *kv);
+  /* Norms the heads of q and k where asked; rotates q [n_tokens][n_heads][head_dim] in place, pairing dimensions
+   * (i, i + head_dim / 2); rotates k [n_tokens][n_kv_heads][head_dim] and stores it and v at the tokens' positions
+   * in the cache. */
+  void (*rope_store)(be_worker *w, float *q, float *k, const float *v, int n_heads, const be_head_norms *norms,
+                     const be_rope *rope, const be_query_growth *growth, const be_batch *batch, const kv_view *kv);
 
-  /* out [n_tokens][n_heads * head_dim] = softmax(scale q K^T) V over what each token sees. */
-  void (*attend)(be_worker *w, const be_act *out, const float *q, int n_heads, float scale, const be_batch *batch,
-                 const kv_view *kv);
+  /* out [n_tokens][n_heads * head_dim] = softmax(score) V over what each token sees, with score = scale q k, or
+   * cap tanh(scale q k / cap) where cap > 0. */
+  void (*attend)(be_worker *w, const be_act *out, const float *q, int n_heads, float scale, float cap,
+                 const be_batch *batch, const kv_view *kv);
 
-  /* out = silu(gate) * up, [n][cols]. */
-  void (*silu_mul)(be_worker *w, const be_act *out, const float *gate, const float *up, int32_t n);
+  /* out = activation(gate) * up, [n][cols]. */
+  void (*activate)(be_worker *w, const be_act *out, const float *gate, const float *up, be_activation activation,
+                   int32_t n);
 
-  /* Copies the packed cache pages' bytes: page `to` = page `from`. Outside run(). */
+  /* x = cap tanh(x / cap), [n][cols]. */
+  void (*soft_cap)(be_worker *w, float *x, float cap, int64_t cols, int32_t n);
+
+  /* ---- Mixture of experts ---- */
+
+  /* Gives each of n tokens to the n_used experts of largest logits [n][n_experts] (of equal ones the first), with
+   * the softmax over those as weights. */
+  void (*route)(be_worker *w, const be_routing *routing, const float *logits, int32_t n);
+
+  /* out[i] = x[rows[i]] for i < n, in all forms that out has. */
+  void (*gather)(be_worker *w, const be_act *out, const be_act *x, const int32_t *rows, int32_t n);
+
+  /* h[t] += sum over the experts of token t, ascending, of weight * y[entry]; h [n][cols], y [entries][cols]. */
+  void (*combine)(be_worker *w, float *h, const float *y, const be_routing *routing, int64_t cols, int32_t n);
+
+  /* ---- Outside run() ---- */
+
+  /* Copies a page of the cache. */
   void (*copy_page)(const be_device *d, void *to, const void *from, size_t bytes);
 } be_ops;
 

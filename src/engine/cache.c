@@ -6,7 +6,7 @@
 /* ---- Opening ---- */
 
 static int32_t layer_window(const model_config *m, int32_t layer, const cache_options *o) {
-  int32_t window = o->window == GALE_WINDOW_NATIVE ? m->window[layer] : o->window;
+  int32_t window = o->window == GALE_WINDOW_NATIVE ? m->layers[layer].window : o->window;
   return window >= o->context ? 0 : window; /* a window that reaches over the whole context hides nothing */
 }
 

@@ -1,11 +1,14 @@
 #include "model/config.h"
 
+#include "model/tensors.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-static const family *const families[] = {&family_llama, &family_mistral};
+static const family *const families[] = {&family_llama,   &family_mistral, &family_mixtral,
+                                         &family_gemma,   &family_gemma2,  &family_gemma3};
 enum { N_FAMILIES = sizeof families / sizeof *families };
 
 /* ---- Look-up ---- */
@@ -84,94 +87,17 @@ gale_status config_number(const checkpoint *c, config_key key, double low, doubl
   return GALE_OK;
 }
 
+const char *config_text(const checkpoint *c, config_key key) {
+  const setting *s = config_find(c, key);
+  return s && s->type == SETTING_STRING ? s->string.bytes : "";
+}
+
 gale_status config_refuse(const checkpoint *c, config_key key, const char *what, gale_error *error) {
   const setting *s = config_find(c, key);
   bool off = !s || (s->type == SETTING_BOOL && !s->boolean) || (s->type == SETTING_INT && s->integer == 0);
   return off ? GALE_OK
              : error_set(error, GALE_E_UNSUPPORTED, "%s: %s asks for %s, which this family does not have",
                          c->config_path, s->key, what);
-}
-
-/* ---- Rotary frequencies ---- */
-
-/* Slows a frequency as Llama 3.1 does ("rope_type": "llama3"): low ones by the whole factor, high ones not,
- * and those between by a blend over the number of turns within the original context. */
-static gale_status scale_llama3(const checkpoint *c, const char *prefix, double *frequency, int n, arena *memory,
-                                gale_error *error) {
-  const char *const names[] = {"factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"};
-  double value[4] = {-1, -1, -1, -1};
-  for (int i = 0; i < 4; i++) {
-    const char *name = arena_printf(memory, "%s.%s", prefix, names[i]);
-    if (!name) return error_memory(error, 64);
-    gale_status status = config_number(c, (config_key){.hf = name}, 1e-6, 1e9, &value[i], error);
-    if (status) return status;
-  }
-  double factor = value[0], low = value[1], high = value[2], original = value[3];
-  if (!(high > low))
-    return error_set(error, GALE_E_FORMAT, "%s: %s.high_freq_factor is not above low_freq_factor", c->config_path,
-                     prefix);
-  for (int i = 0; i < n; i++) {
-    double turns = original * frequency[i] / (2 * 3.14159265358979323846);
-    double smooth = (turns - low) / (high - low);
-    smooth = smooth < 0 ? 0 : smooth > 1 ? 1 : smooth;
-    frequency[i] = (1 - smooth) * frequency[i] / factor + smooth * frequency[i];
-  }
-  return GALE_OK;
-}
-
-static gale_status scale_frequencies(const checkpoint *c, double *frequency, int n, arena *memory, gale_error *error) {
-  const char *const prefixes[] = {"rope_scaling", "rope_parameters"};
-  for (int p = 0; p < 2; p++) {
-    char type_key[64], old_key[64], factor_key[64];
-    snprintf(type_key, sizeof type_key, "%s.rope_type", prefixes[p]);
-    snprintf(old_key, sizeof old_key, "%s.type", prefixes[p]);
-    snprintf(factor_key, sizeof factor_key, "%s.factor", prefixes[p]);
-    const setting *type = config_find(c, (config_key){.hf = type_key});
-    if (!type) type = config_find(c, (config_key){.hf = old_key});
-    if (!type) continue;
-    const char *kind = type->type == SETTING_STRING ? type->string.bytes : "";
-    if (strcmp(kind, "default") == 0) return GALE_OK;
-    if (strcmp(kind, "llama3") == 0) return scale_llama3(c, prefixes[p], frequency, n, memory, error);
-    if (strcmp(kind, "linear") != 0)
-      return error_set(error, GALE_E_UNSUPPORTED, "%s: %s is \"%s\": default, linear or llama3 is accepted",
-                       c->config_path, type->key, kind);
-    double factor = 0;
-    gale_status status = config_number(c, (config_key){.hf = factor_key}, 1e-6, 1e9, &factor, error);
-    for (int i = 0; i < n && !status; i++) frequency[i] /= factor;
-    return status;
-  }
-  const setting *gguf_kind = config_find(c, (config_key){.gguf = "rope.scaling.type"});
-  if (gguf_kind && (gguf_kind->type != SETTING_STRING || strcmp(gguf_kind->string.bytes, "none") != 0))
-    return error_set(error, GALE_E_UNSUPPORTED, "%s: %s: only \"none\" is accepted", c->config_path, gguf_kind->key);
-  return GALE_OK;
-}
-
-/* GGUF files of Llama 3.1 and later hold the divisors of the frequencies as a tensor. */
-static gale_status divide_frequencies(const checkpoint *c, double *frequency, int n, arena *memory, gale_error *error) {
-  const tensor *t = c->kind == CHECKPOINT_GGUF ? checkpoint_tensor(c, "rope_freqs.weight") : NULL;
-  if (!t) return GALE_OK;
-  if (t->type != QUANT_F32 || t->n_dims != 1 || t->shape[0] != n)
-    return error_set(error, GALE_E_FORMAT, "%s: tensor rope_freqs.weight: F32 [%d] is accepted", c->path, n);
-  float *divisor = arena_array(memory, (size_t)n, sizeof *divisor);
-  if (!divisor) return error_memory(error, (uint64_t)n * sizeof *divisor);
-  gale_status status = checkpoint_read(c, t, 0, divisor, (uint64_t)n * sizeof *divisor, error);
-  for (int i = 0; i < n && !status; i++) {
-    if (!(divisor[i] > 0) || isinf(divisor[i]))
-      return error_set(error, GALE_E_FORMAT, "%s: rope_freqs.weight[%d] is %g: a positive number is accepted", c->path,
-                       i, (double)divisor[i]);
-    frequency[i] /= (double)divisor[i];
-  }
-  return status;
-}
-
-static gale_status make_frequencies(const checkpoint *c, arena *memory, model_config *config, gale_error *error) {
-  int n = config->head_dim / 2;
-  double *frequency = arena_array(memory, (size_t)n, sizeof *frequency);
-  if (!frequency) return error_memory(error, (uint64_t)n * sizeof *frequency);
-  for (int i = 0; i < n; i++) frequency[i] = pow(config->rope_theta, -2.0 * i / config->head_dim);
-  config->frequency = frequency;
-  gale_status status = scale_frequencies(c, frequency, n, memory, error);
-  return status ? status : divide_frequencies(c, frequency, n, memory, error);
 }
 
 /* ---- The common block ---- */
@@ -191,7 +117,7 @@ static gale_status vocabulary_size(const checkpoint *c, model_config *config, ga
   const char *const embedding[] = {[CHECKPOINT_GGUF] = "token_embd.weight",
                                    [CHECKPOINT_HF] = "model.embed_tokens.weight",
                                    [CHECKPOINT_MISTRAL] = "tok_embeddings.weight"};
-  const tensor *t = checkpoint_tensor(c, embedding[c->kind]);
+  const tensor *t = tensor_lookup(c, embedding[c->kind]);
   config->vocab_size = t && t->n_dims == 2 && t->shape[0] <= 1 << 24 ? (int32_t)t->shape[0] : 0;
   return config_int(c, (config_key){"vocab_size", "vocab_size", "vocab_size"}, 1, 1 << 24, &config->vocab_size, error);
 }
@@ -224,10 +150,11 @@ static gale_status read_heads(const checkpoint *c, model_config *config, gale_er
     return error_set(error, GALE_E_FORMAT, "%s: %d heads cannot share %d key/value heads: a divisor is accepted",
                      c->config_path, config->n_heads, config->n_kv_heads);
   const config_key head = {"attention.key_length", "head_dim", "head_dim"};
-  config->head_dim = config->dim / config->n_heads;
+  bool divided = config->head_dim == 0;
+  if (divided) config->head_dim = config->dim / config->n_heads;
   status = config_int(c, head, 2, 1 << 12, &config->head_dim, error);
   if (status) return status;
-  if (!config_find(c, head) && config->dim % config->n_heads != 0)
+  if (divided && !config_find(c, head) && config->dim % config->n_heads != 0)
     return error_set(error, GALE_E_FORMAT, "%s: dim %d is not a multiple of %d heads and no head_dim is given",
                      c->config_path, config->dim, config->n_heads);
   int32_t value_dim = config->head_dim, rotary = config->head_dim;
@@ -242,25 +169,39 @@ static gale_status read_heads(const checkpoint *c, model_config *config, gale_er
 }
 
 static gale_status refuse_extras(const checkpoint *c, gale_error *error) {
-  const struct {
-    config_key key;
-    const char *what;
-  } extras[] = {
-      {{NULL, "attention_bias", NULL}, "biases"},
-      {{NULL, "mlp_bias", NULL}, "biases"},
-      {{"expert_count", "num_local_experts", "moe.num_experts"}, "a mixture of experts"},
-  };
-  for (size_t i = 0; i < sizeof extras / sizeof *extras; i++) {
-    gale_status status = config_refuse(c, extras[i].key, extras[i].what, error);
+  const config_key biases[] = {{.hf = "attention_bias"}, {.hf = "mlp_bias"}};
+  for (size_t i = 0; i < sizeof biases / sizeof *biases; i++) {
+    gale_status status = config_refuse(c, biases[i], "biases", error);
     if (status) return status;
   }
   double partial = 1;
-  gale_status status = config_number(c, (config_key){.hf = "partial_rotary_factor"}, 1, 1, &partial, error);
-  if (status) return status;
-  const setting *act = config_find(c, (config_key){.hf = "hidden_act"});
-  if (act && (act->type != SETTING_STRING || strcmp(act->string.bytes, "silu") != 0))
-    return error_set(error, GALE_E_UNSUPPORTED, "%s: hidden_act is not \"silu\"", c->config_path);
-  return GALE_OK;
+  return config_number(c, (config_key){.hf = "partial_rotary_factor"}, 1, 1, &partial, error);
+}
+
+/* The activation as HF names it; GGUF and Mistral's files leave it to the family. */
+static gale_status read_activation(const checkpoint *c, model_config *config, gale_error *error) {
+  const struct {
+    const char *name;
+    be_activation activation;
+  } known[] = {{"silu", BE_SILU}, {"gelu_pytorch_tanh", BE_GELU_TANH}, {"gelu", BE_GELU_TANH}};
+  /* Gemma's hidden_act says gelu where the tanh form was meant; hidden_activation, where it is given, is right. */
+  const char *name = config_text(c, (config_key){.hf = "hidden_activation"});
+  if (!*name) name = config_text(c, (config_key){.hf = "hidden_act"});
+  if (!*name) return GALE_OK;
+  for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+    if (strcmp(known[i].name, name) == 0) {
+      config->activation = known[i].activation;
+      return GALE_OK;
+    }
+  return error_set(error, GALE_E_UNSUPPORTED, "%s: hidden_act \"%s\": silu, gelu_pytorch_tanh or gelu is accepted",
+                   c->config_path, name);
+}
+
+static gale_status read_theta(const checkpoint *c, double *theta, gale_error *error) {
+  config_key key = {"rope.freq_base", "rope_theta", "rope_theta"};
+  if (c->kind == CHECKPOINT_HF && !config_find(c, key)) key.hf = "rope_parameters.rope_theta";
+  if (c->kind == CHECKPOINT_HF && !config_find(c, key)) key.hf = "rope_parameters.full_attention.rope_theta";
+  return config_number(c, key, 1e-3, 1e15, theta, error);
 }
 
 gale_status config_base(const checkpoint *c, arena *memory, model_config *config, gale_error *error) {
@@ -268,25 +209,55 @@ gale_status config_base(const checkpoint *c, arena *memory, model_config *config
   gale_status status = read_sizes(c, config, error);
   if (!status) status = read_heads(c, config, error);
   if (!status) status = refuse_extras(c, error);
+  if (!status) status = read_activation(c, config, error);
   if (status) return status;
+  if (!(config->layers = arena_array(memory, (size_t)config->n_layers, sizeof *config->layers)))
+    return error_memory(error, (uint64_t)config->n_layers * sizeof *config->layers);
+  config->embedding_scale = 1;
+  config->attention_scale = 1.0f / sqrtf((float)config->head_dim);
   double eps = c->kind == CHECKPOINT_HF ? 1e-6 : -1; /* transformers' default where config.json is silent */
-  config_key theta = {"rope.freq_base", "rope_theta", "rope_theta"};
-  if (!config_find(c, theta) && c->kind == CHECKPOINT_HF) theta.hf = "rope_parameters.rope_theta";
-  config->rope_theta = 10000;
-  status =
-      config_number(c, (config_key){"attention.layer_norm_rms_epsilon", "rms_norm_eps", "norm_eps"}, 0, 1, &eps, error);
-  if (!status) status = config_number(c, theta, 1e-3, 1e15, &config->rope_theta, error);
+  double theta = config->rope[0].theta > 0 ? config->rope[0].theta : 10000;
+  status = config_number(c, (config_key){"attention.layer_norm_rms_epsilon", "rms_norm_eps", "norm_eps"}, 0, 1, &eps,
+                         error);
+  if (!status) status = read_theta(c, &theta, error);
   if (status) return status;
   config->norm_eps = (float)eps;
-  return make_frequencies(c, memory, config, error);
+  const char *const prefixes[] = {"rope_scaling", "rope_parameters", "rope_parameters.full_attention", NULL};
+  return config_rope(c, memory, config, 0, theta, prefixes, error);
 }
 
-gale_status config_windows(arena *memory, model_config *config, int32_t window, gale_error *error) {
-  int32_t *windows = arena_array(memory, (size_t)config->n_layers, sizeof *windows);
-  if (!windows) return error_memory(error, (uint64_t)config->n_layers * sizeof *windows);
-  for (int32_t l = 0; l < config->n_layers; l++) windows[l] = window;
-  config->window = windows;
+void config_windows(model_config *config, int32_t window) {
+  for (int32_t l = 0; l < config->n_layers; l++) config_layers(config)[l].window = window;
+}
+
+gale_status config_layer_types(const checkpoint *c, model_config *config, bool *found, gale_error *error) {
+  const setting *types = config_find(c, (config_key){.hf = "layer_types"});
+  *found = types != NULL;
+  if (!types) return GALE_OK;
+  if (types->type != SETTING_ARRAY || types->array.length != (size_t)config->n_layers)
+    return error_set(error, GALE_E_FORMAT, "%s: layer_types: a list of %d names is accepted", c->config_path,
+                     config->n_layers);
+  for (int32_t l = 0; l < config->n_layers; l++) {
+    const setting *item = &types->array.items[l];
+    const char *name = item->type == SETTING_STRING ? item->string.bytes : "";
+    layer_config *layer = &config_layers(config)[l];
+    if (strcmp(name, "full_attention") == 0)
+      layer->window = 0;
+    else if (strcmp(name, "sliding_attention") != 0 || layer->window == 0)
+      return error_set(error, GALE_E_FORMAT,
+                       "%s: layer_types[%d]: full_attention, or with a sliding_window sliding_attention, is accepted",
+                       c->config_path, l);
+  }
   return GALE_OK;
+}
+
+gale_status config_experts(const checkpoint *c, model_config *config, gale_error *error) {
+  const config_key total = {"expert_count", "num_local_experts", "moe.num_experts"};
+  const config_key used = {"expert_used_count", "num_experts_per_tok", "moe.num_experts_per_tok"};
+  gale_status status = config_int(c, total, 0, 1024, &config->n_experts, error);
+  if (status || config->n_experts == 0) return status;
+  if (c->kind == CHECKPOINT_HF) config->n_experts_per_tok = 2; /* transformers' default */
+  return config_int(c, used, 1, config->n_experts, &config->n_experts_per_tok, error);
 }
 
 /* ---- Families ---- */
@@ -325,7 +296,7 @@ gale_status model_configure(const checkpoint *c, arena *memory, model_config *co
                  : c->kind == CHECKPOINT_GGUF  ? among(f->gguf, name)
                                                : among(f->hf, name);
     if (!found) continue;
-    config->family = f->name;
+    config->family = f;
     return f->configure(c, memory, config, error);
   }
   return unknown_family(c, name, error);

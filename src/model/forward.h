@@ -13,8 +13,15 @@ typedef struct forward_state {
   be_act attended;  /* [max_tokens][n_heads * head_dim] */
   float *gate, *up; /* [max_tokens][hidden_dim] */
   be_act activated; /* [max_tokens][hidden_dim] */
-  be_rope rope;     /* [max_tokens][head_dim / 2] */
+  float *y;         /* [max_tokens][dim]: what a half adds, where a norm comes first */
+  be_rope rope[MAX_ROPES]; /* [max_tokens][head_dim / 2] */
   float *logits;    /* [max_rows][vocab_size] */
+
+  /* Mixture of experts. */
+  float *router;      /* [max_tokens][n_experts] */
+  be_routing routing;
+  be_act expert_x;    /* [max_tokens][dim]: what one expert gets */
+  float *expert_y;    /* [max_tokens * n_experts_per_tok][dim]: what all experts give */
 } forward_state;
 
 /* Lays a state out at `memory` and returns its size; with memory NULL it only counts. */

@@ -1,27 +1,28 @@
-/* Llama, SmolLM2, and every GGUF of architecture "llama" - which includes Mistral's: the files do not tell
- * them apart. Full attention unless the file states a window. */
+/* Llama 2 and 3, SmolLM2, and every GGUF of architecture "llama" - which includes Mistral's and Mixtral's: those files
+ * do not tell them apart. Full attention unless the file states a window. */
 #include "model/config.h"
 
 /* Mistral 7B v0.1 was published in GGUF without its window. No other release has these sizes with theta 1e4. */
 static bool is_mistral_7b_v01(const model_config *m) {
-  return m->rope_theta == 10000 && m->vocab_size == 32000 && m->dim == 4096 && m->n_layers == 32 && m->n_heads == 32 &&
-         m->n_kv_heads == 8 && m->hidden_dim == 14336;
+  return m->rope[0].theta == 10000 && m->vocab_size == 32000 && m->dim == 4096 && m->n_layers == 32 &&
+         m->n_heads == 32 && m->n_kv_heads == 8 && m->hidden_dim == 14336 && m->n_experts == 0;
 }
 
 static gale_status configure(const checkpoint *c, arena *memory, model_config *config, gale_error *error) {
   config->interleaved = c->kind == CHECKPOINT_GGUF;
   gale_status status = config_base(c, memory, config, error);
+  if (!status) status = config_experts(c, config, error);
   if (status) return status;
   const config_key key = {.gguf = "attention.sliding_window"};
   int32_t window = 0;
   status = config_int(c, key, 0, INT32_MAX, &window, error);
-  if (status) return status;
   if (c->kind == CHECKPOINT_GGUF && !config_find(c, key) && is_mistral_7b_v01(config)) {
     window = 4096;
     config->note = "this is Mistral 7B v0.1: its window of 4096 is used, which the file does not state";
   }
-  return config_windows(memory, config, window, error);
+  config_windows(config, window);
+  return status;
 }
 
-static const char *const gguf[] = {"llama", NULL}, *const hf[] = {"LlamaForCausalLM", NULL};
+static const char *const gguf[] = {"llama", "mistral3", NULL}, *const hf[] = {"LlamaForCausalLM", NULL};
 const family family_llama = {.name = "llama", .gguf = gguf, .hf = hf, .configure = configure};

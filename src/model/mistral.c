@@ -1,17 +1,11 @@
-/* Mistral: the Llama block with grouped-query attention and a sliding window, from Hugging Face and from
- * Mistral's own directories. */
+/* Mistral, Ministral and (in Mistral's own files) Mixtral: the Llama block with grouped-query attention and windows,
+ * from Hugging Face and from Mistral's own directories. */
 #include "model/config.h"
-
-#include <string.h>
-
-static const config_key window_key = {.hf = "sliding_window", .mistral = "sliding_window"};
 
 /* The window of one item of a list: null means full attention. */
 static gale_status list_window(const checkpoint *c, const setting *item, int32_t *window, gale_error *error) {
-  if (item->type == SETTING_NULL) {
-    *window = 0;
-    return GALE_OK;
-  }
+  *window = 0;
+  if (item->type == SETTING_NULL) return GALE_OK;
   if (item->type != SETTING_INT || item->integer < 1 || item->integer > INT32_MAX)
     return error_set(error, GALE_E_FORMAT, "%s: sliding_window: a list of positive integers and nulls is accepted",
                      c->config_path);
@@ -20,58 +14,65 @@ static gale_status list_window(const checkpoint *c, const setting *item, int32_t
 }
 
 /* A list is repeated over the layers. */
-static gale_status repeat_list(const checkpoint *c, const setting *list, int32_t *windows, int32_t n_layers,
-                               gale_error *error) {
+static gale_status repeat_list(const checkpoint *c, const setting *list, model_config *config, gale_error *error) {
   size_t n = list->array.length;
-  if (n == 0 || (size_t)n_layers % n != 0)
-    return error_set(error, GALE_E_FORMAT, "%s: sliding_window: a list whose length divides %d layers is accepted",
-                     c->config_path, n_layers);
+  if (n == 0 || (size_t)config->n_layers % n != 0)
+    return error_set(error, GALE_E_FORMAT, "%s: %s: a list whose length divides %d layers is accepted", c->config_path,
+                     list->key, config->n_layers);
   gale_status status = GALE_OK;
-  for (int32_t l = 0; l < n_layers && !status; l++)
-    status = list_window(c, &list->array.items[(size_t)l % n], &windows[l], error);
+  for (int32_t l = 0; l < config->n_layers && !status; l++)
+    status = list_window(c, &list->array.items[(size_t)l % n], &config_layers(config)[l].window, error);
   return status;
 }
 
-/* layer_types says layer by layer whether the window holds. */
-static gale_status apply_layer_types(const checkpoint *c, int32_t *windows, int32_t n_layers, gale_error *error) {
-  const setting *types = config_find(c, (config_key){.hf = "layer_types"});
-  if (!types) return GALE_OK;
-  if (types->type != SETTING_ARRAY || types->array.length != (size_t)n_layers)
-    return error_set(error, GALE_E_FORMAT, "%s: layer_types: a list of %d names is accepted", c->config_path, n_layers);
-  for (int32_t l = 0; l < n_layers; l++) {
-    const setting *item = &types->array.items[l];
-    const char *name = item->type == SETTING_STRING ? item->string.bytes : "";
-    if (strcmp(name, "full_attention") == 0)
-      windows[l] = 0;
-    else if (strcmp(name, "sliding_attention") != 0 || windows[l] == 0)
-      return error_set(error, GALE_E_FORMAT,
-                       "%s: layer_types[%d]: full_attention, or with a sliding_window sliding_attention, is accepted",
-                       c->config_path, l);
-  }
-  return GALE_OK;
+static gale_status read_windows(const checkpoint *c, model_config *config, gale_error *error) {
+  config_key key = {.hf = "sliding_window", .mistral = "sliding_window"};
+  if (!config_find(c, key)) key.mistral = "_sliding_window";
+  const setting *s = config_find(c, key);
+  if (s && s->type == SETTING_ARRAY) return repeat_list(c, s, config, error);
+  int32_t window = 0;
+  gale_status status = s ? config_int(c, key, 1, INT32_MAX, &window, error) : GALE_OK;
+  config_windows(config, window);
+  return status;
+}
+
+/* transformers' MistralConfig (and MinistralConfig) takes 8 key/value heads and a window of 4096 where the file is
+ * silent; null is not silence. */
+static bool hf_silent(const checkpoint *c, const char *key, const char *nested) {
+  return c->kind == CHECKPOINT_HF && !checkpoint_setting(c, key) && !checkpoint_setting(c, nested);
 }
 
 static gale_status configure(const checkpoint *c, arena *memory, model_config *config, gale_error *error) {
   config->interleaved = c->kind == CHECKPOINT_MISTRAL;
-  /* transformers' MistralConfig has 8 key/value heads and a window of 4096 where the file is silent; Mistral's
-   * own files mean no window by silence, and none of them states a context. */
-  if (c->kind == CHECKPOINT_HF && !checkpoint_setting(c, "num_key_value_heads")) config->n_kv_heads = 8;
+  if (hf_silent(c, "num_key_value_heads", "text_config.num_key_value_heads")) config->n_kv_heads = 8;
+  /* Mistral's own files state no context; the tokenizer of the v0.1 release was made for this one. */
   if (c->kind == CHECKPOINT_MISTRAL) config->context = 32768;
   gale_status status = config_base(c, memory, config, error);
-  if (!status)
-    status = config_windows(memory, config,
-                            c->kind == CHECKPOINT_HF && !checkpoint_setting(c, "sliding_window") ? 4096 : 0, error);
+  if (!status) status = config_experts(c, config, error);
+  if (!status) status = read_windows(c, config, error);
   if (status) return status;
-  int32_t *windows = (int32_t *)config->window, window = windows[0];
-  const setting *s = config_find(c, window_key);
-  if (s && s->type == SETTING_ARRAY) {
-    status = repeat_list(c, s, windows, config->n_layers, error);
-  } else if (s) {
-    status = config_int(c, window_key, 1, INT32_MAX, &window, error);
-    for (int32_t l = 0; l < config->n_layers; l++) windows[l] = window;
-  }
-  return status ? status : apply_layer_types(c, windows, config->n_layers, error);
+  const char *text_model = config_text(c, (config_key){.hf = "model_type"});
+  bool window_by_default = text_model[0] == 'm' && config->query_growth.beta == 0;
+  if (window_by_default && hf_silent(c, "sliding_window", "text_config.sliding_window")) config_windows(config, 4096);
+  bool found;
+  return config_layer_types(c, config, &found, error);
 }
 
-static const char *const gguf[] = {NULL}, *const hf[] = {"MistralForCausalLM", NULL};
+static const char *const gguf[] = {NULL};
+static const char *const hf[] = {"MistralForCausalLM", "MinistralForCausalLM", "Ministral3ForCausalLM",
+                                 "Mistral3ForConditionalGeneration", NULL};
 const family family_mistral = {.name = "mistral", .gguf = gguf, .hf = hf, .native = true, .configure = configure};
+
+/* ---- Mixtral from Hugging Face: no window unless the file states one ---- */
+
+static gale_status configure_mixtral(const checkpoint *c, arena *memory, model_config *config, gale_error *error) {
+  config->n_experts = 8;
+  config->rope[0].theta = 1e6;
+  if (hf_silent(c, "num_key_value_heads", "text_config.num_key_value_heads")) config->n_kv_heads = 8;
+  gale_status status = config_base(c, memory, config, error);
+  if (!status) status = config_experts(c, config, error);
+  return status ? status : read_windows(c, config, error);
+}
+
+static const char *const mixtral_hf[] = {"MixtralForCausalLM", NULL};
+const family family_mixtral = {.name = "mixtral", .gguf = gguf, .hf = mixtral_hf, .configure = configure_mixtral};

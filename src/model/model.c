@@ -89,11 +89,11 @@ void gale_model_get_info(const gale_model *model, gale_model_info *info) {
   const model_config *c = &model->config;
   *info = (gale_model_info){
       .name = c->name,
-      .family = c->family,
+      .family = c->family->name,
       .format = model->checkpoint->format,
       .types = model->types,
       .cpu = model->device->ops->name(model->device),
-      .note = c->note,
+      .note = c->note ? c->note : model->weights.vision ? "the vision part of these files is not used" : NULL,
       .dim = c->dim,
       .n_layers = c->n_layers,
       .head_dim = c->head_dim,
@@ -103,15 +103,18 @@ void gale_model_get_info(const gale_model *model, gale_model_info *info) {
       .vocab_size = c->vocab_size,
       .context = c->context,
       .norm_eps = (double)c->norm_eps,
-      .rope_theta = c->rope_theta,
+      .rope_theta = c->rope[0].theta,
+      .n_experts = c->n_experts,
+      .n_experts_per_tok = c->n_experts_per_tok,
       .tied = model->weights.tied,
       .n_parameters = model->weights.n_parameters,
       .weight_bytes = model->weights.stored_bytes,
       .packed_bytes = model->weights.memory_bytes,
   };
   for (int32_t l = 0; l < c->n_layers; l++) {
-    info->windowed_layers += c->window[l] > 0;
-    if (c->window[l] > info->sliding_window) info->sliding_window = c->window[l];
+    int32_t window = c->layers[l].window;
+    info->windowed_layers += window > 0;
+    if (window > info->sliding_window) info->sliding_window = window;
   }
 }
 
@@ -131,7 +134,7 @@ uint64_t gale_kv_bytes(const gale_model *model, gale_kv_type type, int64_t n_pos
   const model_config *c = &model->config;
   uint64_t position = kv_position_bytes(type, gqa ? c->n_kv_heads : c->n_heads, c->head_dim), bytes = 0;
   for (int32_t l = 0; l < c->n_layers; l++) {
-    int64_t w = window == GALE_WINDOW_NATIVE ? c->window[l] : window;
+    int64_t w = window == GALE_WINDOW_NATIVE ? c->layers[l].window : window;
     bytes += position * (uint64_t)(w > 0 && w < n_positions ? w : n_positions);
   }
   return bytes;

@@ -1,135 +1,110 @@
 #include "model/weights.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- What tensors there are ---- */
-
-typedef enum role { TOK_EMBEDDINGS, OUTPUT, NORM, ATTENTION_NORM, WQ, WK, WV, WO, FFN_NORM, W1, W2, W3, N_ROLES } role;
-
-/* Names in the three kinds of files; %d is the layer. */
-static const char *const names[N_ROLES][3] = {
-    [TOK_EMBEDDINGS] = {"token_embd.weight", "model.embed_tokens.weight", "tok_embeddings.weight"},
-    [OUTPUT] = {"output.weight", "lm_head.weight", "output.weight"},
-    [NORM] = {"output_norm.weight", "model.norm.weight", "norm.weight"},
-    [ATTENTION_NORM] = {"blk.%d.attn_norm.weight", "model.layers.%d.input_layernorm.weight",
-                        "layers.%d.attention_norm.weight"},
-    [WQ] = {"blk.%d.attn_q.weight", "model.layers.%d.self_attn.q_proj.weight", "layers.%d.attention.wq.weight"},
-    [WK] = {"blk.%d.attn_k.weight", "model.layers.%d.self_attn.k_proj.weight", "layers.%d.attention.wk.weight"},
-    [WV] = {"blk.%d.attn_v.weight", "model.layers.%d.self_attn.v_proj.weight", "layers.%d.attention.wv.weight"},
-    [WO] = {"blk.%d.attn_output.weight", "model.layers.%d.self_attn.o_proj.weight", "layers.%d.attention.wo.weight"},
-    [FFN_NORM] = {"blk.%d.ffn_norm.weight", "model.layers.%d.post_attention_layernorm.weight",
-                  "layers.%d.ffn_norm.weight"},
-    [W1] = {"blk.%d.ffn_gate.weight", "model.layers.%d.mlp.gate_proj.weight", "layers.%d.feed_forward.w1.weight"},
-    [W2] = {"blk.%d.ffn_down.weight", "model.layers.%d.mlp.down_proj.weight", "layers.%d.feed_forward.w2.weight"},
-    [W3] = {"blk.%d.ffn_up.weight", "model.layers.%d.mlp.up_proj.weight", "layers.%d.feed_forward.w3.weight"},
-};
-
-/* One tensor to load: to a packed matrix or to a row of floats. */
-typedef struct item {
-  role role;
-  int layer;          /* -1: of the whole model */
-  int64_t rows, cols; /* rows 0: a vector of cols */
-  be_weight *matrix;
-  const float **vector;
-} item;
-
-/* The i-th item of a model, or false past the end. */
-static bool item_at(const model_config *m, model_weights *w, int i, item *out) {
-  int64_t dim = m->dim, q = (int64_t)m->n_heads * m->head_dim, kv = (int64_t)m->n_kv_heads * m->head_dim;
-  int layer = i / (N_ROLES - ATTENTION_NORM);
-  if (layer >= m->n_layers) {
-    int rest = i - m->n_layers * (N_ROLES - ATTENTION_NORM);
-    const item whole[] = {{TOK_EMBEDDINGS, -1, m->vocab_size, dim, &w->tok_embeddings, NULL},
-                          {OUTPUT, -1, m->vocab_size, dim, &w->output, NULL},
-                          {NORM, -1, 0, dim, NULL, &w->norm}};
-    if (rest >= 3) return false;
-    *out = whole[rest];
-    return true;
-  }
-  layer_weights *l = &w->layers[layer];
-  const item of_layer[] = {{ATTENTION_NORM, layer, 0, dim, NULL, &l->attention_norm},
-                           {WQ, layer, q, dim, &l->wq, NULL},
-                           {WK, layer, kv, dim, &l->wk, NULL},
-                           {WV, layer, kv, dim, &l->wv, NULL},
-                           {WO, layer, dim, q, &l->wo, NULL},
-                           {FFN_NORM, layer, 0, dim, NULL, &l->ffn_norm},
-                           {W1, layer, m->hidden_dim, dim, &l->w1, NULL},
-                           {W2, layer, dim, m->hidden_dim, &l->w2, NULL},
-                           {W3, layer, m->hidden_dim, dim, &l->w3, NULL}};
-  *out = of_layer[i % (N_ROLES - ATTENTION_NORM)];
-  return true;
-}
-
-static void item_name(const checkpoint *c, const item *i, char name[128]) {
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-  snprintf(name, 128, names[i->role][c->kind], i->layer);
-#pragma GCC diagnostic pop
-}
-
 /* ---- Finding ---- */
 
-static gale_status check(const checkpoint *c, const item *i, const tensor *t, gale_error *error) {
-  if (i->rows == 0) {
-    bool is_float = quant_get(t->type)->is_float;
-    if (t->n_dims == 1 && t->shape[0] == i->cols && is_float) return GALE_OK;
-    return error_set(error, GALE_E_FORMAT, "%s: tensor %s: a float vector of %" PRId64 " is accepted", c->path, t->name,
-                     i->cols);
+/* The search for all tensors of a model. After a failure `status` is set and nothing more is looked for. */
+typedef struct search {
+  const checkpoint *c;
+  const model_config *config;
+  model_weights *w;
+  bool *used; /* [n_tensors] */
+  gale_error *error;
+  gale_status status;
+} search;
+
+static void find(search *s, weight_item item, int layer, int expert) {
+  if (s->status) return;
+  s->status = tensor_find(s->c, s->config, item.role, layer, expert, item.rows, item.cols, &item.place, s->error);
+  if (s->status) return;
+  const tensor *t = item.place.tensor;
+  if (!t && item.role == OUTPUT) {
+    s->w->tied = true;
+    return;
   }
-  if (t->n_dims == 2 && t->shape[0] == i->rows && t->shape[1] == i->cols) return GALE_OK;
-  return error_set(error, GALE_E_FORMAT,
-                   "%s: tensor %s has shape [%" PRId64 ", %" PRId64 "] in %d dimensions: [%" PRId64 ", %" PRId64
-                   "] is accepted",
-                   c->path, t->name, t->shape[0], t->n_dims > 1 ? t->shape[1] : 1, t->n_dims, i->rows, i->cols);
+  if (!t) {
+    char name[160];
+    tensor_usual_name(s->c, item.role, layer, expert, name);
+    s->status = error_set(s->error, GALE_E_FORMAT, "%s: tensor %s is missing", s->c->path, name);
+    return;
+  }
+  int64_t elements = item.cols * (item.rows ? item.rows : 1);
+  s->used[t - s->c->tensors] = true;
+  s->w->n_parameters += elements;
+  s->w->stored_bytes += quant_bytes(t->type, (uint64_t)elements);
+  if (item.matrix) *item.matrix = (be_weight){.type = t->type, .rows = item.rows, .cols = item.cols};
+  s->w->items[s->w->n_items++] = item;
 }
 
-/* Tensors that hold nothing a model needs: tables of frequencies that the configuration gives as well. */
-static bool ignorable(const char *name) {
-  const char *const endings[] = {"rotary_emb.inv_freq", "rope_freqs.weight", "attn_rot_embd.weight"};
-  size_t n = strlen(name);
-  for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
-    size_t e = strlen(endings[i]);
-    if (n >= e && strcmp(name + n - e, endings[i]) == 0) return true;
-  }
-  return false;
+static void find_matrix(search *s, tensor_role role, int layer, int expert, be_weight *to, int64_t rows, int64_t cols) {
+  find(s, (weight_item){.role = role, .rows = rows, .cols = cols, .matrix = to}, layer, expert);
 }
 
-static gale_status refuse_unused(const checkpoint *c, const bool *used, gale_error *error) {
-  for (size_t i = 0; i < c->n_tensors; i++)
-    if (!used[i] && !ignorable(c->tensors[i].name))
-      return error_set(error, GALE_E_UNSUPPORTED, "%s: tensor %s has no place in this architecture", c->path,
-                       c->tensors[i].name);
-  return GALE_OK;
+static void find_vector(search *s, tensor_role role, int layer, const float **to, int64_t n) {
+  find(s, (weight_item){.role = role, .cols = n, .vector = to}, layer, -1);
+}
+
+static void find_layer(search *s, int i) {
+  const model_config *m = s->config;
+  layer_weights *l = &s->w->layers[i];
+  int64_t dim = m->dim, q = (int64_t)m->n_heads * m->head_dim, kv = (int64_t)m->n_kv_heads * m->head_dim;
+  find_vector(s, ATTENTION_NORM, i, &l->attention_norm, dim);
+  find_matrix(s, WQ, i, -1, &l->wq, q, dim);
+  find_matrix(s, WK, i, -1, &l->wk, kv, dim);
+  find_matrix(s, WV, i, -1, &l->wv, kv, dim);
+  find_matrix(s, WO, i, -1, &l->wo, dim, q);
+  if (m->qk_norms) {
+    find_vector(s, Q_NORM, i, &l->q_norm, m->head_dim);
+    find_vector(s, K_NORM, i, &l->k_norm, m->head_dim);
+  }
+  if (m->post_norms) find_vector(s, ATTENTION_POST_NORM, i, &l->attention_post_norm, dim);
+  find_vector(s, FFN_NORM, i, &l->ffn_norm, dim);
+  if (m->n_experts > 0) find_matrix(s, GATE, i, -1, &l->gate, m->n_experts, dim);
+  for (int e = m->n_experts > 0 ? 0 : -1; e < m->n_experts; e++) {
+    ffn_weights *f = &l->ffn[e < 0 ? 0 : e];
+    find_matrix(s, W1, i, e, &f->w1, m->hidden_dim, dim);
+    find_matrix(s, W3, i, e, &f->w3, m->hidden_dim, dim);
+    find_matrix(s, W2, i, e, &f->w2, dim, m->hidden_dim);
+    if (e < 0) break;
+  }
+  if (m->post_norms) find_vector(s, FFN_POST_NORM, i, &l->ffn_post_norm, dim);
+}
+
+static gale_status refuse_unused(search *s) {
+  for (size_t i = 0; i < s->c->n_tensors && !s->status; i++)
+    if (!s->used[i] && !tensor_ignorable(s->c->tensors[i].name, &s->w->vision))
+      s->status = error_set(s->error, GALE_E_UNSUPPORTED, "%s: tensor %s has no place in this architecture",
+                            s->c->path, s->c->tensors[i].name);
+  return s->status;
+}
+
+static bool make_room(const model_config *m, arena *memory, model_weights *w) {
+  enum { OF_MODEL = 3, OF_LAYER = 11, OF_FFN = 3 };
+  size_t layers = (size_t)m->n_layers, experts = m->n_experts > 0 ? (size_t)m->n_experts : 1;
+  w->layers = arena_array(memory, layers, sizeof *w->layers);
+  w->items = arena_array(memory, OF_MODEL + layers * (OF_LAYER + OF_FFN * experts), sizeof *w->items);
+  ffn_weights *ffn = arena_array(memory, layers * experts, sizeof *ffn);
+  if (!w->layers || !w->items || !ffn) return false;
+  for (size_t l = 0; l < layers; l++) w->layers[l].ffn = ffn + l * experts;
+  return true;
 }
 
 gale_status weights_find(const checkpoint *c, const model_config *config, arena *memory, model_weights *w,
                          gale_error *error) {
   *w = (model_weights){0};
-  w->layers = arena_array(memory, (size_t)config->n_layers, sizeof *w->layers);
-  bool *used = calloc(c->n_tensors + 1, sizeof *used);
-  gale_status status = w->layers && used ? GALE_OK : error_memory(error, c->n_tensors);
-  item one;
-  for (int i = 0; !status && item_at(config, w, i, &one); i++) {
-    char name[128];
-    item_name(c, &one, name);
-    const tensor *t = checkpoint_tensor(c, name);
-    if (!t && one.role == OUTPUT) {
-      w->tied = true;
-    } else if (!t) {
-      status = error_set(error, GALE_E_FORMAT, "%s: tensor %s is missing", c->path, name);
-    } else if (!(status = check(c, &one, t, error))) {
-      used[t - c->tensors] = true;
-      w->n_parameters += one.cols * (one.rows ? one.rows : 1);
-      w->stored_bytes += t->bytes;
-      if (one.matrix) *one.matrix = (be_weight){.type = t->type, .rows = one.rows, .cols = one.cols};
-    }
-  }
-  if (!status) status = refuse_unused(c, used, error);
-  free(used);
-  return status;
+  search s = {.c = c, .config = config, .w = w, .error = error};
+  s.used = calloc(c->n_tensors + 1, sizeof *s.used);
+  if (!s.used || !make_room(config, memory, w)) s.status = error_memory(error, c->n_tensors);
+  find_matrix(&s, TOK_EMBEDDINGS, -1, -1, &w->tok_embeddings, config->vocab_size, config->dim);
+  for (int i = 0; i < config->n_layers && !s.status; i++) find_layer(&s, i);
+  find_vector(&s, NORM, -1, &w->norm, config->dim);
+  find_matrix(&s, OUTPUT, -1, -1, &w->output, config->vocab_size, config->dim);
+  if (!s.status) refuse_unused(&s);
+  if (w->tied) w->output = w->tok_embeddings;
+  free(s.used);
+  return s.status;
 }
 
 /* ---- Loading ---- */
@@ -138,13 +113,15 @@ typedef struct source {
   const checkpoint *c;
   const tensor *t;
   uint64_t row_bytes;
+  int64_t first_row;
   int64_t head_dim; /* 0: rows as they are; else each head's pairs (2i, 2i + 1) become (i, i + head_dim / 2) */
 } source;
 
 static gale_status read_rows(const void *user, int64_t first, int64_t n, void *to, gale_error *error) {
   const source *s = user;
   uint64_t bytes = s->row_bytes;
-  if (s->head_dim == 0) return checkpoint_read(s->c, s->t, (uint64_t)first * bytes, to, (uint64_t)n * bytes, error);
+  if (s->head_dim == 0)
+    return checkpoint_read(s->c, s->t, (uint64_t)(s->first_row + first) * bytes, to, (uint64_t)n * bytes, error);
   gale_status status = GALE_OK;
   for (int64_t i = 0; i < n && !status; i++) {
     int64_t row = first + i, in_head = row % s->head_dim, half = s->head_dim / 2;
@@ -154,48 +131,48 @@ static gale_status read_rows(const void *user, int64_t first, int64_t n, void *t
   return status;
 }
 
-static size_t item_bytes(const be_device *device, const item *i) {
+static size_t item_bytes(const be_device *device, const weight_item *i) {
   if (i->matrix) return device->ops->weight_bytes(device, i->matrix->type, i->rows, i->cols);
   return ((size_t)i->cols * sizeof(float) + PANEL_ALIGN - 1) / PANEL_ALIGN * PANEL_ALIGN;
 }
 
-static gale_status load_vector(const checkpoint *c, const tensor *t, float *to, gale_error *error) {
+static gale_status load_vector(const checkpoint *c, const tensor *t, float offset, float *to, gale_error *error) {
   void *stored = malloc((size_t)t->bytes);
   if (!stored) return error_memory(error, t->bytes);
   gale_status status = checkpoint_read(c, t, 0, stored, t->bytes, error);
   const quant_info *q = quant_get(t->type);
   if (!status) q->dequantize(q, stored, to, (size_t)t->shape[0]);
+  for (int64_t i = 0; i < t->shape[0] && !status; i++) to[i] += offset;
   free(stored);
   return status;
 }
 
 static gale_status load_item(const checkpoint *c, const model_config *config, const be_device *device, team *crew,
-                             const item *i, void *memory, gale_error *error) {
-  char name[128];
-  item_name(c, i, name);
-  const tensor *t = checkpoint_tensor(c, name);
+                             const weight_item *i, void *memory, gale_error *error) {
+  const tensor *t = i->place.tensor;
   if (i->vector) {
     *i->vector = memory;
-    return load_vector(c, t, memory, error);
+    return load_vector(c, t, config->norm_offset, memory, error);
   }
   bool pairs = config->interleaved && (i->role == WQ || i->role == WK);
-  source s = {
-      .c = c, .t = t, .row_bytes = quant_bytes(t->type, (uint64_t)i->cols), .head_dim = pairs ? config->head_dim : 0};
+  source s = {.c = c,
+              .t = t,
+              .row_bytes = quant_bytes(t->type, (uint64_t)i->cols),
+              .first_row = i->place.first_row,
+              .head_dim = pairs ? config->head_dim : 0};
   be_source from = {.type = t->type, .rows = i->rows, .cols = i->cols, .read = read_rows, .user = &s};
   return device->ops->weight_pack(device, crew, &from, memory, i->matrix, error);
 }
 
 static gale_status load_all(const checkpoint *c, const model_config *config, const be_device *device, team *crew,
                             gale_progress_fn progress, void *user, model_weights *w, gale_error *error) {
-  item one;
   size_t at = 0;
-  for (int i = 0; item_at(config, w, i, &one); i++) {
-    if (one.role == OUTPUT && w->tied) continue;
+  for (size_t i = 0; i < w->n_items; i++) {
     if (progress && !progress(user, (double)at / (double)w->memory_bytes, "loading"))
       return error_set(error, GALE_E_CANCELLED, "loading was cancelled");
-    gale_status status = load_item(c, config, device, crew, &one, (char *)w->memory + at, error);
+    gale_status status = load_item(c, config, device, crew, &w->items[i], (char *)w->memory + at, error);
     if (status) return status;
-    at += item_bytes(device, &one);
+    at += item_bytes(device, &w->items[i]);
   }
   if (w->tied) w->output = w->tok_embeddings;
   if (progress) progress(user, 1, "loading");
@@ -204,9 +181,7 @@ static gale_status load_all(const checkpoint *c, const model_config *config, con
 
 gale_status weights_load(const checkpoint *c, const model_config *config, const be_device *device, int threads,
                          gale_progress_fn progress, void *user, model_weights *w, gale_error *error) {
-  item one;
-  for (int i = 0; item_at(config, w, i, &one); i++)
-    if (one.role != OUTPUT || !w->tied) w->memory_bytes += item_bytes(device, &one);
+  for (size_t i = 0; i < w->n_items; i++) w->memory_bytes += item_bytes(device, &w->items[i]);
   w->memory = device->ops->alloc(device, w->memory_bytes, error);
   if (!w->memory) return GALE_E_MEMORY;
   team *crew;

@@ -2,18 +2,35 @@
 #ifndef MODEL_WEIGHTS_H
 #define MODEL_WEIGHTS_H
 
-#include "backend/backend.h"
-#include "model/config.h"
+#include "model/tensors.h"
+
+/* Feed-forward matrices: of a layer, or of one expert. */
+typedef struct ffn_weights {
+  be_weight w1, w3; /* [hidden_dim, dim] */
+  be_weight w2;     /* [dim, hidden_dim] */
+} ffn_weights;
 
 typedef struct layer_weights {
-  const float *attention_norm; /* [dim] */
-  be_weight wq;                /* [n_heads * head_dim, dim] */
-  be_weight wk, wv;            /* [n_kv_heads * head_dim, dim] */
-  be_weight wo;                /* [dim, n_heads * head_dim] */
-  const float *ffn_norm;       /* [dim] */
-  be_weight w1, w3;            /* [hidden_dim, dim] */
-  be_weight w2;                /* [dim, hidden_dim] */
+  const float *attention_norm;      /* [dim] */
+  be_weight wq;                     /* [n_heads * head_dim, dim] */
+  be_weight wk, wv;                 /* [n_kv_heads * head_dim, dim] */
+  be_weight wo;                     /* [dim, n_heads * head_dim] */
+  const float *q_norm, *k_norm;     /* [head_dim]; NULL where the family has none */
+  const float *attention_post_norm; /* [dim]; likewise */
+  const float *ffn_norm;            /* [dim] */
+  be_weight gate;                   /* [n_experts, dim] */
+  ffn_weights *ffn;                 /* [n_experts], or one */
+  const float *ffn_post_norm;       /* [dim]; NULL where the family has none */
 } layer_weights;
+
+/* One tensor to load, and to where: a packed matrix or a row of floats. */
+typedef struct weight_item {
+  tensor_role role;
+  tensor_place place;
+  int64_t rows, cols; /* rows 0: a vector */
+  be_weight *matrix;
+  const float **vector;
+} weight_item;
 
 typedef struct model_weights {
   be_weight tok_embeddings; /* [vocab_size, dim] */
@@ -21,14 +38,17 @@ typedef struct model_weights {
   const float *norm;        /* [dim] */
   layer_weights *layers;    /* [n_layers] */
   bool tied;
+  bool vision; /* the files also hold a vision part, which is not used */
   int64_t n_parameters;
   uint64_t stored_bytes; /* in the files */
   void *memory;          /* of the device: all packed matrices and norms */
   size_t memory_bytes;
+  weight_item *items; /* [n_items]: what weights_load() loads */
+  size_t n_items;
 } model_weights;
 
-/* Finds every tensor, checks type and shape, and refuses a checkpoint that holds tensors this block would
- * leave out. Fills in all but the packed data; layers live in `memory`. */
+/* Finds every tensor, checks type and shape, and refuses a checkpoint that holds tensors this block would leave out.
+ * Fills in all but the packed data; arrays live in `memory`. */
 gale_status weights_find(const checkpoint *c, const model_config *config, arena *memory, model_weights *w,
                          gale_error *error);
 

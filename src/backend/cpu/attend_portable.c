@@ -64,6 +64,7 @@ static void softmax(const attend_task *t, int query, head *h) {
   float max = -INFINITY, lane[KV_LANES] = {0};
   for (int p = h->first; p <= h->last; p++) {
     h->score[p] *= t->scale;
+    if (t->cap > 0) h->score[p] = math_soft_cap(h->score[p], t->cap);
     max = h->score[p] > max ? h->score[p] : max;
   }
   for (int p = h->first; p <= h->last; p++) {

@@ -52,11 +52,17 @@ void cpu_angles(be_worker *w, const be_rope *rope, const double *frequency, doub
 void cpu_norm(be_worker *w, const be_act *out, const float *h, const float *weight, float eps, const int32_t *rows,
               int32_t n);
 void cpu_linear(be_worker *w, const be_act *x, const be_product *products, int n_products, int32_t n, bool add);
-void cpu_rope_store(be_worker *w, float *q, const float *k, const float *v, int n_heads, const be_rope *rope,
-                    const be_batch *batch, const kv_view *kv);
-void cpu_attend(be_worker *w, const be_act *out, const float *q, int n_heads, float scale, const be_batch *batch,
-                const kv_view *kv);
-void cpu_silu_mul(be_worker *w, const be_act *out, const float *gate, const float *up, int32_t n);
+void cpu_norm_add(be_worker *w, float *h, float *x, const float *weight, float eps, int64_t cols, int32_t n);
+void cpu_rope_store(be_worker *w, float *q, float *k, const float *v, int n_heads, const be_head_norms *norms,
+                    const be_rope *rope, const be_query_growth *growth, const be_batch *batch, const kv_view *kv);
+void cpu_attend(be_worker *w, const be_act *out, const float *q, int n_heads, float scale, float cap,
+                const be_batch *batch, const kv_view *kv);
+void cpu_activate(be_worker *w, const be_act *out, const float *gate, const float *up, be_activation activation,
+                  int32_t n);
+void cpu_soft_cap(be_worker *w, float *x, float cap, int64_t cols, int32_t n);
+void cpu_route(be_worker *w, const be_routing *routing, const float *logits, int32_t n);
+void cpu_gather(be_worker *w, const be_act *out, const be_act *x, const int32_t *rows, int32_t n);
+void cpu_combine(be_worker *w, float *h, const float *y, const be_routing *routing, int64_t cols, int32_t n);
 
 /* Completes the quantised form of columns first .. first + n - 1 (multiples of 32) of token t, if wanted. */
 static inline void cpu_quantize_part(const cpu_device *d, const be_act *a, int64_t t, int64_t first, int64_t n) {

@@ -178,10 +178,15 @@ static const be_ops cpu_ops = {
     .embed = cpu_embed,
     .angles = cpu_angles,
     .norm = cpu_norm,
+    .norm_add = cpu_norm_add,
     .linear = cpu_linear,
     .rope_store = cpu_rope_store,
     .attend = cpu_attend,
-    .silu_mul = cpu_silu_mul,
+    .activate = cpu_activate,
+    .soft_cap = cpu_soft_cap,
+    .route = cpu_route,
+    .gather = cpu_gather,
+    .combine = cpu_combine,
     .copy_page = device_copy_page,
 };
 

@@ -27,7 +27,7 @@ enum { ATTEND_QUERIES = 16 };
  * exp(score - max), and the values weighted by exp(score - max). */
 typedef struct attend_task {
   int head_dim, head_pad, n_queries;
-  float scale;
+  float scale, cap; /* cap 0: none; see be_ops.attend */
   const char *keys[KV_BLOCK / KV_PAGE]; /* of the head in each page; NULL where nothing is seen */
   const char *values[KV_BLOCK / KV_PAGE];
   int32_t block_start;                   /* position at which the block starts */
@@ -51,8 +51,11 @@ typedef struct cpu_kernels {
   /* out = x * weight / sqrt(mean(x^2) + eps), all [n]. */
   void (*norm)(const float *x, const float *weight, float eps, float *out, int64_t n);
 
-  /* out = silu(gate) * up, all [n]. */
-  void (*silu_mul)(const float *gate, const float *up, float *out, int64_t n);
+  /* out = activation(gate) * up, all [n]; by be_activation. */
+  void (*activate[2])(const float *gate, const float *up, float *out, int64_t n);
+
+  /* x = cap tanh(x / cap), [n]. */
+  void (*soft_cap)(float *x, float cap, int64_t n);
 
   /* Rotates the pairs (x[i], x[i + n]) by angle i, i < n; may be in place. */
   void (*rotate)(const float *x, const float *cos, const float *sin, float *out, int n);

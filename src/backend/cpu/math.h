@@ -43,6 +43,17 @@ static inline float math_silu(float x) {
   return x / (1.0f + math_exp(-x));
 }
 
+/* 0.5 x (1 + tanh(u)) with u = sqrt(2 / pi) (x + 0.044715 x^3), written as x times the logistic function of 2 u. */
+static inline float math_gelu_tanh(float x) {
+  float u = 1.59576912f * x * fmaf(0.044715f * x, x, 1.0f);
+  return x / (1.0f + math_exp(-u));
+}
+
+/* tanh by 1 - 2 / (1 + e^2x): absolute error of some 1e-7, which is all that a soft-cap needs. */
+static inline float math_tanh(float x) { return 1.0f - 2.0f / (1.0f + math_exp(2.0f * x)); }
+
+static inline float math_soft_cap(float x, float cap) { return cap * math_tanh(x / cap); }
+
 /* The sum of 16 virtual lanes: halves added until one is left. */
 static inline float math_tree16(const float lane[16]) {
   float a[8];

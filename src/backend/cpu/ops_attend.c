@@ -10,7 +10,7 @@ typedef struct attend_op {
   const be_act *out;
   const float *q;
   int n_heads, group; /* query heads of a key/value head */
-  float scale;
+  float scale, cap;
   const be_batch *batch;
   const kv_view *kv;
 } attend_op;
@@ -52,6 +52,7 @@ static attend_task block_task(const attend_op *o, int32_t table, int kv_head, in
   attend_task t = {.head_dim = kv->layout.head_dim,
                    .head_pad = kv->layout.head_pad,
                    .scale = o->scale,
+                   .cap = o->cap,
                    .block_start = block * KV_BLOCK};
   for (int32_t page = first / KV_PAGE; page <= last / KV_PAGE; page++) {
     char *at = kv_page(kv, table, page * KV_PAGE);
@@ -221,9 +222,9 @@ static void attend_split(const attend_op *o) {
   team_barrier(c->team);
 }
 
-void cpu_attend(be_worker *w, const be_act *out, const float *q, int n_heads, float scale, const be_batch *batch,
-                const kv_view *kv) {
-  attend_op o = {w, out, q, n_heads, n_heads / kv->layout.n_kv_heads, scale, batch, kv};
+void cpu_attend(be_worker *w, const be_act *out, const float *q, int n_heads, float scale, float cap,
+                const be_batch *batch, const kv_view *kv) {
+  attend_op o = {w, out, q, n_heads, n_heads / kv->layout.n_kv_heads, scale, cap, batch, kv};
   team *crew = w->context->team;
   if (kv->layout.type == GALE_KV_Q8) quantize_queries(&o);
   if (batch->n_tokens <= SPLIT_TOKENS)

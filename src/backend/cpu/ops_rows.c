@@ -77,15 +77,44 @@ void cpu_norm(be_worker *w, const be_act *out, const float *h, const float *weig
   team_barrier(crew);
 }
 
-void cpu_silu_mul(be_worker *w, const be_act *out, const float *gate, const float *up, int32_t n) {
+void cpu_norm_add(be_worker *w, float *h, float *x, const float *weight, float eps, int64_t cols, int32_t n) {
   team *crew = w->context->team;
-  enum { PIECE = 512 };
-  int64_t pieces = (out->cols + PIECE - 1) / PIECE, total = n * pieces;
-  for (int64_t i; (i = team_take(crew, 1)) < total;) {
-    int64_t t = i / pieces, first = i % pieces * PIECE, at = t * out->cols + first;
-    int64_t count = out->cols - first < PIECE ? out->cols - first : PIECE;
-    kernels_of(w)->silu_mul(gate + at, up + at, out->f32 + at, count);
+  for (int64_t t; (t = team_take(crew, 1)) < n;) {
+    float *row = x + t * cols, *to = h + t * cols;
+    kernels_of(w)->norm(row, weight, eps, row, cols);
+    for (int64_t i = 0; i < cols; i++) to[i] += row[i];
+  }
+  team_barrier(crew);
+}
+
+/* Rows are cut into pieces of this many values, so that one token's row keeps all workers busy. */
+enum { ROW_PIECE = 512 };
+
+static int64_t row_pieces(int64_t cols) { return (cols + ROW_PIECE - 1) / ROW_PIECE; }
+
+/* Piece i of [n][cols]: values first .. first + result - 1 of row *t. */
+static int64_t row_piece(int64_t i, int64_t cols, int64_t *t, int64_t *first) {
+  *t = i / row_pieces(cols);
+  *first = i % row_pieces(cols) * ROW_PIECE;
+  return cols - *first < ROW_PIECE ? cols - *first : ROW_PIECE;
+}
+
+void cpu_activate(be_worker *w, const be_act *out, const float *gate, const float *up, be_activation activation,
+                  int32_t n) {
+  team *crew = w->context->team;
+  for (int64_t i; (i = team_take(crew, 1)) < n * row_pieces(out->cols);) {
+    int64_t t, first, count = row_piece(i, out->cols, &t, &first), at = t * out->cols + first;
+    kernels_of(w)->activate[activation](gate + at, up + at, out->f32 + at, count);
     cpu_quantize_part(w->context->device, out, t, first, count);
+  }
+  team_barrier(crew);
+}
+
+void cpu_soft_cap(be_worker *w, float *x, float cap, int64_t cols, int32_t n) {
+  team *crew = w->context->team;
+  for (int64_t i; (i = team_take(crew, 1)) < n * row_pieces(cols);) {
+    int64_t t, first, count = row_piece(i, cols, &t, &first);
+    kernels_of(w)->soft_cap(x + t * cols + first, cap, count);
   }
   team_barrier(crew);
 }
@@ -158,25 +187,37 @@ static void store(const cpu_kernels *k, const kv_view *kv, char *page, int head,
     k->to_half(value, (uint16_t *)values + (size_t)row * dim, (int64_t)dim);
 }
 
+/* Norms and rotates one head in place; scale 1 for keys. */
+static void rotate(const cpu_kernels *k, float *x, int dim, const float *norm, float eps, const float *cos,
+                   const float *sin, float scale) {
+  if (norm) k->norm(x, norm, eps, x, dim);
+  k->rotate(x, cos, sin, x, dim / 2);
+  for (int i = 0; i < dim && scale != 1.0f; i++) x[i] *= scale;
+}
+
+static float query_scale(const be_query_growth *g, int32_t position) {
+  if (g->beta == 0) return 1.0f;
+  return (float)(1 + g->beta * log(1 + floor((double)position / g->context)));
+}
+
 /* Pieces are one token's share of one key/value head: its key, its value and its group of queries. */
-void cpu_rope_store(be_worker *w, float *q, const float *k, const float *v, int n_heads, const be_rope *rope,
-                    const be_batch *batch, const kv_view *kv) {
+void cpu_rope_store(be_worker *w, float *q, float *k, const float *v, int n_heads, const be_head_norms *norms,
+                    const be_rope *rope, const be_query_growth *growth, const be_batch *batch, const kv_view *kv) {
   team *crew = w->context->team;
   const cpu_kernels *kernels = kernels_of(w);
-  int n_kv = kv->layout.n_kv_heads, group = n_heads / n_kv;
-  int64_t dim = kv->layout.head_dim, piece = batch->n_tokens > 1 ? n_kv : 1;
+  int n_kv = kv->layout.n_kv_heads, group = n_heads / n_kv, dim = kv->layout.head_dim;
+  int64_t piece = batch->n_tokens > 1 ? n_kv : 1;
   for (int64_t first; (first = team_take(crew, piece)) < (int64_t)batch->n_tokens * n_kv;)
     for (int64_t i = first; i < first + piece; i++) {
       int64_t t = i / n_kv, head = i % n_kv;
       const float *cos = rope->cos + t * rope->n_pairs, *sin = rope->sin + t * rope->n_pairs;
-      for (int64_t g = head * group; g < (head + 1) * group; g++) {
-        float *x = q + (t * n_heads + g) * dim;
-        kernels->rotate(x, cos, sin, x, rope->n_pairs);
-      }
-      float *key = w->tile;
-      kernels->rotate(k + i * dim, cos, sin, key, rope->n_pairs);
       int32_t position = batch->position[t];
-      store(kernels, kv, kv_page(kv, batch->table[t], position), (int)head, position % KV_PAGE, key, v + i * dim);
+      float scale = query_scale(growth, position);
+      for (int64_t g = head * group; g < (head + 1) * group; g++)
+        rotate(kernels, q + (t * n_heads + g) * dim, dim, norms->q, norms->eps, cos, sin, scale);
+      rotate(kernels, k + i * dim, dim, norms->k, norms->eps, cos, sin, 1.0f);
+      store(kernels, kv, kv_page(kv, batch->table[t], position), (int)head, position % KV_PAGE, k + i * dim,
+            v + i * dim);
     }
   team_barrier(crew);
 }

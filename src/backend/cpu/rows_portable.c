@@ -35,6 +35,14 @@ static void silu_mul(const float *gate, const float *up, float *out, int64_t n) 
   for (int64_t i = 0; i < n; i++) out[i] = math_silu(gate[i]) * up[i];
 }
 
+static void gelu_mul(const float *gate, const float *up, float *out, int64_t n) {
+  for (int64_t i = 0; i < n; i++) out[i] = math_gelu_tanh(gate[i]) * up[i];
+}
+
+static void soft_cap(float *x, float cap, int64_t n) {
+  for (int64_t i = 0; i < n; i++) x[i] = math_soft_cap(x[i], cap);
+}
+
 static void rotate(const float *x, const float *cos, const float *sin, float *out, int n) {
   for (int i = 0; i < n; i++) {
     float a = x[i], b = x[i + n];
@@ -65,7 +73,8 @@ void cpu_kernels_portable(cpu_kernels *k) {
           {[GALE_KV_F16] = portable_attend_f16, [GALE_KV_F32] = portable_attend_f32, [GALE_KV_Q8] = portable_attend_q8},
       .quantize = quantize,
       .norm = norm,
-      .silu_mul = silu_mul,
+      .activate = {[BE_SILU] = silu_mul, [BE_GELU_TANH] = gelu_mul},
+      .soft_cap = soft_cap,
       .rotate = rotate,
       .to_half = to_half,
       .fold = fold,
