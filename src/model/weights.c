@@ -207,7 +207,7 @@ gale_status weights_load(const checkpoint *c, const model_config *config, const 
   item one;
   for (int i = 0; item_at(config, w, i, &one); i++)
     if (one.role != OUTPUT || !w->tied) w->memory_bytes += item_bytes(device, &one);
-  w->memory = device->ops->alloc(device, w->memory_bytes, error);
+  w->memory = device->ops->alloc(device, w->memory_bytes, true, error);
   if (!w->memory) return GALE_E_MEMORY;
   team *crew;
   gale_status status = team_open(threads, &crew, error);
