@@ -10,10 +10,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
-
 enum { MAX_TOKENS = 512 };
 
 static double now(void) {
@@ -29,7 +25,7 @@ _Noreturn static void fail(const char *what) {
 
 /* ---- Probes ---- */
 
-enum { READ_BYTES = 1 << 28, DOT_ROUNDS = 1000000, DOT_CHAINS = 16 };
+enum { READ_BYTES = 1 << 28, DOT_ROUNDS = 1000000, DOT_CHAINS = 12 };
 
 typedef struct probe {
   team *team;
@@ -52,14 +48,17 @@ static void probe_read(void *argument, int worker) {
 }
 
 #if defined(__x86_64__)
-__attribute__((target("avx512f,avx512vnni"))) static void probe_dot(void *argument, int worker) {
-  probe *p = argument;
-  __m512i sum[DOT_CHAINS], a = _mm512_set1_epi32(worker + 1);
-  for (int i = 0; i < DOT_CHAINS; i++) sum[i] = _mm512_setzero_si512();
+#define DOT(REGISTER) "vpdpbusd %%zmm15, %%zmm15, %%zmm" REGISTER "\n\t"
+
+static void probe_dot(void *argument, int worker) {
+  (void)argument;
+  (void)worker;
   for (int round = 0; round < DOT_ROUNDS; round++)
-    for (int i = 0; i < DOT_CHAINS; i++) __asm__("vpdpbusd %1, %1, %0" : "+v"(sum[i]) : "v"(a));
-  for (int i = 1; i < DOT_CHAINS; i++) sum[0] = _mm512_add_epi32(sum[0], sum[i]);
-  if (worker == 0) p->result = (uint64_t)_mm512_reduce_add_epi32(sum[0]);
+    __asm__ volatile(
+        DOT("0") DOT("1") DOT("2") DOT("3") DOT("4") DOT("5") DOT("6") DOT("7") DOT("8") DOT("9") DOT("10") DOT("11")
+        :
+        :
+        : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11");
 }
 #endif
 
@@ -198,33 +197,38 @@ static void usage(void) {
   exit(2);
 }
 
+static double number(const char *text, double least, double most) {
+  char *end;
+  double value = strtod(text, &end);
+  if (end == text || *end || !(value >= least && value <= most)) usage();
+  return value;
+}
+
 int main(int argc, char **argv) {
   setting s = {.rows = 65536, .cols = 4096, .threads = cpu_count(), .seconds = 0.5};
   for (int option; (option = getopt(argc, argv, "t:l:r:c:n:s:")) != -1;) switch (option) {
     case 't':
-      s.threads = atoi(optarg);
+      s.threads = (int)number(optarg, 1, 1024);
       break;
     case 'l':
       s.level = optarg;
       break;
     case 'r':
-      s.rows = atoll(optarg);
+      s.rows = (int64_t)number(optarg, 1, 1 << 24);
       break;
     case 'c':
-      s.cols = atoll(optarg);
+      s.cols = (int64_t)number(optarg, QUANT_BLOCK, 1 << 20);
       break;
     case 'n':
-      s.n_tokens = atoi(optarg);
+      s.n_tokens = (int32_t)number(optarg, 1, MAX_TOKENS);
       break;
     case 's':
-      s.seconds = atof(optarg);
+      s.seconds = number(optarg, 0.001, 1000);
       break;
     default:
       usage();
     }
-  if (s.threads < 1 || s.rows < 1 || s.cols < QUANT_BLOCK || s.cols % QUANT_BLOCK || s.n_tokens < 0 ||
-      s.n_tokens > MAX_TOKENS || s.seconds <= 0)
-    usage();
+  if (s.cols % QUANT_BLOCK) usage();
   be_device *d;
   be_context *context;
   gale_error error;

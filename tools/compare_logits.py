@@ -18,8 +18,10 @@ the same positions of the same ids are compared. The layout of that file, little
     then for each chunk and each such position: float32 scale, float32 lowest, uint16 level[vocab_size], and one
     more uint16 where vocab_size is odd
 
-A log-probability is scale * level + lowest. The scale spans at most 16 nats below the likeliest token, so it is at
-most 2.4e-4, which adds a KL of about 5e-9; what lies lower is raised to the lowest.
+A log-probability is scale * level + lowest. The levels span at most 16 nats below the likeliest token, so the scale
+is at most 2.4e-4, which adds a KL of about 5e-9. All that lies lower is raised to the lowest, and in a large
+vocabulary that tail gets a mass of some thousandths, enough to triple the KL; so every distribution here is cut
+off at the same 16 nats before it is compared.
 
 --exact also runs transformers in float32 on the dequantised weights, and says how far either engine is from that.
 """
@@ -34,6 +36,8 @@ import gguf
 import numpy as np
 
 from reference_logits import log_softmax
+
+SPAN = 16
 
 PROMPTS = [
     "The capital of France is",
@@ -71,6 +75,11 @@ class PeerLogits:
         scale, lowest = (rows[:, at : at + 4].copy().view("<f4").astype(np.float64) for at in (0, 4))
         levels = rows[:, 8 : 8 + 2 * self.vocab_size].copy().view("<u2")
         return log_softmax(scale * levels + lowest)
+
+
+def cut_log_softmax(logits):
+    """As log_softmax, with what is more than SPAN below the likeliest raised to there, as llama-perplexity does."""
+    return log_softmax(np.maximum(logits, logits.max(axis=-1, keepdims=True) - SPAN))
 
 
 def kl(p, q):
@@ -123,13 +132,13 @@ def compare_distributions(arguments, folder):
         ids = peer.ids[chunk].tolist()
         ids[0] = ids[0] if bos is None else bos
         theirs = peer.log_probabilities(chunk)
-        ours = log_softmax(gale_logits(arguments, ids, folder)[peer.positions])
+        ours = cut_log_softmax(gale_logits(arguments, ids, folder)[peer.positions])
         following = np.array(ids)[np.array(peer.positions) + 1]
         for i, p in enumerate((ours, theirs)):
             nll[i] -= p[np.arange(len(following)), following].sum()
         tallies[0].add(theirs, ours)
         if exact:
-            truth = log_softmax(exact.logits(ids)[peer.positions])
+            truth = cut_log_softmax(exact.logits(ids)[peer.positions])
             tallies[1].add(truth, ours)
             tallies[2].add(truth, theirs)
     for tally in tallies if exact else tallies[:1]:
@@ -175,7 +184,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", type=Path)
     parser.add_argument("--gale", type=Path, required=True, help="gale's program")
-    parser.add_argument("--gale-option", action="append", default=[], help="a word for gale, e.g. --gale-option=--kv=f32")
+    parser.add_argument("--gale-option", action="append", default=[], help="a word for gale: --gale-option=--kv=f32")
     parser.add_argument("--peer", type=Path, required=True, help="the folder of llama.cpp's programs")
     parser.add_argument("--text", type=Path, required=True)
     parser.add_argument("--chunks", type=int, default=5)

@@ -200,13 +200,16 @@ def differs(kept, made):
     return not filecmp.cmp(kept, made, shallow=False)
 
 
+def files_below(folder):
+    return {p.relative_to(folder) for p in folder.rglob("*") if p.is_file()}
+
+
 def check(home):
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder)
         Maker(made).all()
-        names = [{p.relative_to(root) for root_p in [root] for p in root_p.rglob("*") if p.is_file()}
-                 for root in (home, made)]  # fmt: skip
-        wrong = sorted(names[0] ^ names[1]) + [n for n in sorted(names[0] & names[1]) if differs(home / n, made / n)]
+        ours, theirs = files_below(home), files_below(made)
+        wrong = sorted(ours ^ theirs) + [n for n in sorted(ours & theirs) if differs(home / n, made / n)]
     for name in wrong:
         print(f"{name}: not as made now", file=sys.stderr)
     return 1 if wrong else 0

@@ -136,7 +136,7 @@ def smollm2(path, n_merges):
                 {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True},
             ],
         },
-        "decoder": {"type": "ByteLevel"},
+        "decoder": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
         "model": {"type": "BPE", "byte_fallback": False, "ignore_merges": False, "vocab": vocab, "merges": merges},
     }
 
@@ -166,6 +166,16 @@ def bpe_cases(path, n_merges, texts, rng, name):
     return data, {"tokenizer": name, "texts": [[t, reference.encode(t).ids] for t in texts], "streams": streams}
 
 
+def split_form(data, pattern, ignore_merges, texts, name):
+    """The vocabulary in the form of Llama 3's and tekken's tokenizer.json."""
+    split = {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
+    level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
+    form = dict(data, pre_tokenizer={"type": "Sequence", "pretokenizers": [split, level]})
+    form["model"] = dict(data["model"], ignore_merges=ignore_merges)
+    reference = tokenizers.Tokenizer.from_str(json.dumps(dict(form, added_tokens=[])))
+    return form, {"tokenizer": name, "texts": [[t, reference.encode(t).ids] for t in texts]}
+
+
 def split_cases(texts):
     out = {}
     for name, pre in PRE.items():
@@ -173,7 +183,7 @@ def split_cases(texts):
         for text in texts:
             words = [w for w, _ in pre.pre_tokenize_str(text)]
             assert "".join(words) == text
-            rows.append([text, words])
+            rows.append([text, [len(w.encode()) for w in words]])
         out[name] = rows
     return out
 
@@ -316,6 +326,11 @@ def main():
     data, cases = bpe_cases(options.gguf, None if full else 1500, texts, rng, "smollm.json")
     write(out / "smollm.json", data)
     write(out / "cases_smollm.json", cases)
+    if full:
+        for name, pattern, ignore in (("llama", LLAMA, True), ("tekken", TEKKEN, True), ("gpt2", GPT2, False)):
+            form, cases = split_form(data, pattern, ignore, texts, f"{name}.json")
+            write(out / f"{name}.json", form)
+            write(out / f"cases_{name}.json", cases)
     write(out / "splits.json", split_cases(texts if full else texts[: len(FIXED) + 20]))
     real = pathlib.Path(mistral_common.__file__).parent / "data"
     names = {

@@ -75,7 +75,7 @@ typedef struct be_routing {
   float *weight;             /* [n_tokens][n_used]: of those */
 } be_routing;
 
-/* The tokens of a step. */
+/* The tokens of a step. Neighbours of one table have ascending positions. */
 typedef struct be_batch {
   int32_t n_tokens;
   const int32_t *token;
@@ -92,8 +92,9 @@ typedef struct be_ops {
   void (*close)(be_device *d);
   const char *(*name)(const be_device *d);
 
-  /* Zeroed memory, taken physically when first touched. NULL with *error set on failure. */
-  void *(*alloc)(const be_device *d, size_t bytes, gale_error *error);
+  /* Zeroed memory, taken physically when first touched, in large pages where dense (all of it will be used). NULL with
+   * *error set on failure. */
+  void *(*alloc)(const be_device *d, size_t bytes, bool dense, gale_error *error);
   void (*release)(const be_device *d, void *memory, size_t bytes);
 
   /* Bytes of a packed matrix, and packing it to `memory` of that size and PANEL_ALIGN. */
@@ -102,8 +103,8 @@ typedef struct be_ops {
                              gale_error *error);
 
   /* ---- Context ---- */
-  /* max_tokens: the largest step; head_dim, n_heads, max_blocks (KV_BLOCKs a sequence may span) size the
-   * scratch of attention. */
+  /* threads >= 1. max_tokens: the largest step; head_dim, n_heads, max_blocks (KV_BLOCKs that a token may see, also
+   * in part) size the scratch of attention. */
   gale_status (*context_open)(const be_device *d, int threads, int32_t max_tokens, int n_heads, int head_dim,
                               int64_t max_blocks, be_context **c, gale_error *error);
   void (*context_close)(be_context **c);

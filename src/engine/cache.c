@@ -43,7 +43,7 @@ static gale_status open_group(cache *c, cache_group *g, const cache_options *o, 
   memset(g->tables, -1, pages * sizeof *g->tables);
   for (int32_t i = 0; i < g->n_pages; i++) g->free_pages[i] = g->n_pages - 1 - i;
   g->n_free = g->n_pages;
-  g->pool = c->device->ops->alloc(c->device, pages * g->page_bytes, error);
+  g->pool = c->device->ops->alloc(c->device, pages * g->page_bytes, false, error);
   c->reserved_bytes += pages * g->page_bytes;
   return g->pool ? GALE_OK : GALE_E_MEMORY;
 }

@@ -75,7 +75,7 @@ static gale_status open_parts(gale_session *s, gale_error *error) {
   status = cache_open(&s->cache, &m->config, m->device, &c, error);
   if (status) return status;
   s->memory_bytes = forward_layout(m, o->chunk, o->chunk, NULL, &s->state);
-  s->memory = be->alloc(m->device, s->memory_bytes, error);
+  s->memory = be->alloc(m->device, s->memory_bytes, false, error);
   if (!s->memory) return GALE_E_MEMORY;
   forward_layout(m, o->chunk, o->chunk, s->memory, &s->state);
   int64_t blocks = (o->context + KV_BLOCK - 1) / KV_BLOCK;

@@ -182,7 +182,7 @@ static gale_status load_all(const checkpoint *c, const model_config *config, con
 gale_status weights_load(const checkpoint *c, const model_config *config, const be_device *device, int threads,
                          gale_progress_fn progress, void *user, model_weights *w, gale_error *error) {
   for (size_t i = 0; i < w->n_items; i++) w->memory_bytes += item_bytes(device, &w->items[i]);
-  w->memory = device->ops->alloc(device, w->memory_bytes, error);
+  w->memory = device->ops->alloc(device, w->memory_bytes, true, error);
   if (!w->memory) return GALE_E_MEMORY;
   team *crew;
   gale_status status = team_open(threads, &crew, error);

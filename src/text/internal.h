@@ -56,6 +56,9 @@ struct gale_tokenizer {
 /* The control token with this stored text, or -1. */
 int32_t tokenizer_mark(const gale_tokenizer *t, const char *text);
 
+/* The first of a sorted list of tokens whose text is s, or SYMBOL_NONE. */
+uint32_t find_sorted(const uint32_t *list, uint32_t n, const texts *text, const char *s, size_t length);
+
 /* A growing array of ids. */
 typedef struct id_list {
   int32_t *ids;

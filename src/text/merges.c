@@ -23,6 +23,7 @@ void merge_table_add(merge_table *m, merge pair) {
 
 bool word_reserve(word *w, size_t n) {
   if (n <= w->capacity) return true;
+  if (n < 2 * w->capacity) n = 2 * w->capacity;
   uint32_t *symbols = realloc(w->symbols, n * sizeof *symbols);
   if (!symbols) return false;
   w->symbols = symbols;

@@ -6,6 +6,16 @@
 
 /* ---- Merges ---- */
 
+/* The symbol of a merge's part; *special: a token that text is cut at before it could merge. */
+static uint32_t merge_part(const gale_tokenizer *t, const char *s, size_t n, bool *special) {
+  uint32_t symbol = lookup_find(&t->words, s, n);
+  if (symbol < t->n_tokens) return symbol;
+  symbol = find_sorted(t->user, t->n_user, &t->plain, s, n);
+  if (symbol == SYMBOL_NONE) symbol = find_sorted(t->marks, t->n_marks, &t->stored, s, n);
+  *special |= symbol != SYMBOL_NONE;
+  return symbol;
+}
+
 static gale_status add_listed_merge(gale_tokenizer *t, const vocabulary *v, size_t i, char *plain, gale_error *error) {
   const char *text = v->merges[i];
   size_t n = v->merge_lengths[i];
@@ -15,14 +25,15 @@ static gale_status add_listed_merge(gale_tokenizer *t, const vocabulary *v, size
                      v->source, i, (int)(n < 64 ? n : 64), text);
   size_t n_left = plain_text(t->kind, text, (size_t)(space - text), plain);
   size_t n_right = plain_text(t->kind, space + 1, (size_t)(text + n - space - 1), plain + n_left);
-  merge pair = {.left = lookup_find(&t->words, plain, n_left),
-                .right = lookup_find(&t->words, plain + n_left, n_right),
+  bool special = false;
+  merge pair = {.left = merge_part(t, plain, n_left, &special),
+                .right = merge_part(t, plain + n_left, n_right, &special),
                 .rank = (uint32_t)i,
-                .symbol = lookup_find(&t->words, plain, n_left + n_right)};
-  if (pair.left >= t->n_tokens || pair.right >= t->n_tokens || pair.symbol >= t->n_tokens)
+                .symbol = merge_part(t, plain, n_left + n_right, &special)};
+  if (pair.left == SYMBOL_NONE || pair.right == SYMBOL_NONE || pair.symbol == SYMBOL_NONE)
     return error_set(error, GALE_E_FORMAT, "%s: merge %zu, \"%.*s\", names or makes a token that the vocabulary lacks",
                      v->source, i, (int)(n < 64 ? n : 64), text);
-  merge_table_add(&t->merges, pair);
+  if (!special) merge_table_add(&t->merges, pair);
   return GALE_OK;
 }
 
@@ -110,9 +121,9 @@ static void char_pairs_add(char_pairs *p, uint32_t left, uint32_t right) {
 }
 
 bool build_pairs(gale_tokenizer *t) {
-  /* A bit for each of 16 pieces' characters keeps wrong answers near one in a hundred. */
+  /* Vocabularies have fewer pairs than pieces: four bits for each keep wrong answers rare. */
   size_t bits = 1 << 12;
-  while (bits < 16 * (size_t)t->n_tokens && bits < 1 << 22) bits *= 2;
+  while (bits < 4 * (size_t)t->n_tokens && bits < 1 << 22) bits *= 2;
   t->pairs.bits = arena_array(&t->memory, bits / 64, sizeof *t->pairs.bits);
   if (!t->pairs.bits) return false;
   t->pairs.mask = (uint32_t)(bits - 1);

@@ -72,13 +72,15 @@ static gale_status check_token(const vocabulary *v, size_t i, gale_error *error)
   if (type == TOKEN_BYTE && spelled_byte(v->tokens[i], v->lengths[i]) < 0)
     return error_set(error, GALE_E_FORMAT, "%s: byte token %zu is \"%.*s\"; <0x00> to <0xFF> are accepted", v->source,
                      i, (int)(v->lengths[i] < 64 ? v->lengths[i] : 64), v->tokens[i]);
+  bool merges = v->kind == VOCABULARY_SENTENCEPIECE && (type == TOKEN_NORMAL || type == TOKEN_UNUSED);
+  /* Every way to cut a piece in two is looked up, which takes the square of its length; and a user-defined
+   * token may be compared with the text at each of its bytes. */
+  if ((merges || type == TOKEN_USER_DEFINED) && v->lengths[i] > LONGEST_PIECE)
+    return error_set(error, GALE_E_FORMAT, "%s: piece %zu has %u bytes; at most %d are accepted", v->source, i,
+                     (unsigned)v->lengths[i], LONGEST_PIECE);
   if (v->kind != VOCABULARY_SENTENCEPIECE) return GALE_OK;
   if (v->scores && !isfinite(v->scores[i]))
     return error_set(error, GALE_E_FORMAT, "%s: the score of token %zu is not finite", v->source, i);
-  /* Every way to cut a piece in two is looked up, which takes the square of its length. */
-  if ((type == TOKEN_NORMAL || type == TOKEN_UNUSED) && v->lengths[i] > LONGEST_PIECE)
-    return error_set(error, GALE_E_FORMAT, "%s: piece %zu has %u bytes; at most %d are accepted", v->source, i,
-                     (unsigned)v->lengths[i], LONGEST_PIECE);
   return GALE_OK;
 }
 
@@ -185,20 +187,25 @@ static bool sorted_tokens(gale_tokenizer *t, token_type type, texts *text, uint3
   return true;
 }
 
-int32_t tokenizer_mark(const gale_tokenizer *t, const char *text) {
-  size_t length = strlen(text), low = 0, high = t->n_marks;
+uint32_t find_sorted(const uint32_t *list, uint32_t n, const texts *text, const char *s, size_t length) {
+  uint32_t low = 0, high = n;
+  size_t n_text;
   while (low < high) {
-    size_t middle = (low + high) / 2, n;
-    const char *mark = texts_get(&t->stored, t->marks[middle], &n);
-    if (compare_texts(mark, n, text, length) < 0)
+    uint32_t middle = low + (high - low) / 2;
+    const char *at = texts_get(text, list[middle], &n_text);
+    if (compare_texts(at, n_text, s, length) < 0)
       low = middle + 1;
     else
       high = middle;
   }
-  if (low == t->n_marks) return -1;
-  size_t n;
-  const char *mark = texts_get(&t->stored, t->marks[low], &n);
-  return compare_texts(mark, n, text, length) == 0 ? (int32_t)t->marks[low] : -1;
+  if (low == n) return SYMBOL_NONE;
+  const char *found = texts_get(text, list[low], &n_text);
+  return compare_texts(found, n_text, s, length) == 0 ? list[low] : SYMBOL_NONE;
+}
+
+int32_t tokenizer_mark(const gale_tokenizer *t, const char *text) {
+  uint32_t id = find_sorted(t->marks, t->n_marks, &t->stored, text, strlen(text));
+  return id == SYMBOL_NONE ? -1 : (int32_t)id;
 }
 
 /* ---- What text can become ---- */
@@ -265,7 +272,9 @@ static bool build_words(gale_tokenizer *t, size_t chars) {
 /* Tokens that steer the model are control tokens whatever type the file gives them, so that no text can
  * become one. */
 static void set_control(gale_tokenizer *t, int32_t id) {
-  if (id >= 0 && t->types[id] != TOKEN_UNKNOWN) t->types[id] = TOKEN_CONTROL;
+  if (id < 0) return;
+  t->types[id] = TOKEN_CONTROL;
+  if (id == t->unk) t->unk = -1;
 }
 
 static gale_status set_ends(gale_tokenizer *t, const vocabulary *v, gale_error *error) {
@@ -286,6 +295,7 @@ static void set_types(gale_tokenizer *t, const vocabulary *v) {
   t->unk = v->unk;
   for (size_t i = 0; i < v->n_tokens && t->unk < 0; i++)
     if (t->types[i] == TOKEN_UNKNOWN) t->unk = (int32_t)i;
+  if (t->unk >= 0 && t->types[t->unk] == TOKEN_CONTROL) t->unk = -1;
   t->add_bos = v->add_bos && v->bos >= 0;
   t->add_space_prefix = v->kind == VOCABULARY_SENTENCEPIECE && v->add_space_prefix;
 }
@@ -293,8 +303,7 @@ static void set_types(gale_tokenizer *t, const vocabulary *v) {
 /* Recognises the chat template among all special tokens, whose marks are control tokens from then on. */
 static gale_status set_chat(gale_tokenizer *t, const vocabulary *v, gale_error *error) {
   for (uint32_t i = 0; i < t->n_tokens; i++)
-    if (t->types[i] == TOKEN_USER_DEFINED && chat_is_mark(texts_get(&t->stored, i, &(size_t){0}), v->lengths[i]))
-      t->types[i] = TOKEN_CONTROL;
+    if (t->types[i] == TOKEN_USER_DEFINED && chat_is_mark(v->tokens[i], v->lengths[i])) t->types[i] = TOKEN_CONTROL;
   if (!sorted_tokens(t, TOKEN_CONTROL, &t->stored, &t->marks, &t->n_marks)) return error_memory(error, t->n_tokens);
   t->chat = chat_recognise(t, v->chat_template, v->source);
   int32_t end = t->chat && t->chat->end ? tokenizer_mark(t, t->chat->end) : -1;
@@ -334,10 +343,10 @@ static gale_status build(gale_tokenizer *t, const vocabulary *v, gale_error *err
   for (size_t i = 0; i < v->n_tokens; i++) bytes += v->lengths[i];
   if (!copy_texts(t, v, chars)) return error_memory(error, bytes);
   if ((status = set_chat(t, v, error))) return status;
-  if (!build_words(t, chars)) return error_memory(error, bytes);
+  if (!build_words(t, chars) || !sorted_tokens(t, TOKEN_USER_DEFINED, &t->plain, &t->user, &t->n_user))
+    return error_memory(error, bytes);
   if ((status = build_merges(t, v, error))) return status;
-  bool ok = sorted_tokens(t, TOKEN_USER_DEFINED, &t->plain, &t->user, &t->n_user);
-  ok = ok && (t->kind != VOCABULARY_SENTENCEPIECE || build_pairs(t));
+  bool ok = t->kind != VOCABULARY_SENTENCEPIECE || build_pairs(t);
   ok = ok && build_alone(t, v->ignore_merges || (t->pre && t->pre->ignore_merges));
   if (!ok) return error_memory(error, bytes);
   for (uint32_t i = 0; i < t->n_user; i++) {

@@ -2,6 +2,8 @@
  * test_cases.c. */
 #include "cases.h"
 
+#include "text/chat.h"
+
 static const char SMOLLM2[] =
     "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\n"
     "You are a test<|im_end|>\n' }}{% endif %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + "
@@ -126,6 +128,9 @@ static void names(void **state) {
   (void)state;
   gale_tokenizer *t = of_characters(NULL, true);
   assert_null(gale_chat_template(t));
+  size_t rows = 0;
+  for (; CHAT_TEMPLATES[rows].name; rows++) assert_string_equal(gale_chat_templates()[rows], CHAT_TEMPLATES[rows].name);
+  assert_null(gale_chat_templates()[rows]);
   for (const char *const *name = gale_chat_templates(); *name; name++) {
     int32_t *ids;
     size_t n;

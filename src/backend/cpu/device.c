@@ -19,13 +19,16 @@ static const char *device_name(const be_device *d) {
   return cpu_level_name(cpu_of(d)->level);
 }
 
-static void *device_alloc(const be_device *d, size_t bytes, gale_error *error) {
+static void *device_alloc(const be_device *d, size_t bytes, bool dense, gale_error *error) {
   (void)d;
   void *p = mmap(NULL, bytes ? bytes : 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (p == MAP_FAILED) {
     error_memory(error, bytes);
     return NULL;
   }
+  /* Weights are read from end to end for every token: large pages spare the walk through page tables. The cache's
+   * pool is one mapping too; it grows by pages of its own, so that it must not take whole large pages at a time. */
+  if (dense) madvise(p, bytes, MADV_HUGEPAGE);
   return p;
 }
 
@@ -93,24 +96,36 @@ static gale_status weight_pack(const be_device *d, team *t, const be_source *sou
 
 /* ---- Contexts ---- */
 
-/* Cuts a context's memory into its parts; with c->memory NULL it only counts. */
-static size_t context_layout(be_context *c, int32_t max_tokens) {
-  size_t at = 0, heads = (size_t)c->n_heads, dim = (size_t)c->head_dim, tokens = (size_t)max_tokens;
-  size_t blocks = (dim + QUANT_BLOCK - 1) / QUANT_BLOCK, split = tokens < SPLIT_TOKENS ? tokens : SPLIT_TOKENS;
+/* Where the parts of a context's memory begin. */
+typedef struct context_parts {
+  size_t partials, q_level, q_scale, q_neg_sum, tiles, tile_bytes, total;
+} context_parts;
+
+/* False where the sizes overflow. */
+static bool context_layout(const be_context *c, size_t tokens, size_t workers, context_parts *p) {
+  size_t heads = (size_t)c->n_heads, dim = (size_t)c->head_dim, split = tokens < SPLIT_TOKENS ? tokens : SPLIT_TOKENS;
+  size_t blocks = (dim + QUANT_BLOCK - 1) / QUANT_BLOCK, partials;
+  if (__builtin_mul_overflow(split * heads, (size_t)c->max_blocks, &partials) || partials > SIZE_MAX / 16 / (2 + dim))
+    return false;
+  p->partials = 0;
+  p->q_level = p->partials + cpu_align(partials * (2 + dim) * sizeof(float));
+  p->q_scale = p->q_level + cpu_align(tokens * heads * blocks * QUANT_BLOCK);
+  p->q_neg_sum = p->q_scale + cpu_align(tokens * heads * blocks * sizeof(float));
+  p->tiles = p->q_neg_sum + cpu_align(tokens * heads * blocks * sizeof(int32_t));
+  p->tile_bytes = cpu_align(2 * ATTEND_QUERIES * (2 + dim) * sizeof(float));
+  p->total = p->tiles + workers * p->tile_bytes;
+  return true;
+}
+
+static void context_place(be_context *c, const context_parts *p, int workers) {
   char *base = c->memory;
-  c->attend.partials = (float *)(base + at);
-  at += cpu_align(split * heads * (size_t)c->max_blocks * (2 + dim) * sizeof(float));
-  c->attend.q_level = (int8_t *)(base + at);
-  at += cpu_align(tokens * heads * blocks * QUANT_BLOCK);
-  c->attend.q_scale = (float *)(base + at);
-  at += cpu_align(tokens * heads * blocks * sizeof(float));
-  c->attend.q_neg_sum = (int32_t *)(base + at);
-  at += cpu_align(tokens * heads * blocks * sizeof(int32_t));
-  for (int i = 0; i < team_size(c->team); i++) {
-    c->workers[i] = (be_worker){.context = c, .index = i, .tile = (float *)(base + at)};
-    at += cpu_align(2 * ATTEND_QUERIES * (2 + dim) * sizeof(float));
-  }
-  return at;
+  c->attend = (attend_scratch){.partials = (float *)(base + p->partials),
+                               .q_level = (int8_t *)(base + p->q_level),
+                               .q_scale = (float *)(base + p->q_scale),
+                               .q_neg_sum = (int32_t *)(base + p->q_neg_sum)};
+  for (int i = 0; i < workers; i++)
+    c->workers[i] =
+        (be_worker){.context = c, .index = i, .tile = (float *)(base + p->tiles + (size_t)i * p->tile_bytes)};
 }
 
 static void context_close(be_context **out) {
@@ -131,20 +146,23 @@ static gale_status context_open(const be_device *d, int threads, int32_t max_tok
   c->n_heads = n_heads;
   c->head_dim = head_dim;
   c->max_blocks = max_blocks;
+  context_parts parts = {0};
   gale_status status = GALE_OK;
+  if (!context_layout(c, (size_t)max_tokens, (size_t)threads, &parts))
+    status = error_set(error, GALE_E_MEMORY, "the scratch memory of attention is too large for this machine");
   c->workers = calloc((size_t)threads, sizeof *c->workers);
-  if (!c->workers) status = error_memory(error, (uint64_t)threads * sizeof *c->workers);
+  if (!status && !c->workers) status = error_memory(error, (uint64_t)threads * sizeof *c->workers);
   if (!status) status = team_open(threads, &c->team, error);
   if (!status) {
-    c->memory_bytes = context_layout(c, max_tokens);
-    c->memory = device_alloc(d, c->memory_bytes, error);
+    c->memory = device_alloc(d, parts.total, false, error);
+    c->memory_bytes = parts.total;
     if (!c->memory) status = GALE_E_MEMORY;
   }
   if (status) {
     context_close(&c);
     return status;
   }
-  context_layout(c, max_tokens);
+  context_place(c, &parts, threads);
   *out = c;
   return GALE_OK;
 }

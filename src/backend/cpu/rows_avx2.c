@@ -1,6 +1,8 @@
-/* rows kernels for avx2. */
-#include "backend/cpu/kernels.h"
+/* Operations on one row of activations with AVX2. */
+#include "backend/cpu/math_avx2.h"
+
+#include "backend/cpu/rows_lanes.h"
 
 void cpu_rows_avx2(cpu_kernels *k) {
-  (void)k;
+  rows_fill(k);
 }

@@ -1,6 +1,8 @@
-/* rows kernels for avx512. */
-#include "backend/cpu/kernels.h"
+/* Operations on one row of activations with AVX-512. */
+#include "backend/cpu/math_avx512.h"
+
+#include "backend/cpu/rows_lanes.h"
 
 void cpu_rows_avx512(cpu_kernels *k) {
-  (void)k;
+  rows_fill(k);
 }

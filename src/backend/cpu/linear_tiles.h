@@ -1,0 +1,82 @@
+/* How the vector versions of a linear layer cut it into tiles. A tile is a few panels times a few tokens whose
+ * sums stay in registers: one inlined function in which these sizes are constants. */
+#ifndef CPU_LINEAR_TILES_H
+#define CPU_LINEAR_TILES_H
+
+#include "backend/cpu/kernels.h"
+
+#define TILE_INLINE static inline __attribute__((always_inline))
+
+/* Unrolls the next loop completely, so that the arrays it walks over become registers. */
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 8")
+#endif
+
+/* What a kernel has to know of a type while it is compiled; see quant_info. */
+typedef struct tile_format {
+  quant_type type;
+  int bits, zero;
+  bool has_min;
+  int levels, scales; /* bytes of a block, or of an input of float types, in a panel */
+} tile_format;
+
+enum { HALVES = 2 * PANEL_ROWS, NIBBLES = PANEL_ROWS * QUANT_BLOCK / 2, FIFTHS = PANEL_ROWS * QUANT_BLOCK / 8 };
+
+#define TILE_F32 ((tile_format){QUANT_F32, 32, 0, false, 4 * PANEL_ROWS, 0})
+#define TILE_F16 ((tile_format){QUANT_F16, 16, 0, false, 2 * PANEL_ROWS, 0})
+#define TILE_BF16 ((tile_format){QUANT_BF16, 16, 0, false, 2 * PANEL_ROWS, 0})
+#define TILE_Q8_0 ((tile_format){QUANT_Q8_0, 8, 128, false, PANEL_ROWS * QUANT_BLOCK, HALVES})
+#define TILE_Q4_0 ((tile_format){QUANT_Q4_0, 4, 8, false, NIBBLES, HALVES})
+#define TILE_Q4_1 ((tile_format){QUANT_Q4_1, 4, 0, true, NIBBLES, 2 * HALVES})
+#define TILE_Q5_0 ((tile_format){QUANT_Q5_0, 5, 16, false, NIBBLES + FIFTHS, HALVES})
+#define TILE_Q5_1 ((tile_format){QUANT_Q5_1, 5, 0, true, NIBBLES + FIFTHS, 2 * HALVES})
+
+/* A panel that isn't there is replaced by the last one; no rows of it are written. */
+TILE_INLINE const char *tile_panel(const linear_task *t, int64_t panel) {
+  int64_t last = t->n_panels - 1;
+  return t->panels + (size_t)(panel < last ? panel : last) * t->panel_bytes;
+}
+
+/* Rows of a panel that are to be written, from 0 to 16. */
+TILE_INLINE int tile_rows(const linear_task *t, int64_t panel) {
+  int64_t left = t->n_rows - panel * PANEL_ROWS;
+  return left >= PANEL_ROWS ? PANEL_ROWS : left > 0 ? (int)left : 0;
+}
+
+/* How many blocks (or inputs) ahead of the sums weights are prefetched. With few tokens the kernels wait for memory,
+ * and what the hardware prefetches by itself reaches less than half of the bandwidth. */
+TILE_INLINE int64_t tile_ahead(tile_format f, int64_t count) {
+  enum { AHEAD_BYTES = 4608 };
+  int64_t ahead = AHEAD_BYTES / (f.levels + f.scales);
+  return ahead < count ? ahead : count;
+}
+
+/* Prefetches piece number `index` of the `count` pieces of `bytes` bytes of a panel, or, past its end, of next. */
+TILE_INLINE void tile_prefetch(const char *panel, const char *next, int64_t index, int64_t count, int bytes) {
+  const char *p = index < count ? panel + index * bytes : next + (index - count) * bytes;
+  for (int i = 0; i < bytes; i += 64) __builtin_prefetch(p + i);
+}
+
+/* Computes the panels from `panel` on for `tokens` tokens from `token` on. */
+typedef void tile_function(const linear_task *t, int64_t panel, int32_t token, int tokens);
+
+/* Runs a task as tiles of `panels` panels and at most max_tokens tokens. The activations of as many tokens as fit
+ * into a part of the second-level cache stay there while the panels pass by. */
+TILE_INLINE void tile_all(const linear_task *t, tile_format f, int panels, int max_tokens, tile_function *tile) {
+  enum { CACHE_BYTES = 1 << 18 };
+  int64_t token_bytes = t->x->cols * (f.bits > 8 ? (int64_t)sizeof(float) : 1);
+  int64_t in_cache = CACHE_BYTES / token_bytes, n = t->n_tokens;
+  int64_t block = in_cache > max_tokens ? in_cache / max_tokens * max_tokens : max_tokens;
+  for (int64_t start = 0; start < n; start += block) {
+    int64_t here = n - start < block ? n - start : block, n_tiles = (here + max_tokens - 1) / max_tokens;
+    for (int64_t panel = 0; panel < t->n_panels; panel += panels)
+      for (int64_t i = 0; i < n_tiles; i++) {
+        int64_t first = here * i / n_tiles, last = here * (i + 1) / n_tiles;
+        tile(t, panel, (int32_t)(start + first), (int)(last - first));
+      }
+  }
+}
+
+#endif

@@ -1,0 +1,250 @@
+/* Linear kernels: every level's bits against the portable C, with all memory before guard pages, and the portable C
+ * against double precision within the bound of its rounding. */
+#include "backend/buffers.h"
+#include "backend/cpu/kernels.h"
+
+#include <stdlib.h>
+
+typedef struct shape {
+  int rows, cols, tokens;
+} shape;
+
+typedef enum values {
+  QUIET, /* as in models */
+  WILD   /* special scales, halves of any bit pattern, infinities, NaN */
+} values;
+
+/* A packed matrix, activations, and an output for each of two kernels. */
+typedef struct linear_case {
+  quant_type type;
+  shape shape;
+  int stride;
+  guarded weights, f32, level, scale, neg_sum, out[2];
+  be_act x;
+} linear_case;
+
+static size_t out_floats(const linear_case *c) {
+  return (size_t)(c->shape.tokens - 1) * (size_t)c->stride + (size_t)c->shape.rows;
+}
+
+/* n elements of a type in storage form. */
+static void fill_storage(quant_type type, values v, void *to, size_t n, uint64_t *seed) {
+  const quant_info *q = quant_get(type);
+  q->synthesize(q, to, n, 0, random_bits(seed), 0.05f);
+  size_t piece = type == QUANT_F32 ? 4 : 2, bytes = (size_t)quant_bytes(type, n);
+  if (v == WILD && q->is_float)
+    for (size_t i = 0; i < bytes; i += piece) {
+      uint32_t bits = random_below(seed, 8) ? float_to_bits(random_special(seed)) : random_bits(seed);
+      if (type != QUANT_F32) bits = random_below(seed, 8) ? half_from_float(float_from_bits(bits)) : bits;
+      if (random_below(seed, 64) == 0 || type == QUANT_F32) memcpy((char *)to + i, &bits, piece);
+    }
+  if (q->is_float) return;
+  for (size_t i = 0; i < bytes; i += (size_t)q->block_bytes) {
+    static const uint16_t special[] = {0, 0x8000, 1, 0x8001, 0x03FF, 0x0400, 0x7BFF, 0xFBFF, 0x3C00};
+    uint16_t d = half_from_float(random_unit(seed) * 0.01f), m = half_from_float(random_unit(seed));
+    if (v == WILD && random_below(seed, 2)) d = special[random_below(seed, 9)], m = special[random_below(seed, 9)];
+    if (v == WILD && random_below(seed, 500) == 0) d = (uint16_t)random_bits(seed), m = (uint16_t)random_bits(seed);
+    memcpy((char *)to + i, &d, 2);
+    if (q->has_min) memcpy((char *)to + i + 2, &m, 2);
+    if (random_below(seed, 8) == 0) /* the extreme levels all at once */
+      memset((char *)to + i + (q->has_min ? 4 : 2), q->level_bits < 8 || random_below(seed, 2) ? 255 : 128,
+             (size_t)q->block_bytes - (q->has_min ? 4 : 2));
+  }
+}
+
+static guarded packed_weights(quant_type type, shape s, values v, uint64_t *seed) {
+  const quant_info *q = quant_get(type);
+  size_t row_bytes = (size_t)quant_bytes(type, (uint64_t)s.cols), panel_bytes = quant_panel_bytes(type, (size_t)s.cols);
+  guarded packed = guarded_new((size_t)(s.rows + PANEL_ROWS - 1) / PANEL_ROWS * panel_bytes);
+  char *rows = malloc(row_bytes * PANEL_ROWS);
+  assert_non_null(rows);
+  for (int r = 0; r < s.rows; r += PANEL_ROWS) {
+    int n = s.rows - r < PANEL_ROWS ? s.rows - r : PANEL_ROWS;
+    fill_storage(type, v, rows, (size_t)n * (size_t)s.cols, seed);
+    q->pack(q, (char *)packed.data + (size_t)(r / PANEL_ROWS) * panel_bytes, rows, row_bytes, n, (size_t)s.cols);
+  }
+  free(rows);
+  return packed;
+}
+
+/* Levels as quantize() gives them: within -127 .. 127. */
+static void fill_levels(linear_case *c, values v, uint64_t *seed) {
+  size_t n = (size_t)c->shape.cols * (size_t)c->shape.tokens;
+  for (size_t b = 0; b < n / QUANT_BLOCK; b++) {
+    int kind = random_below(seed, 8), sum = 0;
+    for (size_t i = b * QUANT_BLOCK; i < (b + 1) * QUANT_BLOCK; i++) {
+      int level = kind == 0 ? 127 : kind == 1 ? -127 : kind == 2 ? 0 : random_below(seed, 255) - 127;
+      c->x.level[i] = (int8_t)level;
+      sum += level;
+    }
+    c->x.neg_sum[b] = -sum;
+    c->x.scale[b] = 0.01f + fabsf(random_unit(seed));
+    if (v == WILD && random_below(seed, 4) == 0) c->x.scale[b] = fabsf(random_special(seed));
+  }
+}
+
+static linear_case case_new(quant_type type, shape s, values v, uint64_t seed) {
+  size_t n = (size_t)s.cols * (size_t)s.tokens, blocks = n / QUANT_BLOCK;
+  linear_case c = {.type = type, .shape = s, .stride = s.rows + random_below(&seed, 3)};
+  c.weights = packed_weights(type, s, v, &seed);
+  bool is_float = quant_get(type)->is_float;
+  c.f32 = guarded_new(is_float ? n * sizeof(float) : 0);
+  c.level = guarded_new(is_float ? 0 : n);
+  c.scale = guarded_new(is_float ? 0 : blocks * sizeof(float));
+  c.neg_sum = guarded_new(is_float ? 0 : blocks * sizeof(int32_t));
+  c.x = (be_act){s.cols, c.f32.data, c.level.data, c.scale.data, c.neg_sum.data};
+  if (!is_float) fill_levels(&c, v, &seed);
+  for (size_t i = 0; is_float && i < n; i++) {
+    bool special = v == WILD && random_below(&seed, 50) == 0;
+    c.x.f32[i] = special ? random_special(&seed) : random_unit(&seed);
+  }
+  for (int k = 0; k < 2; k++) c.out[k] = guarded_new(out_floats(&c) * sizeof(float));
+  return c;
+}
+
+static void case_free(linear_case *c) {
+  guarded all[] = {c->weights, c->f32, c->level, c->scale, c->neg_sum, c->out[0], c->out[1]};
+  for (size_t i = 0; i < sizeof all / sizeof *all; i++) guarded_free(all[i]);
+}
+
+/* What the outputs hold before. */
+static float before(size_t i) {
+  return (float)((i * 37 + 11) % 101) * 0.25f - 12;
+}
+
+static float *run(const linear_case *c, cpu_level level, int output, bool add) {
+  cpu_kernels k;
+  cpu_kernels_fill(&k, level);
+  float *out = c->out[output].data;
+  for (size_t i = 0; i < out_floats(c); i++) out[i] = before(i);
+  linear_task task = {.panels = c->weights.data,
+                      .panel_bytes = quant_panel_bytes(c->type, (size_t)c->shape.cols),
+                      .n_panels = (c->shape.rows + PANEL_ROWS - 1) / PANEL_ROWS,
+                      .x = &c->x,
+                      .n_tokens = c->shape.tokens,
+                      .out = out,
+                      .n_rows = c->shape.rows,
+                      .stride = c->stride,
+                      .add = add};
+  k.linear[c->type](&task);
+  return out;
+}
+
+/* ---- Equality ---- */
+
+static void check_equal(cpu_level level, quant_type type, shape s, values v) {
+  linear_case c = case_new(type, s, v, (uint64_t)s.rows * 1000003 + (uint64_t)(s.cols * 101 + s.tokens));
+  for (int add = 0; add < 2; add++) {
+    char what[128];
+    snprintf(what, sizeof what, "%s %s, %d rows, %d cols, %d tokens, %s, %s", cpu_level_name(level),
+             quant_get(type)->name, s.rows, s.cols, s.tokens, v == WILD ? "wild" : "quiet", add ? "add" : "store");
+    const float *expected = run(&c, CPU_GENERIC, 0, add);
+    assert_same_floats(run(&c, level, 1, add), expected, out_floats(&c), what);
+  }
+  case_free(&c);
+}
+
+static void check_both(cpu_level level, quant_type type, shape s) {
+  check_equal(level, type, s, QUIET);
+  check_equal(level, type, s, WILD);
+}
+
+static void level_equals_portable(cpu_level level) {
+  static const int tokens[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 33};
+  static const int cols[] = {32, 64, 96, 160, 480, 512, 544, 1056}, odd_cols[] = {1, 2, 7, 31, 33, 77, 143};
+  for (int t = 0; t < QUANT_TYPES; t++) {
+    quant_type type = (quant_type)t;
+    for (size_t i = 0; i < sizeof tokens / sizeof *tokens; i++) check_both(level, type, (shape){37, 96, tokens[i]});
+    for (int rows = 1; rows <= 70; rows++) check_both(level, type, (shape){rows, 64, rows % 7 + 1});
+    for (size_t i = 0; i < sizeof cols / sizeof *cols; i++) check_both(level, type, (shape){33, cols[i], 4});
+    for (size_t i = 0; i < sizeof odd_cols / sizeof *odd_cols && quant_get(type)->is_float; i++)
+      check_both(level, type, (shape){41, odd_cols[i], 5});
+    /* More activations than stay in the cache. */
+    check_equal(level, type, (shape){17, 8192, 41}, QUIET);
+  }
+}
+
+static void test_equality(void **state) {
+  (void)state;
+  for_each_level(level_equals_portable);
+}
+
+/* ---- Accuracy ---- */
+
+/* The exact result of one output and the sum of the magnitudes that it is made of. */
+typedef struct exact {
+  double sum, magnitude;
+} exact;
+
+static void exact_add(exact *e, double term) {
+  e->sum += term;
+  e->magnitude += fabs(term);
+}
+
+static exact exact_float(const linear_case *c, int row, int token) {
+  size_t cols = (size_t)c->shape.cols;
+  const quant_info *q = quant_get(c->type);
+  const char *panel = (const char *)c->weights.data + (size_t)(row / PANEL_ROWS) * quant_panel_bytes(c->type, cols);
+  float *weights = malloc(cols * sizeof *weights);
+  assert_non_null(weights);
+  q->unpack_row(q, panel, row % PANEL_ROWS, weights, cols);
+  exact e = {0};
+  for (size_t i = 0; i < cols; i++) exact_add(&e, (double)weights[i] * c->x.f32[(size_t)token * cols + i]);
+  free(weights);
+  return e;
+}
+
+static exact exact_quantized(const linear_case *c, int row, int token) {
+  size_t cols = (size_t)c->shape.cols, n_blocks = cols / QUANT_BLOCK;
+  const quant_info *q = quant_get(c->type);
+  const char *panel = (const char *)c->weights.data + (size_t)(row / PANEL_ROWS) * quant_panel_bytes(c->type, cols);
+  exact e = {0};
+  for (size_t b = 0; b < n_blocks; b++) {
+    quant_levels w;
+    q->levels(q, panel, cols, b, &w);
+    size_t at = (size_t)token * n_blocks + b;
+    double dot = 0, sum = 0, scale = c->x.scale[at];
+    for (size_t i = 0; i < QUANT_BLOCK; i++) {
+      dot += (double)w.level[row % PANEL_ROWS][i] * c->x.level[at * QUANT_BLOCK + i];
+      sum += c->x.level[at * QUANT_BLOCK + i];
+    }
+    exact_add(&e, w.scale[row % PANEL_ROWS] * scale * dot);
+    if (q->has_min) exact_add(&e, w.min[row % PANEL_ROWS] * scale * sum);
+  }
+  return e;
+}
+
+/* A chain of m multiply-adds rounds m times, and a block's factors once before: the error is at most
+ * gamma(m + 1) times the sum of the terms' magnitudes, with gamma(n) = n u / (1 - n u) and u = 2^-24. Adding to what
+ * is there rounds once more, and takes part in that sum. */
+static void check_accuracy(quant_type type, shape s, bool add) {
+  const quant_info *q = quant_get(type);
+  linear_case c = case_new(type, s, QUIET, 5);
+  const float *out = run(&c, CPU_GENERIC, 0, add);
+  double links = q->is_float ? s.cols : s.cols / QUANT_BLOCK * (q->has_min ? 2 : 1);
+  double roundings = (links + 1 + add) * 0x1p-24, gamma = roundings / (1 - roundings);
+  for (int token = 0; token < s.tokens; token++)
+    for (int row = 0; row < s.rows; row++) {
+      size_t at = (size_t)token * (size_t)c.stride + (size_t)row;
+      exact e = q->is_float ? exact_float(&c, row, token) : exact_quantized(&c, row, token);
+      if (add) exact_add(&e, before(at));
+      if (!(fabs(out[at] - e.sum) <= gamma * e.magnitude))
+        fail_msg("%s: row %d of token %d is %a, should be %a +- %a", q->name, row, token, (double)out[at], e.sum,
+                 gamma * e.magnitude);
+    }
+  case_free(&c);
+}
+
+static void test_accuracy(void **state) {
+  (void)state;
+  for (int type = 0; type < QUANT_TYPES; type++)
+    for (int add = 0; add < 2; add++) {
+      check_accuracy((quant_type)type, (shape){19, 32, 2}, add);
+      check_accuracy((quant_type)type, (shape){35, 1056, 3}, add);
+    }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_equality), cmocka_unit_test(test_accuracy)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,207 @@
+/* Tokenizers of checkpoints: from GGUF settings, and from a directory's files and settings. Rows 22 and 23
+ * of the hardening list as far as they are about GGUF fields. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "model/vocabulary.h"
+
+enum { MOST_SETTINGS = 16, N_TOKENS = 7 };
+
+/* A checkpoint of settings alone; keys are added in order. */
+typedef struct sample {
+  checkpoint c;
+  setting settings[MOST_SETTINGS];
+  uint32_t by_key[MOST_SETTINGS];
+  setting tokens[N_TOKENS], types[N_TOKENS], scores[N_TOKENS], merges[1];
+} sample;
+
+static void add(sample *s, const char *key, setting value) {
+  size_t n = s->c.n_settings++;
+  value.key = key;
+  value.offset = 100 + n;
+  s->settings[n] = value;
+  s->c.settings = s->settings;
+  s->c.by_key = s->by_key;
+  for (; n > 0 && strcmp(s->settings[s->by_key[n - 1]].key, key) > 0; n--) s->by_key[n] = s->by_key[n - 1];
+  s->by_key[n] = (uint32_t)s->c.n_settings - 1;
+}
+
+static setting text(const char *bytes) {
+  return (setting){.type = SETTING_STRING, .string = {bytes, strlen(bytes)}};
+}
+
+static setting integer(int64_t value) {
+  return (setting){.type = SETTING_INT, .integer = value};
+}
+
+static setting flag(bool value) {
+  return (setting){.type = SETTING_BOOL, .boolean = value};
+}
+
+static setting array(const setting *items, size_t n) {
+  return (setting){.type = SETTING_ARRAY, .array = {items, n}};
+}
+
+static void make(sample *s, const char *model) {
+  static const char *const TOKENS[N_TOKENS] = {"<unk>", "<s>", "</s>", "ab", "a", "b", "<end>"};
+  *s = (sample){.c = {.kind = CHECKPOINT_GGUF, .path = "x.gguf", .config_path = "x.gguf"}};
+  for (int i = 0; i < N_TOKENS; i++) {
+    s->tokens[i] = text(TOKENS[i]);
+    s->types[i] = integer(i == 0 ? TOKEN_UNKNOWN : i < 3 || i == 6 ? TOKEN_CONTROL : TOKEN_NORMAL);
+    s->scores[i] = (setting){.type = SETTING_FLOAT, .number = -i};
+  }
+  s->merges[0] = text("a b");
+  add(s, "tokenizer.ggml.model", text(model));
+  add(s, "tokenizer.ggml.tokens", array(s->tokens, N_TOKENS));
+  add(s, "tokenizer.ggml.token_type", array(s->types, N_TOKENS));
+  if (strcmp(model, "llama") == 0) {
+    add(s, "tokenizer.ggml.scores", array(s->scores, N_TOKENS));
+  } else {
+    add(s, "tokenizer.ggml.pre", text("llama-bpe"));
+    add(s, "tokenizer.ggml.merges", array(s->merges, 1));
+  }
+}
+
+static gale_tokenizer *accepted(const sample *s) {
+  gale_tokenizer *t = NULL;
+  gale_error error = {0};
+  if (vocabulary_load(&s->c, &t, &error)) fail_msg("%s", error.message);
+  return t;
+}
+
+static void refused(const sample *s, gale_status code, const char *part) {
+  gale_tokenizer *t = NULL;
+  gale_error error = {0};
+  assert_int_equal(vocabulary_load(&s->c, &t, &error), code);
+  assert_null(t);
+  if (!strstr(error.message, part) || !strstr(error.message, "x.gguf")) fail_msg("\"%s\"", error.message);
+}
+
+static void gguf(void **state) {
+  (void)state;
+  sample s;
+  make(&s, "llama");
+  add(&s, "tokenizer.ggml.bos_token_id", integer(1));
+  add(&s, "tokenizer.ggml.eos_token_id", integer(2));
+  add(&s, "tokenizer.ggml.eot_token_id", integer(6));
+  gale_tokenizer *t = accepted(&s);
+  assert_string_equal(gale_tokenizer_kind(t), "SentencePiece");
+  assert_int_equal(gale_tokenizer_bos(t), 1);
+  assert_int_equal(gale_tokenizer_eos(t), 2);
+  assert_true(gale_tokenizer_adds_bos(t));
+  assert_true(gale_tokenizer_is_end(t, 2) && gale_tokenizer_is_end(t, 6) && !gale_tokenizer_is_end(t, 1));
+  gale_tokenizer_close(&t);
+  make(&s, "gpt2");
+  t = accepted(&s);
+  assert_string_equal(gale_tokenizer_kind(t), "byte-level BPE (llama-bpe)");
+  assert_int_equal(gale_tokenizer_bos(t), -1);
+  assert_false(gale_tokenizer_adds_bos(t));
+  gale_tokenizer_close(&t);
+  make(&s, "gpt2");
+  add(&s, "tokenizer.ggml.bos_token_id", integer(1));
+  t = accepted(&s);
+  assert_true(gale_tokenizer_adds_bos(t));
+  gale_tokenizer_close(&t);
+  add(&s, "tokenizer.ggml.add_bos_token", flag(false));
+  t = accepted(&s);
+  assert_false(gale_tokenizer_adds_bos(t));
+  gale_tokenizer_close(&t);
+  s = (sample){.c = {.kind = CHECKPOINT_GGUF, .path = "x.gguf", .config_path = "x.gguf"}};
+  assert_null(accepted(&s));
+}
+
+static void row_22_and_23(void **state) {
+  (void)state;
+  static const char *const IDS[] = {"tokenizer.ggml.bos_token_id", "tokenizer.ggml.eos_token_id",
+                                    "tokenizer.ggml.unknown_token_id", "tokenizer.ggml.eot_token_id"};
+  sample s;
+  for (size_t i = 0; i < sizeof IDS / sizeof *IDS; i++) {
+    make(&s, "llama");
+    add(&s, IDS[i], integer(i % 2 ? -1 : N_TOKENS));
+    refused(&s, GALE_E_FORMAT, IDS[i]);
+    make(&s, "llama");
+    add(&s, IDS[i], text("1"));
+    refused(&s, GALE_E_FORMAT, "(byte 104)");
+  }
+  make(&s, "no-such");
+  refused(&s, GALE_E_UNSUPPORTED, "llama and gpt2");
+  make(&s, "llama");
+  s.settings[2].array.length = 3;
+  refused(&s, GALE_E_FORMAT, "token_type");
+  make(&s, "llama");
+  s.types[4] = integer(7);
+  refused(&s, GALE_E_FORMAT, "token_type");
+  make(&s, "llama");
+  s.scores[4] = text("x");
+  refused(&s, GALE_E_FORMAT, "scores");
+  make(&s, "llama");
+  s.types[4] = integer(TOKEN_BYTE);
+  refused(&s, GALE_E_FORMAT, "byte token 4");
+  make(&s, "llama");
+  s.settings[1].type = SETTING_INT;
+  refused(&s, GALE_E_FORMAT, "tokenizer.ggml.tokens");
+  make(&s, "gpt2");
+  s.merges[0] = text("a c");
+  refused(&s, GALE_E_FORMAT, "merge 0");
+  make(&s, "gpt2");
+  s.settings[3] = (setting){.key = "tokenizer.ggml.pre", .type = SETTING_STRING, .string = {"no", 2}};
+  refused(&s, GALE_E_UNSUPPORTED, "smollm");
+  make(&s, "llama");
+  add(&s, "tokenizer.ggml.add_bos_token", integer(1));
+  refused(&s, GALE_E_FORMAT, "true or false");
+}
+
+static void hugging_face(void **state) {
+  (void)state;
+  sample s = {.c = {.kind = CHECKPOINT_HF,
+                    .path = "x",
+                    .config_path = "x.gguf",
+                    .tokenizer_path = TEST_DATA "/text/smollm.json"}};
+  static const setting ENDS[] = {{.type = SETTING_INT, .integer = 2}, {.type = SETTING_INT, .integer = 0}};
+  add(&s, "tokenizer_config.bos_token.content", text("<|im_start|>"));
+  add(&s, "tokenizer_config.eos_token", text("<|im_end|>"));
+  add(&s, "tokenizer_config.add_bos_token", flag(true));
+  add(&s, "tokenizer_config.chat_template", text("<|im_start|>"));
+  add(&s, "generation_config.eos_token_id", array(ENDS, 2));
+  gale_tokenizer *t = accepted(&s);
+  assert_int_equal(gale_tokenizer_bos(t), 1);
+  assert_int_equal(gale_tokenizer_eos(t), 2);
+  assert_true(gale_tokenizer_is_end(t, 0));
+  assert_true(gale_tokenizer_adds_bos(t));
+  assert_string_equal(gale_chat_template(t), "chatml");
+  gale_tokenizer_close(&t);
+  s.settings[1] = (setting){.key = s.settings[1].key, .type = SETTING_STRING, .string = {"nothing", 7}};
+  gale_error error = {0};
+  assert_int_equal(vocabulary_load(&s.c, &t, &error), GALE_E_FORMAT);
+  assert_non_null(strstr(error.message, "EOS"));
+}
+
+static void opened_by_name(void **state) {
+  (void)state;
+  static const char *const PATHS[] = {TEST_DATA "/text/smollm.json", TEST_DATA "/text/cut.model", "shape:mistral-7b"};
+  gale_tokenizer *t = NULL;
+  gale_error error = {0};
+  for (int i = 0; i < 3; i++) {
+    if (gale_tokenizer_open(PATHS[i], &t, &error)) fail_msg("%s", error.message);
+    gale_tokenizer_close(&t);
+  }
+  assert_int_equal(gale_tokenizer_open(TEST_DATA "/no-such-file", &t, &error), GALE_E_IO);
+  assert_int_not_equal(gale_tokenizer_open(TEST_DATA, &t, &error), GALE_OK);
+  assert_null(t);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(gguf),
+      cmocka_unit_test(row_22_and_23),
+      cmocka_unit_test(hugging_face),
+      cmocka_unit_test(opened_by_name),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
