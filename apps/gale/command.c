@@ -16,6 +16,9 @@ enum {
    BIT(OPTION_MIN_P) | BIT(OPTION_REPEAT_PENALTY) | BIT(OPTION_SEED) | BIT(OPTION_STOP) | BIT(OPTION_VERBOSE) |        \
    BIT(OPTION_QUIET))
 #define TALK (BIT(OPTION_VERBOSE) | BIT(OPTION_QUIET) | BIT(OPTION_HELP))
+#define COMPUTING                                                                                                      \
+  (BIT(OPTION_CONTEXT) | BIT(OPTION_WINDOW) | BIT(OPTION_KV) | BIT(OPTION_CHUNK) | BIT(OPTION_THREADS) |               \
+   BIT(OPTION_CPU))
 #define OPENING (BIT(OPTION_THREADS) | BIT(OPTION_CPU) | TALK)
 
 const uint64_t common_options = COMMON;
@@ -56,6 +59,16 @@ const command command_table[] = {
      "logits of given token ids, as a NumPy file",
      "Computes the logits at every position of the ids in FILE and writes them as a float32 array [n_tokens, "
      "vocab_size]. A checkpoint without a tokenizer will do. OUT.npy appears under its name only when it is whole."},
+    {"perplexity", "MODEL -f TEXT", 1, 1,
+     COMPUTING | TALK | BIT(OPTION_FILE) | BIT(OPTION_IDS) | BIT(OPTION_PPL_STRIDE) | BIT(OPTION_CHUNKS) |
+         BIT(OPTION_KL) | BIT(OPTION_SAVE) | BIT(OPTION_JSON),
+     perplexity_main, "; the text is given with -f", "perplexity of a text, and divergence from another model",
+     "Cuts the text into passages of -c tokens (512 unless given), puts BOS in the place of each one's first token if "
+     "the tokenizer adds it, and scores the second half of each, as llama.cpp does. Prints the perplexity with its "
+     "standard error.\nWith --kl, also how far the model's distributions are from those of BASE at the same tokens: KL "
+     "divergence, share of tokens where both find the same one likeliest, change of the probability of the text's "
+     "own token. A saved BASE holds the text's tokens, so that -f may be left out. To compare settings of one model, "
+     "--save under the one and --kl under the other. docs/EVALUATION.md defines all figures."},
     {"synth", "SHAPE OUT.gguf --type TYPE", 2, 2, TALK | BIT(OPTION_TYPE), synth_main, NULL,
      "write a synthetic model of a published shape",
      "Writes synthetic weights of a published shape as a GGUF file. The file appears under its name only when it is "

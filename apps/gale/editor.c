@@ -131,6 +131,8 @@ static bool append(text *t, const char *bytes, size_t n) {
 /* One line without its newline, kept in the history. */
 static editor_result read_line(editor *e, const char **line, size_t *length) {
   int n = 0;
+  /* el_gets() shows the prompt first and only then takes over the terminal; a Ctrl-D in between would be lost. */
+  el_set(e->line, EL_PREP_TERM, 1);
   *line = el_gets(e->line, &n);
   if (signals_caught()) {
     fputs("^C\n", stderr);

@@ -39,6 +39,10 @@ typedef enum option_id {
   OPTION_OUT,
   OPTION_LAST,
   OPTION_TYPE,
+  OPTION_PPL_STRIDE,
+  OPTION_CHUNKS,
+  OPTION_KL,
+  OPTION_SAVE,
   OPTION_MAN,
   OPTION_COMPLETION,
   OPTION_HELP,
@@ -87,12 +91,12 @@ typedef struct options {
   int n_arguments;
   uint64_t given; /* OPTION_BIT of each option that was there */
 
-  int32_t threads, context, window, chunk, predict, top_k;
+  int32_t threads, context, window, chunk, predict, top_k, ppl_stride, chunks;
   double temp, top_p, min_p, repeat_penalty;
   uint64_t seed;
   text_list stop;
   const char *kv, *cpu;
-  const char *file, *system, *template, *lines, *chat, *ids, *out, *type, *completion;
+  const char *file, *system, *template, *lines, *chat, *ids, *out, *type, *kl, *save, *completion;
   const char *fim[2];
   bool verbose, quiet, raw, tensors, json, bos, special, last, man, help;
 } options;

@@ -546,9 +546,8 @@ class Terminal:
         end = time.monotonic() + TIMEOUT
         while time.monotonic() < end and self.read(0.1):
             pass
-        status = os.waitpid(self.pid, 0)[1]
-        os.close(self.fd)
-        return os.waitstatus_to_exitcode(status)
+        os.close(self.fd)  # what still runs is hung up on
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 
 @needs_demo
@@ -633,6 +632,7 @@ class Chat(Case):
         t.wait(">>> ")
         t.send("/stats\n")
         t.wait("0 messages")
+        t.wait(">>> ")
         t.send("\x04")
         self.assertEqual(t.status(), 0)
 
