@@ -1,7 +1,7 @@
 # The common tasks. CMake does the work: CMakePresets.json names the builds, build/NAME/ holds them.
 
 PREFIX ?= /usr/local
-PROMPT ?= What is the capital of France?
+PROMPT ?= Give me three tips for staying healthy.
 FUZZ_SECONDS ?= 60
 export PROMPT
 
