@@ -89,6 +89,9 @@ HF_CASES = [
 
 GGUF_SHAPE = Shape(dim=64, n_heads=4, n_kv_heads=2, head_dim=16, hidden_dim=96, vocab_size=64)
 GGUF_TYPES = ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1"]
+K_SHAPE = Shape(n_layers=1, dim=256, n_heads=4, n_kv_heads=1, head_dim=64, hidden_dim=256)
+K_TYPES = {"q_proj": "Q2_K", "k_proj": "Q3_K", "v_proj": "Q4_K", "o_proj": "Q5_K", "gate_proj": "Q6_K",
+           "up_proj": "IQ4_NL", "down_proj": "IQ4_XS", "embed_tokens": "Q4_K"}  # fmt: skip
 
 
 def ids_of(name, n, vocab_size):
@@ -183,7 +186,8 @@ class Maker:
         for type_name in GGUF_TYPES:
             self.gguf("gguf-" + type_name.lower(), GGUF_SHAPE, type_name)
         tied = replace(GGUF_SHAPE, tied=True, rope_theta=1e5)
-        self.gguf("gguf-q4_1-tied-q8_0", tied, "Q4_1", embedding_type="Q8_0")
+        self.gguf("gguf-q4_1-tied-q8_0", tied, "Q4_1", types={"embed_tokens": "Q8_0"})
+        self.gguf("gguf-k", K_SHAPE, "Q6_K", types=K_TYPES)
         header = "# Made by tools/make_checkpoints.py, which says what the columns mean.\n"
         (self.home / "cases.txt").write_text(header + "\n".join(self.lines) + "\n")
 

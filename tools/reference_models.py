@@ -11,6 +11,7 @@ from pathlib import Path
 import gguf
 import numpy as np
 import torch
+from make_quant_cases import HALVES
 from safetensors.torch import save_file
 
 
@@ -28,6 +29,11 @@ class Shape:
     tied: bool = False
     context: int = 1024
 
+
+# Types that the gguf package decodes only; and of those with a minimum the mean level, by which d is multiplied to give
+# dmin.
+RANDOM_TYPES = ["Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL", "IQ4_XS"]
+MEAN_LEVELS = {"Q2_K": 1.5, "Q4_K": 7.5, "Q5_K": 15.5}
 
 TORCH_TYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
@@ -183,13 +189,31 @@ def write_mistral(directory, shape, weights, type_name="F32", **changes):
 # ---- GGUF ----
 
 
-def stored_type(name, w, type_name, embedding_type):
+def stored_type(name, w, type_name, types):
+    """The type of a tensor: that of the first key of types that is part of its name, else type_name."""
     if w.ndim == 1:
         return "F32"
-    return embedding_type if embedding_type and "embed_tokens" in name else type_name
+    return next((kind for part, kind in types.items() if part in name), type_name)
 
 
-def write_gguf(path, shape, weights, type_name, window=0, embedding_type=None):
+def random_blocks(kind, w, seed):
+    """Valid blocks of a type that the gguf package can't quantise to, in place of w: random levels and factors,
+    scales within half of what gives w's deviation."""
+    rng = np.random.default_rng(seed)
+    size, block_bytes = gguf.GGML_QUANT_SIZES[kind]
+    blocks = rng.integers(0, 256, (w.size // size, block_bytes), dtype=np.uint8)
+
+    def put_halves(scales):
+        for offset, ratio in zip(HALVES[kind.name], (1, MEAN_LEVELS.get(kind.name))):
+            blocks[:, offset : offset + 2] = (scales * ratio).astype("<f2").reshape(-1, 1).view(np.uint8)
+
+    put_halves(np.ones(len(blocks)))
+    deviation = gguf.quants.dequantize(blocks, kind).std()
+    put_halves(rng.uniform(0.5, 1.5, len(blocks)) * (w.std() / deviation))
+    return blocks.reshape(len(w), -1)
+
+
+def write_gguf(path, shape, weights, type_name, window=0, types=None):
     """Writes the file and returns the weights that it holds: those given, quantised and dequantised again."""
     path.parent.mkdir(parents=True, exist_ok=True)
     writer = gguf.GGUFWriter(path, "llama")
@@ -209,8 +233,9 @@ def write_gguf(path, shape, weights, type_name, window=0, embedding_type=None):
         writer.add_sliding_window(window)
     held = {}
     for name, w in weights.items():
-        kind = gguf.GGMLQuantizationType[stored_type(name, w, type_name, embedding_type)]
-        data = gguf.quants.quantize(w, kind)
+        kind = gguf.GGMLQuantizationType[stored_type(name, w, type_name, types or {})]
+        is_random = kind.name in RANDOM_TYPES
+        data = random_blocks(kind, w, [13, *name.encode()]) if is_random else gguf.quants.quantize(w, kind)
         held[name] = np.asarray(gguf.quants.dequantize(data, kind), dtype=np.float32).reshape(w.shape)
         # A row is quantised by itself, so rows may change places afterwards.
         rows = pair_neighbours(data, shape.head_dim) if is_rotated(name) else data

@@ -8,137 +8,97 @@
  *
  * Nibble byte i holds input i in its low half and input 16 + i in its high half; the fifth bits are in
  * order of the inputs. (Layout: the GGUF specification's ggml block types.) */
-#include "base/half.h"
-#include "quant/quant.h"
-#include "quant/random.h"
+#include "quant/quantized.h"
 
-#include <math.h>
+enum { FIFTH_BYTES = 4 };
 
-enum { NIBBLE_BYTES = 16, NIBBLE_LEVELS = PANEL_ROWS * NIBBLE_BYTES, STEP = PANEL_ROWS * 4, FIFTH_BYTES = 4 };
-
-static uint16_t load_half(const uint8_t *p) {
-  uint16_t h;
-  memcpy(&h, p, sizeof h);
-  return h;
+static void load_head(const uint8_t *block, bool has_min, quant_piece *to) {
+  *to = (quant_piece){.d = load_half(block), .m = has_min ? load_half(block + 2) : 0, .scale = {1, 1}, .min = {1, 1}};
 }
 
-/* ---- A storage block ---- */
-
-static size_t scale_bytes(const quant_info *q) {
-  return q->has_min ? 4 : 2;
+static void store_head(uint8_t *block, bool has_min, const quant_piece *from) {
+  store_half(block, from->d);
+  if (has_min) store_half(block + 2, from->m);
 }
 
-static int stored_level(const quant_info *q, const uint8_t *block, int i) {
-  const uint8_t *p = block + scale_bytes(q);
-  if (q->level_bits == 8) return (int8_t)p[i];
-  int fifth = 0;
-  if (q->level_bits == 5) {
-    fifth = p[i / 8] >> i % 8 & 1;
-    p += FIFTH_BYTES;
-  }
-  int low = i < 16 ? p[i] & 15 : p[i - 16] >> 4;
-  return (low | fifth << 4) - q->zero;
+static void load_fifths(const uint8_t *fifths, uint8_t *level) {
+  for (int i = 0; i < FIFTH_BYTES; i++) spread_bits(fifths[i], 4, level + 8 * i);
 }
 
-static void dequantize(const quant_info *q, const void *from, float *to, size_t n) {
-  const uint8_t *block = from;
-  for (size_t b = 0; b < n; b += QUANT_BLOCK, block += q->block_bytes) {
-    float d = half_to_float(load_half(block)), m = q->has_min ? half_to_float(load_half(block + 2)) : 0;
-    for (int i = 0; i < QUANT_BLOCK; i++) to[b + (size_t)i] = fmaf(d, (float)stored_level(q, block, i), m);
-  }
+static void store_fifths(uint8_t *fifths, const uint8_t *level) {
+  for (int i = 0; i < FIFTH_BYTES; i++) fifths[i] = gather_bits(level + 8 * i, 4);
 }
 
-/* ---- A panel ---- */
+/* ---- One pair for each type ---- */
 
-static const uint8_t *block_scales(const quant_info *q, const void *panel, size_t n_cols, size_t b) {
-  return (const uint8_t *)panel + n_cols / QUANT_BLOCK * (size_t)q->panel_levels + b * (size_t)q->panel_scales;
+static void q8_0_load(const uint8_t *block, int piece, quant_piece *to) {
+  (void)piece;
+  load_head(block, false, to);
+  for (int i = 0; i < QUANT_BLOCK; i++) to->level[i] = block[2 + i] ^ 0x80;
+}
+static void q8_0_store(uint8_t *block, int piece, const quant_piece *from) {
+  (void)piece;
+  store_head(block, false, from);
+  for (int i = 0; i < QUANT_BLOCK; i++) block[2 + i] = from->level[i] ^ 0x80;
 }
 
-static void pack_levels(const quant_info *q, uint8_t *levels, int row, const uint8_t *block) {
-  const uint8_t *p = block + scale_bytes(q);
-  if (q->level_bits == 8) {
-    for (int i = 0; i < QUANT_BLOCK; i++) levels[i / 4 * STEP + row * 4 + i % 4] = p[i] ^ 0x80;
-    return;
-  }
-  if (q->level_bits == 5) {
-    uint8_t *masks = levels + NIBBLE_LEVELS;
-    for (int s = 0; s < 8; s++) masks[s * 8 + row / 2] |= (uint8_t)((p[s / 2] >> (s % 2 * 4) & 15) << (row % 2 * 4));
-    p += FIFTH_BYTES;
-  }
-  for (int g = 0; g < 4; g++) memcpy(levels + g * STEP + row * 4, p + g * 4, 4);
+static void q4_0_load(const uint8_t *block, int piece, quant_piece *to) {
+  (void)piece;
+  load_head(block, false, to);
+  load_nibbles(block + 2, to->level);
+}
+static void q4_0_store(uint8_t *block, int piece, const quant_piece *from) {
+  (void)piece;
+  store_head(block, false, from);
+  store_nibbles(block + 2, from->level);
 }
 
-static void pack(const quant_info *q, void *panel, const void *from, size_t stride, int n_rows, size_t n_cols) {
-  size_t n_blocks = n_cols / QUANT_BLOCK, all_levels = n_blocks * (size_t)q->panel_levels;
-  memset(panel, q->level_bits == 8 ? 0x80 : 0, all_levels);
-  memset((uint8_t *)panel + all_levels, 0, n_blocks * (size_t)q->panel_scales);
-  for (int r = 0; r < n_rows; r++) {
-    const uint8_t *block = (const uint8_t *)from + (size_t)r * stride;
-    for (size_t b = 0; b < n_blocks; b++, block += q->block_bytes) {
-      uint8_t *scales = (uint8_t *)panel + all_levels + b * (size_t)q->panel_scales;
-      memcpy(scales + 2 * r, block, 2);
-      if (q->has_min) memcpy(scales + 2 * PANEL_ROWS + 2 * r, block + 2, 2);
-      pack_levels(q, (uint8_t *)panel + b * (size_t)q->panel_levels, r, block);
-    }
-  }
+static void q4_1_load(const uint8_t *block, int piece, quant_piece *to) {
+  (void)piece;
+  load_head(block, true, to);
+  load_nibbles(block + 4, to->level);
+}
+static void q4_1_store(uint8_t *block, int piece, const quant_piece *from) {
+  (void)piece;
+  store_head(block, true, from);
+  store_nibbles(block + 4, from->level);
 }
 
-static int packed_level(const quant_info *q, const uint8_t *levels, int row, int i) {
-  if (q->level_bits == 8) return levels[i / 4 * STEP + row * 4 + i % 4] - q->zero;
-  uint8_t byte = levels[i % 16 / 4 * STEP + row * 4 + i % 4];
-  int level = i < 16 ? byte & 15 : byte >> 4;
-  if (q->level_bits == 5) level |= (levels[NIBBLE_LEVELS + i / 4 * 8 + row / 2] >> (row % 2 * 4 + i % 4) & 1) << 4;
-  return level - q->zero;
+static void q5_0_load(const uint8_t *block, int piece, quant_piece *to) {
+  (void)piece;
+  load_head(block, false, to);
+  load_fifths(block + 2, to->level);
+  load_nibbles(block + 2 + FIFTH_BYTES, to->level);
+}
+static void q5_0_store(uint8_t *block, int piece, const quant_piece *from) {
+  (void)piece;
+  store_head(block, false, from);
+  store_fifths(block + 2, from->level);
+  store_nibbles(block + 2 + FIFTH_BYTES, from->level);
 }
 
-static void unpack_row(const quant_info *q, const void *panel, int row, float *to, size_t n_cols) {
-  for (size_t b = 0; b < n_cols / QUANT_BLOCK; b++) {
-    const uint8_t *levels = (const uint8_t *)panel + b * (size_t)q->panel_levels;
-    const uint8_t *scales = block_scales(q, panel, n_cols, b) + 2 * row;
-    float d = half_to_float(load_half(scales)), m = q->has_min ? half_to_float(load_half(scales + 2 * PANEL_ROWS)) : 0;
-    for (int i = 0; i < QUANT_BLOCK; i++)
-      to[b * QUANT_BLOCK + (size_t)i] = fmaf(d, (float)packed_level(q, levels, row, i), m);
-  }
+static void q5_1_load(const uint8_t *block, int piece, quant_piece *to) {
+  (void)piece;
+  load_head(block, true, to);
+  load_fifths(block + 4, to->level);
+  load_nibbles(block + 4 + FIFTH_BYTES, to->level);
+}
+static void q5_1_store(uint8_t *block, int piece, const quant_piece *from) {
+  (void)piece;
+  store_head(block, true, from);
+  store_fifths(block + 4, from->level);
+  store_nibbles(block + 4 + FIFTH_BYTES, from->level);
 }
 
-static void block_levels(const quant_info *q, const void *panel, size_t n_cols, size_t b, quant_levels *to) {
-  const uint8_t *levels = (const uint8_t *)panel + b * (size_t)q->panel_levels;
-  const uint8_t *scales = block_scales(q, panel, n_cols, b);
-  for (int r = 0; r < PANEL_ROWS; r++) {
-    to->scale[r] = half_to_float(load_half(scales + 2 * r));
-    to->min[r] = q->has_min ? half_to_float(load_half(scales + 2 * PANEL_ROWS + 2 * r)) : 0;
-    for (int i = 0; i < QUANT_BLOCK; i++) to->level[r][i] = (int8_t)packed_level(q, levels, r, i);
-  }
-}
-
-/* ---- Random blocks ---- */
-
-static void synthesize(const quant_info *q, void *to, size_t n, uint64_t first, uint64_t seed, float deviation) {
-  /* Uniform levels 0 .. N - 1 have a standard deviation of sqrt((N^2 - 1) / 12) and a mean of (N - 1) / 2. */
-  float levels = (float)(1 << q->level_bits);
-  uint16_t d = half_from_float(deviation / sqrtf((levels * levels - 1) / 12));
-  uint16_t m = half_from_float(half_to_float(d) * (1 - levels) / 2);
-  size_t head = scale_bytes(q), body = (size_t)q->block_bytes - head;
-  uint8_t *block = to;
-  for (uint64_t b = first / QUANT_BLOCK, end = b + n / QUANT_BLOCK; b < end; b++, block += q->block_bytes) {
-    memcpy(block, &d, 2);
-    if (q->has_min) memcpy(block + 2, &m, 2);
-    for (size_t i = 0; i < body; i += 8) {
-      uint64_t r = random_at(seed, b * 8 + i / 8);
-      memcpy(block + head + i, &r, body - i < 8 ? body - i : 8);
-    }
-  }
-}
-
-#define ROW(NAME, ID, BITS, ZERO, MIN, BLOCK_BYTES, LEVELS)                                                            \
+#define ROW(NAME, ID, BYTES, BITS, ZERO, HAS_MIN, LOWER)                                                               \
   {                                                                                                                    \
-    .name = NAME, .gguf_id = ID, .block = QUANT_BLOCK, .block_bytes = BLOCK_BYTES, .level_bits = BITS, .zero = ZERO,   \
-    .has_min = MIN, .panel_levels = LEVELS, .panel_scales = (MIN ? 4 : 2) * PANEL_ROWS, .dequantize = dequantize,      \
-    .pack = pack, .unpack_row = unpack_row, .levels = block_levels, .synthesize = synthesize                           \
+    QUANTIZED(QUANT_BLOCK, BITS, HAS_MIN, FACTORS_NONE), .name = NAME, .gguf_id = ID, .block_bytes = BYTES,            \
+                                                         .level_start = HAS_MIN ? 4 : 2, .zero = ZERO,                 \
+                                                         .load = LOWER##_load, .store = LOWER##_store                  \
   }
 
-const quant_info quant_q8_0 = ROW("Q8_0", 8, 8, 128, false, 34, PANEL_ROWS *QUANT_BLOCK);
-const quant_info quant_q4_0 = ROW("Q4_0", 2, 4, 8, false, 18, NIBBLE_LEVELS);
-const quant_info quant_q4_1 = ROW("Q4_1", 3, 4, 0, true, 20, NIBBLE_LEVELS);
-const quant_info quant_q5_0 = ROW("Q5_0", 6, 5, 16, false, 22, NIBBLE_LEVELS + 64);
-const quant_info quant_q5_1 = ROW("Q5_1", 7, 5, 0, true, 24, NIBBLE_LEVELS + 64);
+const quant_info quant_q8_0 = ROW("Q8_0", 8, 34, 8, 128, false, q8_0);
+const quant_info quant_q4_0 = ROW("Q4_0", 2, 18, 4, 8, false, q4_0);
+const quant_info quant_q4_1 = ROW("Q4_1", 3, 20, 4, 0, true, q4_1);
+const quant_info quant_q5_0 = ROW("Q5_0", 6, 22, 5, 16, false, q5_0);
+const quant_info quant_q5_1 = ROW("Q5_1", 7, 24, 5, 0, true, q5_1);

@@ -3,8 +3,11 @@
 #include <strings.h>
 
 static const quant_info *const table[QUANT_TYPES] = {
-    [QUANT_F32] = &quant_f32,   [QUANT_F16] = &quant_f16,   [QUANT_BF16] = &quant_bf16, [QUANT_Q8_0] = &quant_q8_0,
-    [QUANT_Q4_0] = &quant_q4_0, [QUANT_Q4_1] = &quant_q4_1, [QUANT_Q5_0] = &quant_q5_0, [QUANT_Q5_1] = &quant_q5_1,
+    [QUANT_F32] = &quant_f32,   [QUANT_F16] = &quant_f16,       [QUANT_BF16] = &quant_bf16,
+    [QUANT_Q8_0] = &quant_q8_0, [QUANT_Q4_0] = &quant_q4_0,     [QUANT_Q4_1] = &quant_q4_1,
+    [QUANT_Q5_0] = &quant_q5_0, [QUANT_Q5_1] = &quant_q5_1,     [QUANT_Q2_K] = &quant_q2_k,
+    [QUANT_Q3_K] = &quant_q3_k, [QUANT_Q4_K] = &quant_q4_k,     [QUANT_Q5_K] = &quant_q5_k,
+    [QUANT_Q6_K] = &quant_q6_k, [QUANT_IQ4_NL] = &quant_iq4_nl, [QUANT_IQ4_XS] = &quant_iq4_xs,
 };
 
 const quant_info *quant_get(quant_type type) {

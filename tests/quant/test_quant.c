@@ -1,10 +1,10 @@
-/* Storage types: blocks computed by hand, panels read back, conversions of 16-bit floats. */
+/* Storage types: blocks computed by hand and by a reference, panels read back, conversions of 16-bit floats. */
 #include "backend/buffers.h"
 #include "quant/quant.h"
 
 #include <stdlib.h>
 
-enum { MOST_COLS = 160 };
+enum { MOST_COLS = 768, MOST_BLOCK = 256 };
 
 /* ---- Blocks by hand ---- */
 
@@ -72,32 +72,213 @@ static void test_floats_by_hand(void **state) {
   assert_same_floats(is, half_values, 4, "F32");
 }
 
-/* The documented place of a level in a panel, for one row and block. */
-static void test_panel_layout(void **state) {
+/* A block whose bytes are zero but for d = 1, dmin or m = 0.5, and a few more; and some of its weights. */
+typedef struct poked {
+  quant_type type;
+  int d, m; /* offsets of halves; m < 0: none */
+  struct {
+    int at;
+    uint8_t byte;
+  } pokes[6];
+  struct {
+    int at;
+    float weight;
+  } weights[4];
+} poked;
+
+static const poked poked_blocks[] = {
+    /* Scale 10 and minimum 3 of half 5; level 2. */
+    {QUANT_Q2_K, 80, 82, {{5, 0x3A}, {33, 0x20}}, {{81, 18.5f}, {82, -1.5f}, {79, 0}, {96, 0}}},
+    /* Scale 9 is 39 - 32; levels 7 - 4 and 0 - 4; elsewhere -32 times -4. */
+    {QUANT_Q3_K,
+     108,
+     -1,
+     {{97, 0x70}, {105, 0x20}, {81, 3}, {17, 0x10}},
+     {{145, 21}, {146, -28}, {0, 128}, {160, 128}}},
+    /* Scale 35 and minimum 25 of piece 5; level 11. */
+    {QUANT_Q4_K,
+     0,
+     2,
+     {{5, 0x80}, {9, 0x40}, {13, 0x93}, {83, 0xB0}},
+     {{163, 372.5f}, {164, -12.5f}, {40, 0}, {192, 0}}},
+    /* The same; level 27. */
+    {QUANT_Q5_K,
+     0,
+     2,
+     {{5, 0x80}, {9, 0x40}, {13, 0x93}, {115, 0xB0}, {19, 0x20}},
+     {{163, 932.5f}, {164, -12.5f}, {40, 0}, {192, 0}}},
+    /* Scale -128 of half 11; levels 31 - 32 and 0 - 32. */
+    {QUANT_Q6_K, 208, -1, {{203, 0x80}, {113, 0x0F}, {177, 0x04}}, {{177, 128}, {178, 4096}, {175, 0}, {192, 0}}},
+    {QUANT_IQ4_NL, 0, -1, {{5, 0xF0}}, {{3, -127}, {19, 113}, {4, -127}, {20, -127}}},
+    /* Scale 37 - 32 of piece 6; elsewhere -32 times the first value. */
+    {QUANT_IQ4_XS, 0, -1, {{3, 0x20}, {7, 0x05}, {106, 0x80}}, {{194, -635}, {210, 5}, {191, 4064}, {224, 4064}}},
+};
+
+static void test_large_blocks_by_hand(void **state) {
   (void)state;
-  enum { ROW = 11 };
-  uint8_t rows[PANEL_ROWS * 24] = {0};
-  guarded panel = guarded_new(quant_panel_bytes(QUANT_Q5_1, QUANT_BLOCK));
-  const uint8_t *p = panel.data;
-  hand_block(&quant_q5_1, rows + ROW * 24);
-  quant_q5_1.pack(&quant_q5_1, panel.data, rows, 24, PANEL_ROWS, QUANT_BLOCK);
-  for (int i = 0; i < QUANT_BLOCK; i++) {
-    int nibble = p[i % 16 / 4 * 64 + ROW * 4 + i % 4] >> (i < 16 ? 0 : 4) & 15;
-    uint64_t mask;
-    memcpy(&mask, p + 256 + i / 4 * 8, sizeof mask);
-    assert_int_equal(nibble, i < 16 ? i : 31 - i);
-    assert_int_equal(mask >> (4 * ROW + i % 4) & 1, i % 3 == 0);
+  for (size_t c = 0; c < sizeof poked_blocks / sizeof *poked_blocks; c++) {
+    const poked *k = &poked_blocks[c];
+    const quant_info *q = quant_get(k->type);
+    uint8_t block[256] = {0};
+    float is[MOST_BLOCK];
+    put_half(block + k->d, 0x3C00);
+    if (k->m >= 0) put_half(block + k->m, 0x3800);
+    for (int i = 0; i < 6; i++) block[k->pokes[i].at] |= k->pokes[i].byte;
+    q->dequantize(q, block, is, (size_t)q->block);
+    for (int i = 0; i < 4; i++)
+      if (is[k->weights[i].at] != k->weights[i].weight)
+        fail_msg("%s: weight %d is %g, should be %g", q->name, k->weights[i].at, (double)is[k->weights[i].at],
+                 (double)k->weights[i].weight);
   }
-  assert_memory_equal(p + 256 + 64 + 2 * ROW, "\x00\x38", 2);
-  assert_memory_equal(p + 256 + 64 + 32 + 2 * ROW, "\x00\xC4", 2);
-  guarded_free(panel);
 }
 
-/* ---- Panels ---- */
+/* ---- Blocks of tools/make_quant_cases.py ---- */
+
+static void test_reference(void **state) {
+  (void)state;
+  enum { BLOCKS = 4, MOST_BYTES = 512 };
+  for (int t = 0; t < QUANT_TYPES; t++) {
+    const quant_info *q = quant_get((quant_type)t);
+    if (q->is_float) continue;
+    uint8_t blocks[BLOCKS * MOST_BYTES];
+    float is[BLOCKS * MOST_BLOCK], should[BLOCKS * MOST_BLOCK];
+    char path[512];
+    snprintf(path, sizeof path, TEST_DATA "/quant/%s.bin", q->name);
+    FILE *f = fopen(path, "rb");
+    assert_non_null(f);
+    size_t n = (size_t)(BLOCKS * q->block);
+    assert_int_equal(fread(blocks, (size_t)q->block_bytes, BLOCKS, f), BLOCKS);
+    assert_int_equal(fread(should, sizeof *should, n, f), n);
+    fclose(f);
+    q->dequantize(q, blocks, is, n);
+    for (size_t i = 0; i < n; i++) /* zeros may differ in sign */
+      if (is[i] != should[i])
+        fail_msg("%s: weight %zu is %a, should be %a", q->name, i, (double)is[i], (double)should[i]);
+  }
+}
+
+/* ---- Pieces ---- */
 
 /* Any bytes, so any scales: infinities and NaN too. */
 static void random_rows(void *to, size_t bytes, uint64_t seed) {
   for (size_t i = 0; i < bytes; i++) ((uint8_t *)to)[i] = (uint8_t)random_bits(&seed);
+}
+
+/* Pieces stored are the block they came from, and the rest of their type's description is true. */
+static void test_pieces(void **state) {
+  (void)state;
+  for (int t = 0; t < QUANT_TYPES; t++) {
+    const quant_info *q = quant_get((quant_type)t);
+    if (q->is_float) continue;
+    for (uint64_t seed = 0; seed < 20; seed++) {
+      uint8_t block[256], copy[256] = {0};
+      random_rows(block, sizeof block, seed);
+      for (int p = 0; p < q->block / QUANT_BLOCK; p++) {
+        quant_piece piece;
+        q->load(block, p, &piece);
+        for (int i = 0; i < QUANT_BLOCK; i++) assert_true(piece.level[i] >> q->level_bits == 0);
+        for (int h = 0; h < 2; h++) {
+          assert_in_range(piece.scale[h] + (1 << q->factor_bits), 0, 2 << q->factor_bits);
+          assert_in_range(piece.min[h], 0, 1 << q->factor_bits);
+        }
+        q->store(copy, p, &piece);
+      }
+      assert_memory_equal(block, copy, q->block_bytes);
+    }
+  }
+}
+
+/* The bytes from level_start on are the levels, and nothing else is. */
+static void test_level_bytes(void **state) {
+  (void)state;
+  for (int t = 0; t < QUANT_TYPES; t++) {
+    const quant_info *q = quant_get((quant_type)t);
+    if (q->is_float) continue;
+    uint8_t low[256] = {0}, high[256] = {0};
+    for (int p = 0; p < q->block / QUANT_BLOCK; p++) {
+      quant_piece piece = {.d = 0x5555, .m = 0x5555, .scale = {9, 9}, .min = {9, 9}};
+      q->store(low, p, &piece);
+      memset(piece.level, (1 << q->level_bits) - 1, sizeof piece.level);
+      q->store(high, p, &piece);
+    }
+    int end = q->level_start + q->block * q->level_bits / 8;
+    assert_true(end <= q->block_bytes);
+    for (int i = 0; i < q->block_bytes; i++)
+      assert_int_equal(low[i] ^ high[i], i >= q->level_start && i < end ? 0xFF : 0);
+  }
+}
+
+/* ---- Panels ---- */
+
+/* The documented place of level i of a piece. */
+static int placed_level(const quant_info *q, const uint8_t *p, int row, int i) {
+  int level = 0, shift = 0;
+  if (q->level_bits & 8) return p[i / 4 * 64 + row * 4 + i % 4];
+  if (q->level_bits & 4) {
+    level = p[i % 16 / 4 * 64 + row * 4 + i % 4] >> (i < 16 ? 0 : 4) & 15;
+    p += 256, shift += 4;
+  }
+  if (q->level_bits & 2) {
+    level |= (p[i / 16 * 64 + row * 4 + i % 4] >> i % 16 / 4 * 2 & 3) << shift;
+    p += 128, shift += 2;
+  }
+  if (q->level_bits & 1) {
+    uint64_t mask;
+    memcpy(&mask, p + i / 4 * 8, sizeof mask);
+    level |= (int)(mask >> (4 * row + i % 4) & 1) << shift;
+  }
+  return level;
+}
+
+static void check_placed_factors(const quant_info *q, const uint8_t *p, int row, const quant_piece *piece) {
+  const int8_t *is = (const int8_t *)p + row;
+  switch (q->factors) {
+  case FACTORS_NONE:
+    break;
+  case FACTORS_SCALE:
+    assert_int_equal(is[0], piece->scale[0]);
+    break;
+  case FACTORS_SCALE_MIN:
+    assert_int_equal(is[0], piece->scale[0]);
+    assert_int_equal(is[16], piece->min[0]);
+    break;
+  case FACTORS_SCALES:
+    for (int h = 0; h < 2; h++) assert_int_equal(is[16 * h], piece->scale[h]);
+    break;
+  case FACTORS_SCALES_MINS:
+    for (int h = 0; h < 2; h++) assert_int_equal((uint8_t)is[16 * h], piece->scale[h] | piece->min[h] << 4);
+    break;
+  }
+}
+
+/* The documented places in a panel of two blocks, for one row. */
+static void test_panel_layout(void **state) {
+  (void)state;
+  enum { ROW = 11, BLOCKS = 2 };
+  static const size_t factor_bytes[] = {0, 16, 32, 32, 32};
+  for (int t = 0; t < QUANT_TYPES; t++) {
+    const quant_info *q = quant_get((quant_type)t);
+    if (q->is_float) continue;
+    size_t cols = (size_t)(BLOCKS * q->block), stride = (size_t)(BLOCKS * q->block_bytes);
+    size_t pieces = (size_t)q->block / QUANT_BLOCK, piece_bytes = (size_t)q->level_bits * 64;
+    guarded panel = guarded_new(quant_panel_bytes((quant_type)t, cols)), rows = guarded_new(stride * PANEL_ROWS);
+    random_rows(rows.data, stride * PANEL_ROWS, 99);
+    q->pack(q, panel.data, rows.data, stride, PANEL_ROWS, cols);
+    const uint8_t *levels = panel.data, *scales = levels + BLOCKS * pieces * piece_bytes;
+    for (size_t b = 0; b < BLOCKS * pieces; b++) {
+      quant_piece piece;
+      q->load((uint8_t *)rows.data + ROW * stride + b / pieces * (size_t)q->block_bytes, (int)(b % pieces), &piece);
+      for (int i = 0; i < QUANT_BLOCK; i++)
+        assert_int_equal(placed_level(q, levels + b * piece_bytes, ROW, i), piece.level[i]);
+      const uint8_t *p = scales + b / pieces * (size_t)q->panel_scales;
+      assert_memory_equal(p + 2 * ROW, &piece.d, 2);
+      p += 32;
+      if (q->has_min) assert_memory_equal(p + 2 * ROW, &piece.m, 2), p += 32;
+      check_placed_factors(q, p + b % pieces * factor_bytes[q->factors], ROW, &piece);
+    }
+    guarded_free(panel);
+    guarded_free(rows);
+  }
 }
 
 static void check_levels(const quant_info *q, const void *panel, int row, size_t cols, const float *should) {
@@ -105,7 +286,10 @@ static void check_levels(const quant_info *q, const void *panel, int row, size_t
     quant_levels w;
     float is[QUANT_BLOCK];
     q->levels(q, panel, cols, b, &w);
-    for (int i = 0; i < QUANT_BLOCK; i++) is[i] = fmaf(w.scale[row], w.level[row][i], w.min[row]);
+    for (int i = 0; i < QUANT_BLOCK; i++) {
+      float scale = w.scale[row] * w.scales[row][i / 16], min = q->has_min ? w.min[row] * w.mins[row][i / 16] : 0;
+      is[i] = fmaf(scale, w.level[row][i], min);
+    }
     assert_same_floats(is, should + b * QUANT_BLOCK, QUANT_BLOCK, q->name);
   }
 }
@@ -135,10 +319,12 @@ static void test_panels(void **state) {
   static const int counts[] = {1, 2, 7, 15, 16};
   for (int type = 0; type < QUANT_TYPES; type++)
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
-      check_panel((quant_type)type, counts[i], 32);
-      check_panel((quant_type)type, counts[i], 96);
+      bool is_float = quant_get((quant_type)type)->is_float;
+      size_t unit = is_float ? QUANT_BLOCK : (size_t)quant_get((quant_type)type)->block;
+      check_panel((quant_type)type, counts[i], unit);
+      check_panel((quant_type)type, counts[i], 3 * unit);
       check_panel((quant_type)type, counts[i], MOST_COLS);
-      if (!quant_get((quant_type)type)->is_float) continue;
+      if (!is_float) continue;
       check_panel((quant_type)type, counts[i], 1);
       check_panel((quant_type)type, counts[i], 77);
     }
@@ -146,16 +332,21 @@ static void test_panels(void **state) {
 
 /* ---- The table ---- */
 
+/* Panels are as large as the rows, up to alignment and the bytes that six-bit factors become. */
 static void test_sizes(void **state) {
   (void)state;
-  static const uint64_t bytes_of_64[QUANT_TYPES] = {256, 128, 128, 68, 36, 40, 44, 48};
+  static const uint64_t bytes_of_256[QUANT_TYPES] = {1024, 512, 512, 272, 144, 160, 176, 192,
+                                                     84,   110, 144, 176, 210, 144, 136};
   for (int t = 0; t < QUANT_TYPES; t++) {
     quant_type type = (quant_type)t;
-    assert_int_equal(quant_bytes(type, 64), bytes_of_64[t]);
-    for (size_t cols = 32; cols <= 256; cols += 32) {
+    bool six_bits = type == QUANT_Q3_K || type == QUANT_Q4_K || type == QUANT_Q5_K || type == QUANT_IQ4_XS;
+    assert_int_equal(quant_bytes(type, 256), bytes_of_256[t]);
+    size_t unit = quant_get(type)->is_float ? QUANT_BLOCK : (size_t)quant_get(type)->block;
+    for (size_t cols = unit; cols <= 8 * unit; cols += unit) {
       size_t bytes = quant_panel_bytes(type, cols), exact = (size_t)quant_bytes(type, cols) * PANEL_ROWS;
+      size_t factors = six_bits ? cols / MOST_BLOCK * PANEL_ROWS * (type == QUANT_IQ4_XS ? 2 : 4) : 0;
       assert_int_equal(bytes % PANEL_ALIGN, 0);
-      assert_true(bytes >= exact && bytes - exact < PANEL_ALIGN);
+      assert_true(bytes >= exact && bytes - exact < factors + PANEL_ALIGN);
     }
   }
 }
@@ -188,13 +379,13 @@ static void test_names(void **state) {
  * in the scales add 2^-11. */
 static void test_synthesize(void **state) {
   (void)state;
-  enum { N = 1 << 16, PIECE = 160 };
+  enum { N = 1 << 16, PIECE = 512 };
   static char whole[4 * N], piece[4 * PIECE];
   static float values[N];
   for (int t = 0; t < QUANT_TYPES; t++) {
     const quant_info *q = quant_get((quant_type)t);
     q->synthesize(q, whole, N, 0, 42, 0.02f);
-    for (uint64_t first = 0; first + PIECE <= N; first += 9600) {
+    for (uint64_t first = 0; first + PIECE <= N; first += 9728) {
       q->synthesize(q, piece, PIECE, first, 42, 0.02f);
       assert_memory_equal(piece, whole + quant_bytes((quant_type)t, first), quant_bytes((quant_type)t, PIECE));
     }
@@ -299,8 +490,11 @@ static void test_float16(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_blocks_by_hand), cmocka_unit_test(test_floats_by_hand), cmocka_unit_test(test_panel_layout),
-      cmocka_unit_test(test_panels),         cmocka_unit_test(test_sizes),          cmocka_unit_test(test_names),
+      cmocka_unit_test(test_blocks_by_hand), cmocka_unit_test(test_large_blocks_by_hand),
+      cmocka_unit_test(test_reference),      cmocka_unit_test(test_pieces),
+      cmocka_unit_test(test_level_bytes),    cmocka_unit_test(test_floats_by_hand),
+      cmocka_unit_test(test_panel_layout),   cmocka_unit_test(test_panels),
+      cmocka_unit_test(test_sizes),          cmocka_unit_test(test_names),
       cmocka_unit_test(test_synthesize),     cmocka_unit_test(test_float16),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -57,21 +57,40 @@ void portable_linear_bf16(const linear_task *t) {
   linear_float(t, 2, load_bf16);
 }
 
-/* ---- Quantised weights: acc = fma(weight scale * activation scale, integer dot product, acc), and for
- * types with a minimum acc = fma(min, activation scale * sum of levels, acc) ---- */
+/* ---- Quantised weights: acc = fma(weight scale * activation scale, D, acc), where D is the sum over both halves of a
+ * piece of factor * dot product, and for types with a minimum acc = fma(min, activation scale * M, acc), where M is the
+ * sum over both halves of factor * sum of the activation's levels. Both are integers below 2^24, so that they
+ * are floats: activations' levels are within +-127, and the largest level and factor of each type give
+ *
+ *   Q8_0    32 * 127 * 128       =    520,192        Q4_K    32 * 127 * 15 * 63   =  3,840,480
+ *   Q2_K    32 * 127 * 3 * 15    =    182,880        Q5_K    32 * 127 * 31 * 63   =  7,936,992
+ *   Q3_K    32 * 127 * 4 * 32    =    520,192        Q6_K    32 * 127 * 32 * 128  = 16,646,144
+ *   IQ4_NL  32 * 127 * 127       =    516,128        IQ4_XS  32 * 127 * 127 * 32  = 16,516,096
+ *
+ * and M at most 32 * 127 * 63 = 256,032. Other types' levels are smaller than Q8_0's. ---- */
 
 static int32_t dot(const int8_t *a, const int8_t *b) {
   int32_t sum = 0;
-  for (int i = 0; i < QUANT_BLOCK; i++) sum += a[i] * b[i];
+  for (int i = 0; i < QUANT_BLOCK / 2; i++) sum += a[i] * b[i];
+  return sum;
+}
+
+static int32_t sum_of(const int8_t *a) {
+  int32_t sum = 0;
+  for (int i = 0; i < QUANT_BLOCK / 2; i++) sum += a[i];
   return sum;
 }
 
 static void add_block(const quant_levels *w, const be_act *x, int64_t block, bool has_min, float *acc) {
-  float scale = x->scale[block], sum = scale * (float)-x->neg_sum[block];
+  enum { HALF = QUANT_BLOCK / 2 };
   const int8_t *level = x->level + block * QUANT_BLOCK;
+  float scale = x->scale[block];
+  int32_t first = sum_of(level), second = sum_of(level + HALF);
   for (int r = 0; r < PANEL_ROWS; r++) {
-    acc[r] = fmaf(w->scale[r] * scale, (float)dot(w->level[r], level), acc[r]);
-    if (has_min) acc[r] = fmaf(w->min[r], sum, acc[r]);
+    const int8_t *scales = w->scales[r], *mins = w->mins[r];
+    int32_t product = scales[0] * dot(w->level[r], level) + scales[1] * dot(w->level[r] + HALF, level + HALF);
+    acc[r] = fmaf(w->scale[r] * scale, (float)product, acc[r]);
+    if (has_min) acc[r] = fmaf(w->min[r], scale * (float)(mins[0] * first + mins[1] * second), acc[r]);
   }
 }
 
@@ -91,18 +110,20 @@ static void linear_quantized(const linear_task *t, const quant_info *q) {
     }
 }
 
-void portable_linear_q8_0(const linear_task *t) {
-  linear_quantized(t, &quant_q8_0);
-}
-void portable_linear_q4_0(const linear_task *t) {
-  linear_quantized(t, &quant_q4_0);
-}
-void portable_linear_q4_1(const linear_task *t) {
-  linear_quantized(t, &quant_q4_1);
-}
-void portable_linear_q5_0(const linear_task *t) {
-  linear_quantized(t, &quant_q5_0);
-}
-void portable_linear_q5_1(const linear_task *t) {
-  linear_quantized(t, &quant_q5_1);
-}
+#define QUANTISED(LOWER)                                                                                               \
+  void portable_linear_##LOWER(const linear_task *t) {                                                                 \
+    linear_quantized(t, &quant_##LOWER);                                                                               \
+  }
+
+QUANTISED(q8_0)
+QUANTISED(q4_0)
+QUANTISED(q4_1)
+QUANTISED(q5_0)
+QUANTISED(q5_1)
+QUANTISED(q2_k)
+QUANTISED(q3_k)
+QUANTISED(q4_k)
+QUANTISED(q5_k)
+QUANTISED(q6_k)
+QUANTISED(iq4_nl)
+QUANTISED(iq4_xs)

@@ -1,0 +1,284 @@
+#include "quant/quantized.h"
+
+#include "base/half.h"
+#include "quant/random.h"
+
+#include <math.h>
+
+/* ---- Weights ---- */
+
+static void true_levels(const quant_info *q, const uint8_t stored[QUANT_BLOCK], int8_t to[QUANT_BLOCK]) {
+  if (q->values)
+    for (int i = 0; i < QUANT_BLOCK; i++) to[i] = q->values[stored[i]];
+  else
+    for (int i = 0; i < QUANT_BLOCK; i++) to[i] = (int8_t)(stored[i] - q->zero);
+}
+
+/* Products are exact: d has 11 significant bits, a factor and a level of the same type have no more than 12. */
+void quant_weights(const quant_info *q, const quant_piece *piece, float *to) {
+  int8_t level[QUANT_BLOCK];
+  true_levels(q, piece->level, level);
+  float d = half_to_float(piece->d), m = half_to_float(piece->m);
+  for (int h = 0; h < 2; h++) {
+    float scale = d * piece->scale[h], min = q->has_min ? m * piece->min[h] : 0;
+    for (int i = 16 * h; i < 16 * h + 16; i++) to[i] = scale * level[i] + min;
+  }
+}
+
+void quantized_dequantize(const quant_info *q, const void *from, float *to, size_t n) {
+  const uint8_t *block = from;
+  for (const float *end = to + n; to < end; block += q->block_bytes)
+    for (int p = 0; p < q->block / QUANT_BLOCK; p++, to += QUANT_BLOCK) {
+      quant_piece piece;
+      q->load(block, p, &piece);
+      quant_weights(q, &piece, to);
+    }
+}
+
+/* ---- The planes of levels in a panel ---- */
+
+enum { STEP = PANEL_ROWS * 4, NIBBLE_PLANE = 4 * STEP, PAIR_PLANE = 2 * STEP };
+
+static size_t piece_bytes(const quant_info *q) {
+  return PANEL_ROWS * QUANT_BLOCK / 8 * (size_t)q->level_bits;
+}
+
+static uint32_t four_bytes(const uint8_t *p) {
+  uint32_t v;
+  memcpy(&v, p, sizeof v);
+  return v;
+}
+
+static void put_pairs(uint8_t *plane, int row, const uint8_t *level, int shift) {
+  for (int h = 0; h < 2; h++) {
+    uint32_t bytes = 0;
+    for (int p = 0; p < 4; p++) bytes |= (four_bytes(level + 16 * h + 4 * p) >> shift & 0x03030303u) << 2 * p;
+    memcpy(plane + h * STEP + row * 4, &bytes, 4);
+  }
+}
+
+static void get_pairs(const uint8_t *plane, int row, uint8_t *level, int shift) {
+  for (int s = 0; s < 8; s++) {
+    uint32_t pairs = four_bytes(plane + s / 4 * STEP + row * 4) >> s % 4 * 2 & 0x03030303u;
+    pairs = pairs << shift | four_bytes(level + 4 * s);
+    memcpy(level + 4 * s, &pairs, 4);
+  }
+}
+
+/* Other rows' bits share the bytes, which were zero. */
+static void put_masks(uint8_t *plane, int row, const uint8_t *level, int shift) {
+  for (int s = 0; s < 8; s += 2) {
+    unsigned bits = gather_bits(level + 4 * s, shift);
+    plane[s * 8 + row / 2] |= (uint8_t)((bits & 15) << row % 2 * 4);
+    plane[s * 8 + 8 + row / 2] |= (uint8_t)(bits >> 4 << row % 2 * 4);
+  }
+}
+
+static void get_masks(const uint8_t *plane, int row, uint8_t *level, int shift) {
+  for (int s = 0; s < 8; s += 2) {
+    int low = plane[s * 8 + row / 2] >> row % 2 * 4 & 15, high = plane[s * 8 + 8 + row / 2] >> row % 2 * 4 & 15;
+    spread_bits((uint8_t)(low | high << 4), shift, level + 4 * s);
+  }
+}
+
+static void put_levels(const quant_info *q, uint8_t *plane, int row, const uint8_t *level) {
+  int shift = 0;
+  if (q->level_bits & 8)
+    for (int s = 0; s < 8; s++) memcpy(plane + s * STEP + row * 4, level + s * 4, 4);
+  if (q->level_bits & 4) {
+    uint8_t both[16];
+    for (int i = 0; i < 16; i++) both[i] = (uint8_t)((level[i] & 15) | level[16 + i] << 4);
+    for (int g = 0; g < 4; g++) memcpy(plane + g * STEP + row * 4, both + g * 4, 4);
+    plane += NIBBLE_PLANE;
+    shift += 4;
+  }
+  if (q->level_bits & 2) {
+    put_pairs(plane, row, level, shift);
+    plane += PAIR_PLANE;
+    shift += 2;
+  }
+  if (q->level_bits & 1) put_masks(plane, row, level, shift);
+}
+
+static void get_levels(const quant_info *q, const uint8_t *plane, int row, uint8_t *level) {
+  int shift = 0;
+  memset(level, 0, QUANT_BLOCK);
+  if (q->level_bits & 8)
+    for (int s = 0; s < 8; s++) memcpy(level + s * 4, plane + s * STEP + row * 4, 4);
+  if (q->level_bits & 4) {
+    for (int g = 0; g < 4; g++) memcpy(level + g * 4, plane + g * STEP + row * 4, 4);
+    for (int i = 0; i < 16; i++) level[16 + i] = level[i] >> 4;
+    for (int i = 0; i < 16; i++) level[i] &= 15;
+    plane += NIBBLE_PLANE;
+    shift += 4;
+  }
+  if (q->level_bits & 2) {
+    get_pairs(plane, row, level, shift);
+    plane += PAIR_PLANE;
+    shift += 2;
+  }
+  if (q->level_bits & 1) get_masks(plane, row, level, shift);
+}
+
+/* ---- The scales in a panel ---- */
+
+/* The scales of the storage block that piece b belongs to. */
+static size_t scales_at(const quant_info *q, size_t n_cols, size_t b) {
+  size_t pieces = (size_t)q->block / QUANT_BLOCK;
+  return n_cols / QUANT_BLOCK * piece_bytes(q) + b / pieces * (size_t)q->panel_scales;
+}
+
+static size_t factors_at(const quant_info *q, size_t b) {
+  size_t pieces = (size_t)q->block / QUANT_BLOCK;
+  return (q->has_min ? 4 : 2) * PANEL_ROWS + b % pieces * PANEL_ROWS * (size_t)FACTOR_BYTES(q->factors);
+}
+
+static void put_factors(quant_factors factors, uint8_t *to, const quant_piece *piece) {
+  switch (factors) {
+  case FACTORS_NONE:
+    break;
+  case FACTORS_SCALE:
+    to[0] = (uint8_t)piece->scale[0];
+    break;
+  case FACTORS_SCALE_MIN:
+    to[0] = (uint8_t)piece->scale[0];
+    to[PANEL_ROWS] = (uint8_t)piece->min[0];
+    break;
+  case FACTORS_SCALES:
+    for (int h = 0; h < 2; h++) to[h * PANEL_ROWS] = (uint8_t)piece->scale[h];
+    break;
+  case FACTORS_SCALES_MINS:
+    for (int h = 0; h < 2; h++) to[h * PANEL_ROWS] = (uint8_t)(piece->scale[h] | piece->min[h] << 4);
+    break;
+  }
+}
+
+static void get_factors(quant_factors factors, const uint8_t *from, quant_piece *piece) {
+  for (int h = 0; h < 2; h++) {
+    piece->scale[h] = piece->min[h] = 1;
+    switch (factors) {
+    case FACTORS_NONE:
+      break;
+    case FACTORS_SCALE_MIN:
+      piece->min[h] = (int8_t)from[PANEL_ROWS]; /* fall through */
+    case FACTORS_SCALE:
+      piece->scale[h] = (int8_t)from[0];
+      break;
+    case FACTORS_SCALES:
+      piece->scale[h] = (int8_t)from[h * PANEL_ROWS];
+      break;
+    case FACTORS_SCALES_MINS:
+      piece->scale[h] = from[h * PANEL_ROWS] & 15;
+      piece->min[h] = from[h * PANEL_ROWS] >> 4;
+      break;
+    }
+  }
+}
+
+/* ---- Panels ---- */
+
+static void put_piece(const quant_info *q, uint8_t *panel, size_t n_cols, size_t b, int row, const quant_piece *piece) {
+  uint8_t *scales = panel + scales_at(q, n_cols, b);
+  put_levels(q, panel + b * piece_bytes(q), row, piece->level);
+  store_half(scales + 2 * row, piece->d);
+  if (q->has_min) store_half(scales + 2 * PANEL_ROWS + 2 * row, piece->m);
+  put_factors(q->factors, scales + factors_at(q, b) + row, piece);
+}
+
+static void get_piece(const quant_info *q, const uint8_t *panel, size_t n_cols, size_t b, int row, quant_piece *piece) {
+  const uint8_t *scales = panel + scales_at(q, n_cols, b);
+  get_levels(q, panel + b * piece_bytes(q), row, piece->level);
+  piece->d = load_half(scales + 2 * row);
+  piece->m = q->has_min ? load_half(scales + 2 * PANEL_ROWS + 2 * row) : 0;
+  get_factors(q->factors, scales + factors_at(q, b) + row, piece);
+}
+
+void quantized_pack(const quant_info *q, void *panel, const void *from, size_t stride, int n_rows, size_t n_cols) {
+  size_t pieces = (size_t)q->block / QUANT_BLOCK;
+  memset(panel, 0, n_cols / (size_t)q->block * (size_t)(q->panel_levels + q->panel_scales));
+  for (int r = 0; r < n_rows; r++) {
+    const uint8_t *row = (const uint8_t *)from + (size_t)r * stride;
+    for (size_t b = 0; b < n_cols / QUANT_BLOCK; b++) {
+      quant_piece piece;
+      q->load(row + b / pieces * (size_t)q->block_bytes, (int)(b % pieces), &piece);
+      put_piece(q, panel, n_cols, b, r, &piece);
+    }
+  }
+}
+
+void quantized_unpack_row(const quant_info *q, const void *panel, int row, float *to, size_t n_cols) {
+  for (size_t b = 0; b < n_cols / QUANT_BLOCK; b++) {
+    quant_piece piece;
+    get_piece(q, panel, n_cols, b, row, &piece);
+    quant_weights(q, &piece, to + b * QUANT_BLOCK);
+  }
+}
+
+void quantized_levels(const quant_info *q, const void *panel, size_t n_cols, size_t b, quant_levels *to) {
+  for (int r = 0; r < PANEL_ROWS; r++) {
+    quant_piece piece;
+    get_piece(q, panel, n_cols, b, r, &piece);
+    true_levels(q, piece.level, to->level[r]);
+    to->scale[r] = half_to_float(piece.d);
+    to->min[r] = half_to_float(piece.m);
+    memcpy(to->scales[r], piece.scale, sizeof piece.scale);
+    memcpy(to->mins[r], piece.min, sizeof piece.min);
+  }
+}
+
+/* ---- Random blocks ---- */
+
+/* Scales are drawn from the upper half of their range: least .. 2 least - 1. */
+static int least_factor(const quant_info *q) {
+  return q->factor_bits ? 1 << (q->factor_bits - 1) : 1;
+}
+
+/* Sets d and m of all blocks. Levels are uniform. A type with a minimum gets the weights d scale (level - mean): its
+ * minimum's factor is the scale. Without one, a scale has either sign, which makes the weights' mean zero; where
+ * there is no scale, the mean stays. */
+static quant_piece synthetic_piece(const quant_info *q, float deviation) {
+  int n = 1 << q->level_bits;
+  double sum = 0, squares = 0;
+  for (int l = 0; l < n; l++) {
+    double value = q->values ? q->values[l] : l - q->zero;
+    sum += value;
+    squares += value * value;
+  }
+  double mean = sum / n, least = least_factor(q), mean_factor = (3 * least - 1) / 2;
+  double square_factor = mean_factor * mean_factor + (least * least - 1) / 12;
+  bool signed_scale = q->factor_bits && !q->has_min;
+  double square_level = squares / n - (signed_scale ? 0 : mean * mean);
+  quant_piece piece = {.d = half_from_float(deviation / sqrtf((float)(square_factor * square_level)))};
+  if (q->has_min) piece.m = half_from_float(-half_to_float(piece.d) * (float)mean);
+  return piece;
+}
+
+static void draw_factors(const quant_info *q, uint64_t random, quant_piece *piece) {
+  int least = least_factor(q);
+  for (int h = 0; h < 2; h++, random >>= 8) {
+    int factor = least + (int)(random & 127) % least;
+    bool negative = q->factor_bits && !q->has_min && random & 128;
+    piece->scale[h] = (int8_t)(negative ? -factor : factor);
+    piece->min[h] = (int8_t)factor;
+  }
+}
+
+void quantized_synthesize(const quant_info *q, void *to, size_t n, uint64_t first, uint64_t seed, float deviation) {
+  /* Random words: 8 for each 32 elements. Levels leave the second half of a large block's to the factors. */
+  enum { WORDS = 8, FACTOR_WORDS = 32 };
+  quant_piece piece = synthetic_piece(q, deviation);
+  size_t level_bytes = (size_t)(q->block * q->level_bits / 8);
+  uint8_t *block = to, *end = block + n / (size_t)q->block * (size_t)q->block_bytes;
+  for (uint64_t at = first / QUANT_BLOCK * WORDS; block < end; block += q->block_bytes) {
+    memset(block, 0, (size_t)q->block_bytes);
+    for (int p = 0; p < q->block / QUANT_BLOCK; p++) {
+      draw_factors(q, q->factor_bits ? random_at(seed, at + FACTOR_WORDS + (uint64_t)p) : 0, &piece);
+      q->store(block, p, &piece);
+    }
+    for (size_t i = 0; i < level_bytes; i += 8) {
+      uint64_t r = random_at(seed, at + i / 8);
+      memcpy(block + q->level_start + i, &r, level_bytes - i < 8 ? level_bytes - i : 8);
+    }
+    at += (uint64_t)(q->block / QUANT_BLOCK * WORDS);
+  }
+}

@@ -1,0 +1,60 @@
+/* What all quantised types share: everything but where a storage block keeps the numbers of its pieces. */
+#ifndef QUANT_QUANTIZED_H
+#define QUANT_QUANTIZED_H
+
+#include "quant/quant.h"
+
+#include <string.h>
+
+void quantized_dequantize(const quant_info *q, const void *from, float *to, size_t n);
+void quantized_pack(const quant_info *q, void *panel, const void *from, size_t stride, int n_rows, size_t n_cols);
+void quantized_unpack_row(const quant_info *q, const void *panel, int row, float *to, size_t n_cols);
+void quantized_levels(const quant_info *q, const void *panel, size_t n_cols, size_t b, quant_levels *to);
+void quantized_synthesize(const quant_info *q, void *to, size_t n, uint64_t first, uint64_t seed, float deviation);
+
+/* The members of a row that follow from a few of them. */
+#define QUANTIZED(BLOCK, BITS, HAS_MIN, FACTORS)                                                                       \
+  .block = BLOCK, .level_bits = BITS, .has_min = HAS_MIN, .factors = FACTORS,                                          \
+  .panel_levels = PANEL_ROWS * BLOCK * BITS / 8,                                                                       \
+  .panel_scales = PANEL_ROWS * ((HAS_MIN ? 4 : 2) + BLOCK / QUANT_BLOCK * FACTOR_BYTES(FACTORS)),                      \
+  .dequantize = quantized_dequantize, .pack = quantized_pack, .unpack_row = quantized_unpack_row,                      \
+  .levels = quantized_levels, .synthesize = quantized_synthesize
+
+#define FACTOR_BYTES(FACTORS) ((FACTORS) == FACTORS_NONE ? 0 : (FACTORS) == FACTORS_SCALE ? 1 : 2)
+
+static inline uint16_t load_half(const uint8_t *p) {
+  uint16_t h;
+  memcpy(&h, p, sizeof h);
+  return h;
+}
+
+static inline void store_half(uint8_t *p, uint16_t h) {
+  memcpy(p, &h, sizeof h);
+}
+
+/* Byte i of 16 is input i in its low nibble and input 16 + i in its high one. Loading adds to levels of zero. */
+static inline void load_nibbles(const uint8_t *nibbles, uint8_t *level) {
+  for (int i = 0; i < 16; i++) level[i] |= nibbles[i] & 15;
+  for (int i = 0; i < 16; i++) level[16 + i] |= nibbles[i] >> 4;
+}
+
+static inline void store_nibbles(uint8_t *nibbles, const uint8_t *level) {
+  for (int i = 0; i < 16; i++) nibbles[i] = (uint8_t)((level[i] & 15) | level[16 + i] << 4);
+}
+
+/* Bit i of bits to bit `at` of level i, of 8, which is 0 there. */
+static inline void spread_bits(uint8_t bits, int at, uint8_t *level) {
+  uint64_t bytes, own = bits * 0x0101010101010101u & 0x8040201008040201u; /* bit i of byte i */
+  memcpy(&bytes, level, sizeof bytes);
+  bytes |= ((own + 0x7F7F7F7F7F7F7F7Fu) >> 7 & 0x0101010101010101u) << at;
+  memcpy(level, &bytes, sizeof bytes);
+}
+
+/* The inverse: the product's highest byte collects the bits, bit 8 i being shifted by 56 - 7 i. */
+static inline uint8_t gather_bits(const uint8_t *level, int at) {
+  uint64_t bytes;
+  memcpy(&bytes, level, sizeof bytes);
+  return (uint8_t)((bytes >> at & 0x0101010101010101u) * 0x0102040810204080u >> 56);
+}
+
+#endif
