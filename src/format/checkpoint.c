@@ -98,9 +98,18 @@ setting *checkpoint_add_settings(checkpoint *c, size_t n) {
   return settings + c->n_settings - n;
 }
 
+foreign_tensor *checkpoint_add_foreign(checkpoint *c, size_t n) {
+  foreign_tensor *foreign = extend(&c->memory, c->foreign, c->n_foreign, n, sizeof *foreign);
+  if (!foreign) return NULL;
+  c->foreign = foreign;
+  c->n_foreign += n;
+  return foreign + c->n_foreign - n;
+}
+
 /* ---- Look-up ---- */
 
-_Static_assert(offsetof(tensor, name) == 0 && offsetof(setting, key) == 0, "named_at() reads the first member");
+_Static_assert(offsetof(tensor, name) == 0 && offsetof(setting, key) == 0 && offsetof(foreign_tensor, tensor) == 0,
+               "named_at() reads the first member");
 
 static const char *named_at(const void *items, size_t size, size_t index) {
   return *(const char *const *)((const char *)items + index * size);
@@ -139,6 +148,12 @@ static gale_status sort_names(arena *memory, const void *items, size_t n, size_t
   return GALE_OK;
 }
 
+static gale_status refuse_twice(const checkpoint *c, const tensor *t, gale_error *error) {
+  return error_set(error, GALE_E_FORMAT,
+                   "%s: tensor \"%s\" is there twice, the second time with data at offset %" PRIu64,
+                   c->n_files ? c->files[t->file].path : c->path, t->name, t->offset);
+}
+
 gale_status checkpoint_index(checkpoint *c, gale_error *error) {
   size_t twice;
   gale_status status = sort_names(&c->memory, c->settings, c->n_settings, sizeof(setting), &c->by_key, &twice, error);
@@ -148,13 +163,10 @@ gale_status checkpoint_index(checkpoint *c, gale_error *error) {
                      c->config_path, c->settings[twice].key, c->settings[twice].offset);
   status = sort_names(&c->memory, c->tensors, c->n_tensors, sizeof(tensor), &c->by_name, &twice, error);
   if (status) return status;
-  if (twice < c->n_tensors) {
-    const tensor *t = &c->tensors[twice];
-    return error_set(error, GALE_E_FORMAT,
-                     "%s: tensor \"%s\" is there twice, the second time with data at offset %" PRIu64,
-                     c->n_files ? c->files[t->file].path : c->path, t->name, t->offset);
-  }
-  return GALE_OK;
+  if (twice < c->n_tensors) return refuse_twice(c, &c->tensors[twice], error);
+  status = sort_names(&c->memory, c->foreign, c->n_foreign, sizeof(foreign_tensor), &c->by_foreign_name, &twice, error);
+  if (status) return status;
+  return twice < c->n_foreign ? refuse_twice(c, &c->foreign[twice].tensor, error) : GALE_OK;
 }
 
 static const void *find(const void *items, size_t n, size_t size, const uint32_t *order, const char *name) {
@@ -176,6 +188,15 @@ const tensor *checkpoint_tensor(const checkpoint *c, const char *name) {
 
 const setting *checkpoint_setting(const checkpoint *c, const char *key) {
   return find(c->settings, c->n_settings, sizeof(setting), c->by_key, key);
+}
+
+const foreign_tensor *foreign_find(const checkpoint *c, const char *name) {
+  return find(c->foreign, c->n_foreign, sizeof(foreign_tensor), c->by_foreign_name, name);
+}
+
+const char *checkpoint_foreign(const checkpoint *c, const char *name) {
+  const foreign_tensor *f = foreign_find(c, name);
+  return f ? f->dtype : NULL;
 }
 
 /* ---- Tensors ---- */

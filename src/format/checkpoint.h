@@ -57,7 +57,14 @@ typedef struct tensor {
   uint32_t file;   /* index into files */
   uint64_t offset; /* of the first byte, from the start of the file */
   uint64_t bytes;
+  const struct fp8_scale *fp8; /* not NULL: the file holds 8-bit floats, which become `type` on reading (fp8.h) */
 } tensor;
+
+/* A tensor of a type that no model's weights have: indices, masks, 8-bit floats without a scale. */
+typedef struct foreign_tensor {
+  tensor tensor;     /* its member `type` means nothing */
+  const char *dtype; /* as the file names it; static text */
+} foreign_tensor;
 
 typedef struct checkpoint checkpoint;
 struct checkpoint {
@@ -73,27 +80,40 @@ struct checkpoint {
   file *files;
   size_t n_tensors;
   tensor *tensors; /* in the files' order */
+  size_t n_foreign;
+  foreign_tensor *foreign;
   size_t n_settings;
   setting *settings;
 
   /* How tensor bytes are got: from the files, or made up. Set by the reader. */
   gale_status (*read)(const checkpoint *c, const tensor *t, uint64_t offset, void *to, uint64_t n, gale_error *error);
-  uint64_t synth_seed;
+  const void *source; /* what read() needs besides */
 
   arena memory;            /* owns everything above but the open files */
   const uint32_t *by_name; /* tensor indices sorted by name */
   const uint32_t *by_key;  /* setting indices sorted by key */
+  const uint32_t *by_foreign_name;
 };
 
 /* Opens a GGUF file (or the first of its shards), a Hugging Face or Mistral directory, or
- * "shape:NAME[@TYPE]" (TYPE: q4_0). Every size in the files is checked here: each tensor's bytes lie
- * inside its file and match its shape and type; names and keys are unique. */
+ * "shape:NAME[:layers=N][@TYPE]" (as many layers as published, TYPE q4_0). Every size in the files is checked here:
+ * each tensor's bytes lie inside its file and match its shape and type; names and keys are unique. */
 gale_status checkpoint_open(const char *path, checkpoint **c, gale_error *error);
 void checkpoint_close(checkpoint **c);
 
 /* NULL if there is none. */
 const tensor *checkpoint_tensor(const checkpoint *c, const char *name);
 const setting *checkpoint_setting(const checkpoint *c, const char *key);
+
+/* The type of a tensor that is in the files and cannot be used ("I64"), for the message of the caller that
+ * looked for it in vain; NULL if there is none of that name either. */
+const char *checkpoint_foreign(const checkpoint *c, const char *name);
+
+/* Replaces the value of a key, or adds one. key_value is "KEY=VALUE" or "KEY=TYPE:VALUE", TYPE being int, float,
+ * bool or str; KEY is the whole key. Without a TYPE the value gets the type of the existing one if that is a
+ * number, a boolean or a string, else what it looks like: true, 7, 0.5, [1, null], null (the key counts as absent),
+ * or otherwise a string. Call it before anything has looked at the settings. */
+gale_status checkpoint_override(checkpoint *c, const char *key_value, gale_error *error);
 
 /* Reads n bytes of a tensor's storage from byte offset on, both multiples of its type's block_bytes.
  * Thread-safe. */
@@ -105,7 +125,7 @@ gale_status checkpoint_read(const checkpoint *c, const tensor *t, uint64_t offse
 gale_status gguf_read(checkpoint *c, const char *path, gale_error *error);
 gale_status hf_read(checkpoint *c, const char *directory, gale_error *error);
 gale_status mistral_read(checkpoint *c, const char *directory, gale_error *error);
-gale_status shape_read(checkpoint *c, const char *name_and_type, gale_error *error);
+gale_status shape_read(checkpoint *c, const char *spec, gale_error *error);
 
 /* ---- Writing ---- */
 

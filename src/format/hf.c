@@ -83,7 +83,6 @@ gale_status hf_read(checkpoint *c, const char *directory, gale_error *error) {
   c->kind = CHECKPOINT_HF;
   c->format = "Hugging Face";
   c->config_path = config;
-  c->read = checkpoint_read_file;
   gale_status status = json_settings_file(c, config, "", JSON_INTEGERS_EXACT, error);
   if (!status) status = find_tokenizer(c, directory, error);
   if (!status) status = read_generation_config(c, directory, error);

@@ -94,23 +94,20 @@ gale_status json_parse_file(const char *path, json_integers integers, json_t **r
   return status;
 }
 
-/* ---- Settings ---- */
-
-typedef struct flattener {
-  checkpoint *c;
-  const char *source;
-  json_integers integers;
-  gale_error *error;
-  gale_status status;
-  char key[MAX_KEY + 1]; /* path of the value at hand */
-} flattener;
+/* ---- One value ---- */
 
 static bool is_scalar(const json_t *value) {
   return !json_is_object(value) && !json_is_array(value);
 }
 
-static void set_number(const flattener *f, double number, setting *s) {
-  if (f->integers == JSON_INTEGERS_ANY && fabs(number) < 0x1p53 && number == trunc(number)) {
+bool json_is_setting(const json_t *value) {
+  bool fits = !json_is_object(value);
+  for (size_t i = 0; i < json_array_size(value) && fits; i++) fits = is_scalar(json_array_get(value, i));
+  return fits;
+}
+
+static void set_number(double number, json_integers integers, setting *s) {
+  if (integers == JSON_INTEGERS_ANY && fabs(number) < 0x1p53 && number == trunc(number)) {
     s->type = SETTING_INT;
     s->integer = (int64_t)number;
   } else {
@@ -119,7 +116,8 @@ static void set_number(const flattener *f, double number, setting *s) {
   }
 }
 
-static gale_status set_scalar(flattener *f, const json_t *value, setting *s) {
+static gale_status set_scalar(checkpoint *c, const json_t *value, json_integers integers, setting *s,
+                              gale_error *error) {
   switch (json_typeof(value)) {
   case JSON_TRUE:
   case JSON_FALSE:
@@ -131,13 +129,13 @@ static gale_status set_scalar(flattener *f, const json_t *value, setting *s) {
     s->integer = json_integer_value(value);
     break;
   case JSON_REAL:
-    set_number(f, json_real_value(value), s);
+    set_number(json_real_value(value), integers, s);
     break;
   case JSON_STRING:
     s->type = SETTING_STRING;
     s->string.length = json_string_length(value);
-    s->string.bytes = arena_string(&f->c->memory, json_string_value(value), s->string.length);
-    if (!s->string.bytes) return error_memory(f->error, s->string.length);
+    s->string.bytes = arena_string(&c->memory, json_string_value(value), s->string.length);
+    if (!s->string.bytes) return error_memory(error, s->string.length);
     break;
   default:
     s->type = SETTING_NULL;
@@ -145,41 +143,39 @@ static gale_status set_scalar(flattener *f, const json_t *value, setting *s) {
   return GALE_OK;
 }
 
-/* A new setting under the key at hand; NULL if there is none, and f->status says why. */
-static setting *add_setting(flattener *f) {
-  if (f->c->n_settings >= MAX_SETTINGS) {
-    f->status =
-        error_set(f->error, GALE_E_FORMAT, "%s: key \"%s\": more than %d values", f->source, f->key, MAX_SETTINGS);
-    return NULL;
-  }
-  const char *key = arena_string(&f->c->memory, f->key, strlen(f->key));
-  setting *s = key ? checkpoint_add_settings(f->c, 1) : NULL;
-  if (s)
-    s->key = key;
-  else
-    f->status = error_memory(f->error, sizeof *s);
-  return s;
-}
-
-static gale_status flatten_scalar(flattener *f, const json_t *value) {
-  setting *s = add_setting(f);
-  return s ? set_scalar(f, value, s) : f->status;
-}
-
-static gale_status flatten_array(flattener *f, const json_t *array) {
-  size_t n = json_array_size(array);
-  for (size_t i = 0; i < n; i++)
-    if (!is_scalar(json_array_get(array, i))) return GALE_OK;
-  setting *items = arena_array(&f->c->memory, n, sizeof *items);
-  if (!items) return error_memory(f->error, n * sizeof *items);
-  setting *s = add_setting(f);
-  if (!s) return f->status;
+gale_status json_setting(checkpoint *c, const json_t *value, json_integers integers, setting *s, gale_error *error) {
+  if (is_scalar(value)) return set_scalar(c, value, integers, s, error);
+  size_t n = json_array_size(value);
+  setting *items = arena_array(&c->memory, n, sizeof *items);
+  if (!items) return error_memory(error, n * sizeof *items);
   s->type = SETTING_ARRAY;
   s->array.items = items;
   s->array.length = n;
   gale_status status = GALE_OK;
-  for (size_t i = 0; i < n && !status; i++) status = set_scalar(f, json_array_get(array, i), &items[i]);
+  for (size_t i = 0; i < n && !status; i++)
+    status = set_scalar(c, json_array_get(value, i), integers, &items[i], error);
   return status;
+}
+
+/* ---- Objects ---- */
+
+typedef struct flattener {
+  checkpoint *c;
+  const char *source;
+  json_integers integers;
+  gale_error *error;
+  char key[MAX_KEY + 1]; /* path of the value at hand */
+} flattener;
+
+static gale_status flatten_value(flattener *f, const json_t *value) {
+  if (!json_is_setting(value)) return GALE_OK;
+  if (f->c->n_settings >= MAX_SETTINGS)
+    return error_set(f->error, GALE_E_FORMAT, "%s: key \"%s\": more than %d values", f->source, f->key, MAX_SETTINGS);
+  const char *key = arena_string(&f->c->memory, f->key, strlen(f->key));
+  setting *s = key ? checkpoint_add_settings(f->c, 1) : NULL;
+  if (!s) return error_memory(f->error, sizeof *s);
+  s->key = key;
+  return json_setting(f->c, value, f->integers, s, f->error);
 }
 
 /* Recursion is bounded by MAX_DEPTH, which the text was checked for. */
@@ -196,9 +192,7 @@ static gale_status flatten_object(flattener *f, const json_t *object) {
                        length, MAX_KEY);
     if (dot) f->key[end] = '.';
     memcpy(f->key + end + dot, name, length + 1);
-    gale_status status = json_is_object(value)  ? flatten_object(f, value)
-                         : json_is_array(value) ? flatten_array(f, value)
-                                                : flatten_scalar(f, value);
+    gale_status status = json_is_object(value) ? flatten_object(f, value) : flatten_value(f, value);
     f->key[end] = 0;
     if (status) return status;
   }

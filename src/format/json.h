@@ -21,6 +21,12 @@ gale_status json_parse(const char *source, const char *text, size_t n, uint64_t 
 /* json_parse() of a whole file. */
 gale_status json_parse_file(const char *path, json_integers integers, json_t **root, gale_error *error);
 
+/* True for what one setting can hold: anything but an object and an array of arrays or objects. */
+bool json_is_setting(const json_t *value);
+
+/* Sets s, but for its key, to such a value; memory is c's. */
+gale_status json_setting(checkpoint *c, const json_t *value, json_integers integers, setting *s, gale_error *error);
+
 /* Appends the values of an object to c's settings, each under `prefix` and its path joined by dots. */
 gale_status json_settings(checkpoint *c, const char *source, const char *prefix, const json_t *root,
                           json_integers integers, gale_error *error);

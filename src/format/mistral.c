@@ -23,7 +23,6 @@ gale_status mistral_read(checkpoint *c, const char *directory, gale_error *error
   c->kind = CHECKPOINT_MISTRAL;
   c->format = "Mistral";
   c->config_path = params;
-  c->read = checkpoint_read_file;
   gale_status status = json_settings_file(c, params, "", JSON_INTEGERS_EXACT, error);
   if (!status) status = find_tokenizer(c, directory, error);
   if (!status) status = safetensors_read_directory(c, directory, "consolidated", error);

@@ -13,10 +13,14 @@ gale_status checkpoint_add_file(checkpoint *c, const char *path, uint32_t *index
  * stale. NULL when out of memory. */
 tensor *checkpoint_add_tensors(checkpoint *c, size_t n);
 setting *checkpoint_add_settings(checkpoint *c, size_t n);
+foreign_tensor *checkpoint_add_foreign(checkpoint *c, size_t n);
 
 /* Sorts names and keys for look-up; the last step of every reader. A name or key that appears twice is
  * an error that names it. */
 gale_status checkpoint_index(checkpoint *c, gale_error *error);
+
+/* After checkpoint_index(); NULL if there is none. */
+const foreign_tensor *foreign_find(const checkpoint *c, const char *name);
 
 /* checkpoint.read for tensors that lie in c->files. */
 gale_status checkpoint_read_file(const checkpoint *c, const tensor *t, uint64_t offset, void *to, uint64_t n,

@@ -2,6 +2,7 @@
  * description. As its reference implementation does, this reader asks that the tensors' ranges cover
  * the data exactly, and that the header is at most 100 MB. */
 #include "format/safetensors.h"
+#include "format/fp8.h"
 #include "format/json.h"
 #include "format/reader.h"
 
@@ -14,12 +15,12 @@ enum { PREFIX_BYTES = 8, NO_TYPE = -1, MAX_SHARDS = 99999 };
 static const struct {
   const char *name;
   int bytes;
-  int type; /* a quant_type, or NO_TYPE */
+  int type; /* a quant_type, or NO_TYPE: a foreign tensor */
 } dtypes[] = {
     {"F32", 4, QUANT_F32}, {"F16", 2, QUANT_F16},   {"BF16", 2, QUANT_BF16}, {"F64", 8, NO_TYPE},
     {"I64", 8, NO_TYPE},   {"U64", 8, NO_TYPE},     {"I32", 4, NO_TYPE},     {"U32", 4, NO_TYPE},
     {"I16", 2, NO_TYPE},   {"U16", 2, NO_TYPE},     {"I8", 1, NO_TYPE},      {"U8", 1, NO_TYPE},
-    {"BOOL", 1, NO_TYPE},  {"F8_E4M3", 1, NO_TYPE}, {"F8_E5M2", 1, NO_TYPE},
+    {"BOOL", 1, NO_TYPE},  {"F8_E4M3", 1, NO_TYPE}, {"F8_E5M2", 1, NO_TYPE}, {"F8_E8M0", 1, NO_TYPE},
 };
 enum { N_DTYPES = sizeof dtypes / sizeof *dtypes };
 
@@ -28,15 +29,8 @@ typedef struct entry {
   tensor tensor;
   uint64_t begin, end; /* from the data's start */
   int element_bytes;
-  bool skip;
+  const char *foreign; /* its dtype if no quant_type is that, else NULL */
 } entry;
-
-/* Left behind in early Llama 2 files: RoPE frequencies, which the configuration gives anyway. */
-static bool is_stray(const char *name) {
-  static const char suffix[] = "rotary_emb.inv_freq";
-  size_t n = strlen(name), s = sizeof suffix - 1;
-  return n >= s && strcmp(name + n - s, suffix) == 0;
-}
 
 static gale_status bad(const file *f, const char *name, const char *field, const char *why, gale_error *error) {
   return error_set(error, GALE_E_FORMAT, "%s: %s of tensor \"%.80s\" (header at offset %d): %s", f->path, field, name,
@@ -48,18 +42,19 @@ static gale_status bad(const file *f, const char *name, const char *field, const
 static gale_status entry_dtype(const file *f, const json_t *value, entry *e, gale_error *error) {
   const char *name = e->tensor.name, *dtype = json_string_value(json_object_get(value, "dtype"));
   if (!dtype) return bad(f, name, "dtype", "a string is accepted", error);
-  int i = 0;
-  while (i < N_DTYPES && strcmp(dtypes[i].name, dtype) != 0) i++;
-  if (i < N_DTYPES) {
+  for (int i = 0; i < N_DTYPES; i++) {
+    if (strcmp(dtypes[i].name, dtype) != 0) continue;
     e->element_bytes = dtypes[i].bytes;
-    e->tensor.type = (quant_type)dtypes[i].type;
-    e->skip = dtypes[i].type == NO_TYPE && is_stray(name);
+    if (dtypes[i].type == NO_TYPE)
+      e->foreign = dtypes[i].name;
+    else
+      e->tensor.type = (quant_type)dtypes[i].type;
+    return GALE_OK;
   }
-  if (i == N_DTYPES || (dtypes[i].type == NO_TYPE && !e->skip))
-    return error_set(error, GALE_E_UNSUPPORTED,
-                     "%s: dtype of tensor \"%.80s\" (header at offset %d): \"%.20s\"; F32, F16 and BF16 are accepted",
-                     f->path, name, PREFIX_BYTES, dtype);
-  return GALE_OK;
+  return error_set(error, GALE_E_UNSUPPORTED,
+                   "%s: dtype of tensor \"%.80s\" (header at offset %d): \"%.20s\"; F32, F16, BF16, F8_E4M3 and "
+                   "(unused) integers are accepted",
+                   f->path, name, PREFIX_BYTES, dtype);
 }
 
 static gale_status entry_shape(const file *f, const json_t *value, entry *e, gale_error *error) {
@@ -146,18 +141,20 @@ static gale_status check_cover(const file *f, entry *entries, size_t n, uint64_t
 
 static gale_status add_entries(checkpoint *c, uint32_t file_index, const entry *entries, size_t n, uint64_t data,
                                gale_error *error) {
-  size_t kept = 0;
-  for (size_t i = 0; i < n; i++) kept += !entries[i].skip;
-  tensor *t = checkpoint_add_tensors(c, kept);
-  if (!t) return error_memory(error, kept * sizeof *t);
+  size_t n_foreign = 0;
+  for (size_t i = 0; i < n; i++) n_foreign += entries[i].foreign != NULL;
+  tensor *next = checkpoint_add_tensors(c, n - n_foreign);
+  foreign_tensor *next_foreign = checkpoint_add_foreign(c, n_foreign);
+  if (!next || !next_foreign) return error_memory(error, n * sizeof *next);
   for (size_t i = 0; i < n; i++) {
-    if (entries[i].skip) continue;
-    *t = entries[i].tensor;
+    const entry *e = &entries[i];
+    tensor *t = e->foreign ? &next_foreign->tensor : next++;
+    if (e->foreign) next_foreign++->dtype = e->foreign;
+    *t = e->tensor;
     t->name = arena_string(&c->memory, t->name, strlen(t->name));
     if (!t->name) return error_memory(error, sizeof *t);
     t->file = file_index;
-    t->offset = data + entries[i].begin;
-    t++;
+    t->offset = data + e->begin;
   }
   return GALE_OK;
 }
@@ -269,7 +266,9 @@ static gale_status check_shards(const checkpoint *c, const shard_map *map, gale_
     char *path = shard_path(map, name, value, &status, error);
     if (!path) return status;
     const tensor *t = checkpoint_tensor(c, name);
-    if (t ? strcmp(c->files[t->file].path, path) != 0 : !is_stray(name))
+    const foreign_tensor *foreign = foreign_find(c, name);
+    if (foreign) t = &foreign->tensor;
+    if (!t || strcmp(c->files[t->file].path, path) != 0)
       status = error_set(error, GALE_E_FORMAT, "%s: weight_map entry \"%.80s\": %s has no such tensor", map->path, name,
                          path);
     free(path);
@@ -317,7 +316,7 @@ static gale_status read_single(checkpoint *c, const char *path, gale_error *erro
   return status ? status : checkpoint_index(c, error);
 }
 
-gale_status safetensors_read_directory(checkpoint *c, const char *directory, const char *stem, gale_error *error) {
+static gale_status read_directory(checkpoint *c, const char *directory, const char *stem, gale_error *error) {
   char *single = arena_printf(&c->memory, "%s.safetensors", stem);
   char *index = arena_printf(&c->memory, "%s.safetensors.index.json", stem);
   char *numbered = arena_printf(&c->memory, "%s-", stem);
@@ -343,4 +342,10 @@ gale_status safetensors_read_directory(checkpoint *c, const char *directory, con
                      index, single);
   path = arena_path(&c->memory, directory, names[0]);
   return path ? read_single(c, path, error) : error_memory(error, strlen(directory));
+}
+
+gale_status safetensors_read_directory(checkpoint *c, const char *directory, const char *stem, gale_error *error) {
+  c->read = fp8_read;
+  gale_status status = read_directory(c, directory, stem, error);
+  return status ? status : fp8_resolve(c, error);
 }

@@ -1,80 +1,15 @@
 /* Checkpoints made up from the published shapes of models: random weights and an invented vocabulary
- * under GGUF's keys and names. They serve to measure, and to write GGUF files that any engine loads.
- * Every matrix has the asked type, the embedding and the output too; norms are F32 ones. Scaling of
- * RoPE is left out, as it costs nothing to compute. Shapes are from the releases' config.json. */
+ * under GGUF's keys and names, as llama.cpp's converter writes them. They serve to measure, and to write
+ * GGUF files that any engine loads. Matrices have the asked type, the embedding and the output too; norms
+ * and the routers of experts are F32. */
 #include "format/reader.h"
+#include "format/shapes.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-/* ---- The table ---- */
-
-/* What a dimension of a tensor is. */
-typedef enum extent { NONE, DIM, QUERIES, KEYS, HIDDEN, VOCAB, EXTENTS } extent;
-
-/* rows NONE: a vector of `columns`. */
-typedef struct part {
-  const char *name;
-  extent rows, columns;
-} part;
-
-typedef struct family {
-  const char *architecture; /* as GGUF names it; the prefix of its keys */
-  const part *block;        /* of every layer, ended by a part without a name */
-} family;
-
-static const part llama_block[] = {
-    {"attn_norm.weight", NONE, DIM},      {"attn_q.weight", QUERIES, DIM},
-    {"attn_k.weight", KEYS, DIM},         {"attn_v.weight", KEYS, DIM},
-    {"attn_output.weight", DIM, QUERIES}, {"ffn_norm.weight", NONE, DIM},
-    {"ffn_gate.weight", HIDDEN, DIM},     {"ffn_up.weight", HIDDEN, DIM},
-    {"ffn_down.weight", DIM, HIDDEN},     {NULL, NONE, NONE},
-};
-static const family llama = {"llama", llama_block};
-
-typedef struct shape {
-  const family *family;
-  int n_layers, dim, n_heads, n_kv_heads, head_dim, hidden_dim, vocab_size, context, window;
-  float rope_theta, norm_eps;
-  bool tied;
-} shape;
-
-/* Row i of `shapes` is called names[i]. */
-static const char *const names[] = {
-    "mistral-7b",    "mistral-7b-v0.3",
-    "mistral-nemo",  "mistral-small-3",
-    "mistral-large", "codestral-22b",
-    "llama-2-7b",    "llama-2-13b",
-    "llama-2-70b",   "llama-3-8b",
-    "llama-3.2-1b",  "llama-3.2-3b",
-    "smollm2-135m",  "tiny",
-    "tiny-odd",      NULL,
-};
-static const shape shapes[] = {
-    {&llama, 32, 4096, 32, 8, 128, 14336, 32000, 32768, 4096, 1e4f, 1e-5f, false},
-    {&llama, 32, 4096, 32, 8, 128, 14336, 32768, 32768, 0, 1e6f, 1e-5f, false},
-    {&llama, 40, 5120, 32, 8, 128, 14336, 131072, 131072, 0, 1e6f, 1e-5f, false},
-    {&llama, 40, 5120, 32, 8, 128, 32768, 131072, 32768, 0, 1e8f, 1e-5f, false},
-    {&llama, 88, 12288, 96, 8, 128, 28672, 32768, 131072, 0, 1e6f, 1e-5f, false},
-    {&llama, 56, 6144, 48, 8, 128, 16384, 32768, 32768, 0, 1e6f, 1e-5f, false},
-    {&llama, 32, 4096, 32, 32, 128, 11008, 32000, 4096, 0, 1e4f, 1e-5f, false},
-    {&llama, 40, 5120, 40, 40, 128, 13824, 32000, 4096, 0, 1e4f, 1e-5f, false},
-    {&llama, 80, 8192, 64, 8, 128, 28672, 32000, 4096, 0, 1e4f, 1e-5f, false},
-    {&llama, 32, 4096, 32, 8, 128, 14336, 128256, 8192, 0, 5e5f, 1e-5f, false},
-    {&llama, 16, 2048, 32, 8, 64, 8192, 128256, 131072, 0, 5e5f, 1e-5f, true},
-    {&llama, 28, 3072, 24, 8, 128, 8192, 128256, 131072, 0, 5e5f, 1e-5f, true},
-    {&llama, 30, 576, 9, 3, 64, 1536, 49152, 8192, 0, 1e5f, 1e-5f, true},
-    /* For tests: the second has dimensions that only float types fit, and a head_dim of its own. */
-    {&llama, 2, 64, 4, 2, 16, 96, 320, 256, 8, 1e4f, 1e-5f, false},
-    {&llama, 2, 36, 3, 1, 10, 50, 300, 256, 0, 1e6f, 1e-5f, true},
-};
-enum { N_SHAPES = sizeof shapes / sizeof *shapes };
-_Static_assert(sizeof names / sizeof *names == N_SHAPES + 1, "a name for each shape");
-
-const char *const *shape_names(void) {
-  return names;
-}
+enum { MAX_LAYERS = 4096 };
 
 /* ---- Settings ---- */
 
@@ -88,6 +23,10 @@ static setting integer(const char *key, int64_t value) {
 
 static setting real(const char *key, double value) {
   return (setting){.key = key, .type = SETTING_FLOAT, .number = value};
+}
+
+static setting boolean(const char *key, bool value) {
+  return (setting){.key = key, .type = SETTING_BOOL, .boolean = value};
 }
 
 static setting list(const char *key, const setting *items, int n) {
@@ -113,10 +52,12 @@ static gale_status add_settings(checkpoint *c, const char *architecture, const s
   return GALE_OK;
 }
 
-static gale_status add_hyperparameters(checkpoint *c, const char *name, const shape *s, gale_error *error) {
-  bool own_head_dim = s->head_dim * s->n_heads != s->dim;
+static gale_status add_sizes(checkpoint *c, const char *name, const shape *s, gale_error *error) {
+  const shape_family *f = s->family;
+  /* Gemma's files always state it. */
+  bool own_head_dim = s->head_dim * s->n_heads != s->dim || f->norm_eps == 1e-6f;
   const setting settings[] = {
-      text("general.architecture", s->family->architecture),
+      text("general.architecture", f->architecture),
       text("general.name", name),
       integer(".context_length", s->context),
       integer(".embedding_length", s->dim),
@@ -124,15 +65,50 @@ static gale_status add_hyperparameters(checkpoint *c, const char *name, const sh
       integer(".feed_forward_length", s->hidden_dim),
       integer(".attention.head_count", s->n_heads),
       integer(".attention.head_count_kv", s->n_kv_heads),
-      real(".attention.layer_norm_rms_epsilon", s->norm_eps),
+      real(".attention.layer_norm_rms_epsilon", f->norm_eps),
       where(own_head_dim, integer(".attention.key_length", s->head_dim)),
       where(own_head_dim, integer(".attention.value_length", s->head_dim)),
       where(s->window > 0, integer(".attention.sliding_window", s->window)),
+      where(f->attention_softcap > 0, real(".attn_logit_softcapping", f->attention_softcap)),
+      where(f->logit_softcap > 0, real(".final_logit_softcapping", f->logit_softcap)),
+      where(s->n_experts > 0, integer(".expert_count", s->n_experts)),
+      where(s->n_experts > 0, integer(".expert_used_count", s->n_used)),
       integer(".rope.dimension_count", s->head_dim),
       real(".rope.freq_base", s->rope_theta),
       integer(".vocab_size", s->vocab_size),
   };
+  return add_settings(c, f->architecture, settings, sizeof settings / sizeof *settings, error);
+}
+
+static gale_status add_scaling(checkpoint *c, const shape *s, gale_error *error) {
+  const shape_scaling *r = s->scaling;
+  if (!r || !r->type) return GALE_OK;
+  const setting settings[] = {
+      text(".rope.scaling.type", r->type),
+      real(".rope.scaling.factor", r->factor),
+      where(r->original_context > 0, integer(".rope.scaling.original_context_length", r->original_context)),
+      where(r->beta_fast > 0, real(".rope.scaling.yarn_beta_fast", r->beta_fast)),
+      where(r->beta_slow > 0, real(".rope.scaling.yarn_beta_slow", r->beta_slow)),
+      where(r->log_multiplier > 0, real(".rope.scaling.yarn_log_multiplier", r->log_multiplier)),
+      where(r->query_beta > 0, real(".attention.temperature_scale", r->query_beta)),
+  };
   return add_settings(c, s->family->architecture, settings, sizeof settings / sizeof *settings, error);
+}
+
+/* Layer by layer whether it has the window, where that is no rule of the family's own. */
+static gale_status add_window_pattern(checkpoint *c, const shape *s, gale_error *error) {
+  if (s->full_every == 0) return GALE_OK;
+  setting *windowed = arena_array(&c->memory, (size_t)s->n_layers, sizeof *windowed);
+  if (!windowed) return error_memory(error, (uint64_t)s->n_layers * sizeof *windowed);
+  for (int l = 0; l < s->n_layers; l++) windowed[l] = boolean(NULL, l % s->full_every != 0);
+  const setting pattern = list(".attention.sliding_window_pattern", windowed, s->n_layers);
+  return add_settings(c, s->family->architecture, &pattern, 1, error);
+}
+
+static gale_status add_hyperparameters(checkpoint *c, const char *name, const shape *s, gale_error *error) {
+  gale_status status = add_sizes(c, name, s, error);
+  if (!status) status = add_scaling(c, s, error);
+  return status ? status : add_window_pattern(c, s, error);
 }
 
 /* ---- Vocabulary ---- */
@@ -181,13 +157,18 @@ static gale_status add_vocabulary(checkpoint *c, const shape *s, gale_error *err
 
 /* ---- Tensors ---- */
 
+static const char divisors_name[] = "rope_freqs.weight";
+
 static int64_t extent_of(const shape *s, extent e) {
   const int64_t extents[EXTENTS] = {
       [DIM] = s->dim,
       [QUERIES] = (int64_t)s->n_heads * s->head_dim,
       [KEYS] = (int64_t)s->n_kv_heads * s->head_dim,
+      [HEAD] = s->head_dim,
+      [PAIRS] = s->head_dim / 2,
       [HIDDEN] = s->hidden_dim,
       [VOCAB] = s->vocab_size,
+      [EXPERTS] = s->n_experts,
   };
   return extents[e];
 }
@@ -200,23 +181,33 @@ static gale_status add_tensor(checkpoint *c, const shape *s, const part *p, int 
   if (!t) return error_memory(error, sizeof *t);
   t->name = layer < 0 ? p->name : arena_printf(&c->memory, "blk.%d.%s", layer, p->name);
   if (!t->name) return error_memory(error, sizeof *t);
-  bool matrix = p->rows != NONE;
-  t->type = matrix ? type : QUANT_F32;
-  if (matrix) t->shape[t->n_dims++] = extent_of(s, p->rows);
+  t->type = p->rows == NONE || p->plain ? QUANT_F32 : type;
+  if (p->stack != NONE) t->shape[t->n_dims++] = extent_of(s, p->stack);
+  if (p->rows != NONE) t->shape[t->n_dims++] = extent_of(s, p->rows);
   int64_t columns = t->shape[t->n_dims++] = extent_of(s, p->columns);
   if (!tensor_measure(t, &why))
     return error_set(error, GALE_E_UNSUPPORTED, "%s: tensor \"%s\" has rows of %lld: %s (%s); %s are accepted", c->path,
-                     t->name, (long long)columns, why, quant_get(type)->name, types_dividing(columns).text);
+                     t->name, (long long)columns, why, quant_get(t->type)->name, types_dividing(columns).text);
   return GALE_OK;
 }
 
+static gale_status add_layer(checkpoint *c, const shape *s, int layer, quant_type type, gale_error *error) {
+  gale_status status = GALE_OK;
+  for (int i = 0; i < MAX_PARTS && s->family->block[i]; i++)
+    for (const part *p = s->family->block[i]; p->name && !status; p++) status = add_tensor(c, s, p, layer, type, error);
+  return status;
+}
+
 static gale_status add_tensors(checkpoint *c, const shape *s, quant_type type, gale_error *error) {
-  static const part embedding = {"token_embd.weight", VOCAB, DIM};
-  static const part last[] = {{"output_norm.weight", NONE, DIM}, {"output.weight", VOCAB, DIM}};
+  static const part embedding = {"token_embd.weight", VOCAB, DIM, NONE, false};
+  static const part norm = {"output_norm.weight", NONE, DIM, NONE, false};
+  static const part output = {"output.weight", VOCAB, DIM, NONE, false};
+  static const part divisors = {divisors_name, NONE, PAIRS, NONE, false};
   gale_status status = add_tensor(c, s, &embedding, -1, type, error);
-  for (int layer = 0; layer < s->n_layers; layer++)
-    for (const part *p = s->family->block; p->name && !status; p++) status = add_tensor(c, s, p, layer, type, error);
-  for (int i = 0; i < (s->tied ? 1 : 2) && !status; i++) status = add_tensor(c, s, &last[i], -1, type, error);
+  if (!status && s->scaling && !s->scaling->type) status = add_tensor(c, s, &divisors, -1, type, error);
+  for (int layer = 0; layer < s->n_layers && !status; layer++) status = add_layer(c, s, layer, type, error);
+  if (!status) status = add_tensor(c, s, &norm, -1, type, error);
+  if (!status && !s->tied) status = add_tensor(c, s, &output, -1, type, error);
   return status;
 }
 
@@ -226,49 +217,104 @@ static uint64_t hash(const char *name) { /* FNV-1a */
   return h;
 }
 
-/* Matrices have the deviation that keeps the size of what they are applied to. */
+/* What Llama 3.1 divides the frequency of pair i by: nothing where it turns often within the original
+ * context, the whole factor where it turns rarely, and a blend of the two between. */
+static float divisor(const shape *s, uint64_t i) {
+  static const double two_pi = 6.28318530717958647692;
+  const shape_scaling *r = s->scaling;
+  double low = (double)r->low, high = (double)r->high, factor = (double)r->factor;
+  double turns = r->original_context * pow((double)s->rope_theta, -2.0 * (double)i / s->head_dim) / two_pi;
+  double smooth = (turns - low) / (high - low);
+  smooth = smooth < 0 ? 0 : smooth > 1 ? 1 : smooth;
+  return (float)(1 / ((1 - smooth) / factor + smooth));
+}
+
+/* Matrices have the deviation that keeps the size of what they are applied to; norms are ones. */
 static gale_status read_synthetic(const checkpoint *c, const tensor *t, uint64_t offset, void *to, uint64_t n,
                                   gale_error *error) {
   (void)error;
   const quant_info *q = quant_get(t->type);
   if (t->n_dims == 1) {
-    float *ones = to;
-    for (uint64_t i = 0; i < n / sizeof *ones; i++) ones[i] = 1;
+    float *vector = to;
+    bool divisors = strcmp(t->name, divisors_name) == 0;
+    uint64_t first = offset / sizeof *vector;
+    for (uint64_t i = 0; i < n / sizeof *vector; i++) vector[i] = divisors ? divisor(c->source, first + i) : 1;
     return GALE_OK;
   }
   uint64_t block = (uint64_t)q->block, block_bytes = (uint64_t)q->block_bytes;
-  float deviation = 1 / sqrtf((float)t->shape[1]);
-  q->synthesize(q, to, (size_t)(n / block_bytes * block), offset / block_bytes * block, hash(t->name) ^ c->synth_seed,
-                deviation);
+  float deviation = 1 / sqrtf((float)t->shape[t->n_dims - 1]);
+  q->synthesize(q, to, (size_t)(n / block_bytes * block), offset / block_bytes * block, hash(t->name), deviation);
   return GALE_OK;
 }
 
 /* ---- Names ---- */
 
-static gale_status unknown_shape(const char *name, gale_error *error) {
-  char all[400];
-  size_t used = 0;
-  for (int i = 0; i < N_SHAPES && used < sizeof all; i++)
-    used += (size_t)snprintf(all + used, sizeof all - used, "%s%s", i ? ", " : "", names[i]);
-  return error_set(error, GALE_E_ARGUMENT, "shape:%.40s: unknown shape; %s are accepted", name, all);
+static size_t common_prefix(const char *a, const char *b, size_t length) {
+  size_t n = 0;
+  while (n < length && a[n] && a[n] == b[n]) n++;
+  return n;
 }
 
-gale_status shape_read(checkpoint *c, const char *name_and_type, gale_error *error) {
-  const char *at = strchr(name_and_type, '@');
-  size_t length = at ? (size_t)(at - name_and_type) : strlen(name_and_type);
-  quant_type type = QUANT_Q4_0;
-  int i = 0;
-  while (i < N_SHAPES && (strlen(names[i]) != length || memcmp(names[i], name_and_type, length) != 0)) i++;
-  if (i == N_SHAPES) return unknown_shape(name_and_type, error);
-  if (at && !quant_from_name(at + 1, &type))
-    return error_set(error, GALE_E_ARGUMENT, "shape:%.40s: unknown type; %s are accepted", name_and_type,
+/* Lists the shapes whose names begin like the asked one for longest. */
+static gale_status unknown_shape(const char *name, size_t length, gale_error *error) {
+  char near[400] = "";
+  size_t used = 0, most = 0;
+  for (const char *const *n = shape_names(); *n; n++) {
+    size_t shared = common_prefix(*n, name, length);
+    if (shared > most) most = shared;
+  }
+  for (const char *const *n = shape_names(); *n; n++) {
+    if (common_prefix(*n, name, length) < most || used + strlen(*n) + 3 > sizeof near) continue;
+    used += (size_t)snprintf(near + used, sizeof near - used, "%s%s", used ? ", " : "", *n);
+  }
+  return error_set(error, GALE_E_ARGUMENT, "shape:%.40s: unknown shape; the nearest are %s", name, near);
+}
+
+/* ":layers=N" in text of a length; the shape's own number where there is nothing. */
+static gale_status parse_layers(const char *spec, const char *from, size_t length, int *n_layers, gale_error *error) {
+  static const char key[] = ":layers=";
+  if (length == 0) return GALE_OK;
+  size_t k = sizeof key - 1, digits = 0;
+  long n = 0;
+  if (length > k && memcmp(from, key, k) == 0)
+    while (k + digits < length && from[k + digits] >= '0' && from[k + digits] <= '9' && n <= MAX_LAYERS)
+      n = 10 * n + (from[k + digits++] - '0');
+  if (digits == 0 || k + digits != length || n < 1 || n > MAX_LAYERS)
+    return error_set(error, GALE_E_ARGUMENT, "shape:%.80s: \"%.*s\": :layers=N with N from 1 to %d is accepted", spec,
+                     (int)(length < 40 ? length : 40), from, MAX_LAYERS);
+  *n_layers = (int)n;
+  return GALE_OK;
+}
+
+/* NAME[:layers=N][@TYPE]; *title becomes the part before the type. */
+static gale_status parse(const char *spec, arena *memory, shape *s, quant_type *type, const char **title,
+                         gale_error *error) {
+  size_t length = strcspn(spec, "@"), name = strcspn(spec, ":@");
+  const shape *found = shape_find(spec, name);
+  if (!found) return unknown_shape(spec, name, error);
+  *s = *found;
+  gale_status status = parse_layers(spec, spec + name, length - name, &s->n_layers, error);
+  if (status) return status;
+  if (spec[length] && !quant_from_name(spec + length + 1, type))
+    return error_set(error, GALE_E_ARGUMENT, "shape:%.80s: unknown type; %s are accepted", spec,
                      types_dividing(0).text);
+  *title = arena_string(memory, spec, length);
+  return *title ? GALE_OK : error_memory(error, length + 1);
+}
+
+gale_status shape_read(checkpoint *c, const char *spec, gale_error *error) {
+  quant_type type = QUANT_Q4_0;
+  const char *title;
+  shape *s = arena_alloc(&c->memory, sizeof *s);
+  if (!s) return error_memory(error, sizeof *s);
   c->kind = CHECKPOINT_GGUF;
   c->format = "shape";
   c->config_path = c->path;
   c->read = read_synthetic;
-  gale_status status = add_hyperparameters(c, names[i], &shapes[i], error);
-  if (!status) status = add_vocabulary(c, &shapes[i], error);
-  if (!status) status = add_tensors(c, &shapes[i], type, error);
+  c->source = s;
+  gale_status status = parse(spec, &c->memory, s, &type, &title, error);
+  if (!status) status = add_hyperparameters(c, title, s, error);
+  if (!status) status = add_vocabulary(c, s, error);
+  if (!status) status = add_tensors(c, s, type, error);
   return status ? status : checkpoint_index(c, error);
 }

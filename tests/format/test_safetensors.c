@@ -31,23 +31,31 @@ static void test_small(void **state) {
   checkpoint_close(&c);
 }
 
-static void test_stray_frequencies_are_skipped(void **state) {
+static void test_foreign_types(void **state) {
   (void)state;
   write_safetensors("model.safetensors",
                     "{\"m\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},"
-                    "\"model.layers.0.self_attn.rotary_emb.inv_freq\":"
-                    "{\"dtype\":\"F64\",\"shape\":[2],\"data_offsets\":[4,20]}}",
-                    20);
+                    "\"i\":{\"dtype\":\"I64\",\"shape\":[2],\"data_offsets\":[4,20]},"
+                    "\"e\":{\"dtype\":\"F8_E5M2\",\"shape\":[2],\"data_offsets\":[20,22]},"
+                    "\"f\":{\"dtype\":\"F8_E4M3\",\"shape\":[1,2],\"data_offsets\":[22,24]},"
+                    "\"k.input_scale\":{\"dtype\":\"BOOL\",\"shape\":[],\"data_offsets\":[24,25]}}",
+                    25);
   checkpoint *c = open_good(directory);
   assert_int_equal(c->n_tensors, 1);
+  assert_null(checkpoint_tensor(c, "i"));
+  assert_string_equal(checkpoint_foreign(c, "i"), "I64");
+  assert_string_equal(checkpoint_foreign(c, "e"), "F8_E5M2");
+  assert_string_equal(checkpoint_foreign(c, "f"), "F8_E4M3 without a scale");
+  assert_string_equal(checkpoint_foreign(c, "k.input_scale"), "BOOL");
+  assert_null(checkpoint_foreign(c, "m"));
+  assert_null(checkpoint_foreign(c, "x"));
   checkpoint_close(&c);
 }
 
 /* ---- Sets of files ---- */
 
 static const char map_of_two[] =
-    "{\"metadata\":{\"total_size\":48},\"weight_map\":{\"a\":\"x1.safetensors\",\"b\":\"x2.safetensors\","
-    "\"l.rotary_emb.inv_freq\":\"x2.safetensors\"}}";
+    "{\"metadata\":{\"total_size\":48},\"weight_map\":{\"a\":\"x1.safetensors\",\"b\":\"x2.safetensors\"}}";
 
 static void test_index(void **state) {
   (void)state;
@@ -188,9 +196,8 @@ static void row_18_entries(void **state) {
   refuse_entry(GALE_E_FORMAT, "\"F32\"", "2", "[0,8]", "up to 4 dimensions");
   refuse_entry(GALE_E_FORMAT, "\"F32\"", "[4294967296,4294967296]", "[0,8]", "too large");
   refuse_entry(GALE_E_FORMAT, "1", "[2]", "[0,8]", "a string is accepted");
-  refuse_entry(GALE_E_UNSUPPORTED, "\"F31\"", "[2]", "[0,8]", "F32, F16 and BF16 are accepted");
-  refuse_entry(GALE_E_UNSUPPORTED, "\"I64\"", "[1]", "[0,8]", "\"I64\"");
-  refuse_entry(GALE_E_UNSUPPORTED, "\"F8_E4M3\"", "[8]", "[0,8]", "\"F8_E4M3\"");
+  refuse_entry(GALE_E_UNSUPPORTED, "\"F31\"", "[2]", "[0,8]", "F32, F16, BF16, F8_E4M3 and");
+  refuse_entry(GALE_E_FORMAT, "\"I64\"", "[2]", "[0,8]", "make 16");
   const char *path = write_safetensors("model.safetensors", "{\"t\":{\"data_offsets\":[0,99999999999999999999]}}", 0);
   refuse(directory, GALE_E_FORMAT, path, "offset", "\"data_offsets\": too big integer", NULL);
   write_safetensors("model.safetensors", "{\"t\":5}", 0);
@@ -263,7 +270,7 @@ static void test_mutations(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       IN_A_DIRECTORY(test_small),
-      IN_A_DIRECTORY(test_stray_frequencies_are_skipped),
+      IN_A_DIRECTORY(test_foreign_types),
       IN_A_DIRECTORY(test_index),
       IN_A_DIRECTORY(test_numbered_without_index),
       IN_A_DIRECTORY(test_single_of_any_name),

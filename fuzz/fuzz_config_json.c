@@ -1,0 +1,8 @@
+/* A Hugging Face config.json, up to the model's configuration. */
+#include "fuzz_configure.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+  return fuzz_configure_json(CHECKPOINT_HF, data, size);
+}
