@@ -148,6 +148,9 @@ typedef struct gale_model_options {
   bool metadata_only;        /* no weights are read: for gale_model_info and its like; no session can be opened */
   gale_progress_fn progress; /* may be NULL */
   void *progress_user;
+  const char *quantize; /* type to hold the weights in, as for gale_quantize(); NULL: as stored */
+  const char *const *overrides; /* n_overrides texts "key=value": metadata that replaces or adds to the files' */
+  size_t n_overrides;
 } gale_model_options;
 
 GALE_API void gale_model_defaults(gale_model_options *options);
@@ -350,6 +353,15 @@ GALE_API gale_status gale_generate(gale_session *session, int32_t sequence, cons
  * e.g. "mistral-7b", type e.g. "q4_0". The file appears under its name only when it is whole. */
 GALE_API gale_status gale_synth(const char *shape, const char *type, const char *path, gale_progress_fn progress,
                                 void *user, gale_error *error);
+
+/* Writes the model `in`, which may be anything that gale_model_open() takes, as a GGUF file with its weights in another
+ * type. type is a storage type - f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q4_k, q5_k, q6_k - or a mix - q4_k_s,
+ * q4_k_m, q5_k_m. Some tensors get a better type than asked for, and those whose rows do not fit its blocks a near
+ * one (docs/QUANTIZATION.md). Weights that have their type already are copied. The bytes are the same for any number
+ * of threads (0: one per processor). The keys of a GGUF source stay; for others they are made of the configuration and
+ * the tokenizer. The file appears under its name only when it is whole, and is not a file that `in` consists of. */
+GALE_API gale_status gale_quantize(const char *in, const char *out, const char *type, int threads,
+                                   gale_progress_fn progress, void *user, gale_error *error);
 
 /* Names of the shapes, ended by NULL; static storage. */
 GALE_API const char *const *gale_shapes(void);

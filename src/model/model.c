@@ -1,6 +1,7 @@
 #include "model/model.h"
 
 #include "base/cpu.h"
+#include "model/convert.h"
 #include "model/vocabulary.h"
 
 #include <stdlib.h>
@@ -33,18 +34,42 @@ static gale_status check_vocabulary(const gale_model *m, gale_error *error) {
                    gale_tokenizer_size(m->tokenizer), m->config.vocab_size);
 }
 
+/* Puts a checkpoint of another storage type between the files and the weights. */
+static gale_status quantize(gale_model *m, const char *type, gale_error *error) {
+  const recipe *r;
+  gale_status status = recipe_find(type, &r, error);
+  if (status) return status;
+  model_config *config = arena_alloc(&m->memory, sizeof *config);
+  model_weights *weights = arena_alloc(&m->memory, sizeof *weights);
+  if (!config || !weights) return error_memory(error, sizeof *config + sizeof *weights);
+  *config = m->config;
+  *weights = m->weights;
+  const convert_source source = {m->checkpoint, config, weights};
+  const char *note;
+  status = convert_open(&source, r, NULL, &m->quantized, &m->config, &note, error);
+  if (!status) status = weights_find(m->quantized, &m->config, &m->memory, &m->weights, error);
+  m->weights.stored_bytes = weights->stored_bytes;
+  m->weights.vision = weights->vision;
+  if (!m->config.note) m->config.note = note;
+  return status;
+}
+
 static gale_status open_parts(gale_model *m, const char *path, const gale_model_options *options, gale_error *error) {
   gale_status status = be_open(options->cpu, &m->device, error);
   if (!status) status = checkpoint_open(path, &m->checkpoint, error);
+  for (size_t i = 0; i < options->n_overrides && !status; i++)
+    status = checkpoint_override(m->checkpoint, options->overrides[i], error);
   if (!status) status = model_configure(m->checkpoint, &m->memory, &m->config, error);
   if (!status) status = weights_find(m->checkpoint, &m->config, &m->memory, &m->weights, error);
   if (!status) status = vocabulary_load(m->checkpoint, &m->tokenizer, error);
   if (!status) status = check_vocabulary(m, error);
   if (status) return status;
-  if (!(m->types = list_types(m->checkpoint, &m->memory))) return error_memory(error, 64);
+  if (options->quantize && (status = quantize(m, options->quantize, error))) return status;
+  const checkpoint *stored = m->quantized ? m->quantized : m->checkpoint;
+  if (!(m->types = list_types(stored, &m->memory))) return error_memory(error, 64);
   if (options->metadata_only) return GALE_OK;
   int threads = options->threads ? options->threads : cpu_count();
-  status = weights_load(m->checkpoint, &m->config, m->device, threads, options->progress, options->progress_user,
+  status = weights_load(stored, &m->config, m->device, threads, options->progress, options->progress_user,
                         &m->weights, error);
   m->loaded = !status;
   return status;
@@ -75,6 +100,7 @@ void gale_model_close(gale_model **model) {
     m->device->ops->close(m->device);
   }
   gale_tokenizer_close(&m->tokenizer);
+  checkpoint_close(&m->quantized);
   checkpoint_close(&m->checkpoint);
   arena_free(&m->memory);
   free(m);

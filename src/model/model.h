@@ -7,6 +7,7 @@
 
 struct gale_model {
   checkpoint *checkpoint; /* names and settings stay; the files are only read while loading */
+  checkpoint *quantized;  /* what the weights are loaded from instead, where they are quantised at load, or NULL */
   model_config config;
   model_weights weights;
   be_device *device;

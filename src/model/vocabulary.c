@@ -168,22 +168,22 @@ static gale_status load_gguf(const checkpoint *c, gale_tokenizer **tokenizer, ga
 
 /* ---- Tokenizer files ---- */
 
-static gale_status load_bytes(const char *path, const char *data, size_t n, const tokenizer_hints *hints,
-                              gale_tokenizer **tokenizer, gale_error *error) {
+static gale_status read_bytes(const char *path, const char *data, size_t n, const tokenizer_hints *hints,
+                              vocabulary_fn use, void *user, gale_error *error) {
   size_t first = 0;
   while (first < n && strchr(" \t\r\n", data[first]) && data[first]) first++;
   bool json = first < n && data[first] == '{';
-  return json ? tokenizer_from_json(path, data, n, hints, tokenizer, error)
-              : tokenizer_from_sentencepiece(path, data, n, hints, tokenizer, error);
+  return json ? vocabulary_from_json(path, data, n, hints, use, user, error)
+              : vocabulary_from_sentencepiece(path, data, n, hints, use, user, error);
 }
 
-static gale_status load_file(const char *path, const tokenizer_hints *hints, gale_tokenizer **tokenizer,
+static gale_status read_file(const char *path, const tokenizer_hints *hints, vocabulary_fn use, void *user,
                              gale_error *error) {
   char *data;
   size_t n;
   gale_status status = file_load(path, LARGEST_TOKENIZER_FILE, &data, &n, error);
   if (status) return status;
-  status = load_bytes(path, data, n, hints, tokenizer, error);
+  status = read_bytes(path, data, n, hints, use, user, error);
   free(data);
   return status;
 }
@@ -209,7 +209,7 @@ static void read_ends(const checkpoint *c, int32_t *ends, size_t *n) {
   for (size_t i = 0; s->type == SETTING_ARRAY && i < s->array.length; i++) add_end(&s->array.items[i], ends, n);
 }
 
-static gale_status load_directory(const checkpoint *c, gale_tokenizer **tokenizer, gale_error *error) {
+gale_status vocabulary_read(const checkpoint *c, vocabulary_fn use, void *user, gale_error *error) {
   int32_t ends[MOST_ENDS];
   bool add_bos = false;
   tokenizer_hints hints = {.ends = ends};
@@ -223,7 +223,7 @@ static gale_status load_directory(const checkpoint *c, gale_tokenizer **tokenize
   const setting *said = checkpoint_setting(c, "tokenizer_config.add_bos_token");
   if (said && said->type == SETTING_BOOL) hints.add_bos = &add_bos;
   read_ends(c, ends, &hints.n_ends);
-  return load_file(c->tokenizer_path, &hints, tokenizer, error);
+  return read_file(c->tokenizer_path, &hints, use, user, error);
 }
 
 static bool is_tekken(const char *path) {
@@ -237,7 +237,7 @@ gale_status vocabulary_load(const checkpoint *c, gale_tokenizer **tokenizer, gal
   if (c->kind == CHECKPOINT_GGUF) return load_gguf(c, tokenizer, error);
   /* A model whose tokenizer cannot be read yet is still good for ids. */
   if (!c->tokenizer_path || is_tekken(c->tokenizer_path)) return GALE_OK;
-  return load_directory(c, tokenizer, error);
+  return vocabulary_read(c, vocabulary_create, tokenizer, error);
 }
 
 /* ---- gale.h ---- */
@@ -273,7 +273,7 @@ static gale_status open_directory(const char *path, gale_tokenizer **tokenizer, 
   char *found = status ? find_file(path) : NULL;
   if (!found) return status;
   /* Without its weights or configuration a directory still has its tokenizer. */
-  status = load_file(found, NULL, tokenizer, error);
+  status = read_file(found, NULL, vocabulary_create, tokenizer, error);
   free(found);
   return status;
 }
@@ -290,5 +290,5 @@ gale_status gale_tokenizer_open(const char *path, gale_tokenizer **tokenizer, ga
   if (status) return status;
   if (memcmp(magic, "GGUF", sizeof magic) == 0) return open_checkpoint(path, tokenizer, error);
   if (is_tekken(path)) return error_set(error, GALE_E_UNSUPPORTED, "%s: tekken files are not supported yet", path);
-  return load_file(path, NULL, tokenizer, error);
+  return read_file(path, NULL, vocabulary_create, tokenizer, error);
 }

@@ -8,4 +8,8 @@
 /* *tokenizer is NULL on success if the checkpoint has none. */
 gale_status vocabulary_load(const checkpoint *c, gale_tokenizer **tokenizer, gale_error *error);
 
+/* Calls `use` with the vocabulary of c->tokenizer_path, which must be a tokenizer.json or a SentencePiece model, as the
+ * checkpoint's other files amend it. */
+gale_status vocabulary_read(const checkpoint *c, vocabulary_fn use, void *user, gale_error *error);
+
 #endif

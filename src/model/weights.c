@@ -17,6 +17,8 @@ typedef struct search {
 
 static void find(search *s, weight_item item, int layer, int expert) {
   if (s->status) return;
+  item.layer = layer;
+  item.expert = expert;
   s->status = tensor_find(s->c, s->config, item.role, layer, expert, item.rows, item.cols, &item.place, s->error);
   if (s->status) return;
   const tensor *t = item.place.tensor;

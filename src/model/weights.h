@@ -27,6 +27,7 @@ typedef struct layer_weights {
 typedef struct weight_item {
   tensor_role role;
   tensor_place place;
+  int layer, expert;  /* -1 where they do not apply */
   int64_t rows, cols; /* rows 0: a vector */
   be_weight *matrix;
   const float **vector;

@@ -216,8 +216,8 @@ static gale_status read_file(reader whole, arena *memory, pieces *p, settings *s
   return r.status ? r.status : check_settings(r.source, s, r.error);
 }
 
-gale_status tokenizer_from_sentencepiece(const char *source, const void *data, size_t n, const tokenizer_hints *hints,
-                                         gale_tokenizer **tokenizer, gale_error *error) {
+gale_status vocabulary_from_sentencepiece(const char *source, const void *data, size_t n, const tokenizer_hints *hints,
+                                          vocabulary_fn use, void *user, gale_error *error) {
   arena memory = {0};
   pieces p = {0};
   settings s = {
@@ -238,8 +238,13 @@ gale_status tokenizer_from_sentencepiece(const char *source, const void *data, s
                     .add_bos = s.bos >= 0,
                     .add_space_prefix = s.dummy_prefix};
     status = vocabulary_apply(&v, hints, error);
-    if (!status) status = tokenizer_create(&v, tokenizer, error);
+    if (!status) status = use(&v, user, error);
   }
   arena_free(&memory);
   return status;
+}
+
+gale_status tokenizer_from_sentencepiece(const char *source, const void *data, size_t n, const tokenizer_hints *hints,
+                                         gale_tokenizer **tokenizer, gale_error *error) {
+  return vocabulary_from_sentencepiece(source, data, n, hints, vocabulary_create, tokenizer, error);
 }

@@ -397,6 +397,10 @@ gale_status tokenizer_create(const vocabulary *v, gale_tokenizer **tokenizer, ga
   return status;
 }
 
+gale_status vocabulary_create(const vocabulary *v, void *tokenizer, gale_error *error) {
+  return tokenizer_create(v, tokenizer, error);
+}
+
 void gale_tokenizer_close(gale_tokenizer **tokenizer) {
   if (!tokenizer || !*tokenizer) return;
   arena_free(&(*tokenizer)->memory);

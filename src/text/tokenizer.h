@@ -53,11 +53,23 @@ typedef struct tokenizer_hints {
   size_t n_ends;
 } tokenizer_hints;
 
-/* From the bytes of a SentencePiece model file (BPE type), or of a Hugging Face tokenizer.json with a
- * BPE model. hints may be NULL. */
+/* What is done with a vocabulary that a file states; all of it is borrowed for the duration of the call. */
+typedef gale_status (*vocabulary_fn)(const vocabulary *v, void *user, gale_error *error);
+
+/* Reads the bytes of a SentencePiece model file (BPE type), or of a Hugging Face tokenizer.json with a BPE model, and
+ * calls `use` with the vocabulary, into which hints (NULL: none) have been written. */
+gale_status vocabulary_from_sentencepiece(const char *source, const void *data, size_t n, const tokenizer_hints *hints,
+                                          vocabulary_fn use, void *user, gale_error *error);
+gale_status vocabulary_from_json(const char *source, const void *data, size_t n, const tokenizer_hints *hints,
+                                 vocabulary_fn use, void *user, gale_error *error);
+
+/* Tokenizers from the same. */
 gale_status tokenizer_from_sentencepiece(const char *source, const void *data, size_t n, const tokenizer_hints *hints,
                                          gale_tokenizer **tokenizer, gale_error *error);
 gale_status tokenizer_from_json(const char *source, const void *data, size_t n, const tokenizer_hints *hints,
                                 gale_tokenizer **tokenizer, gale_error *error);
+
+/* A vocabulary_fn whose user is a gale_tokenizer **. */
+gale_status vocabulary_create(const vocabulary *v, void *tokenizer, gale_error *error);
 
 #endif

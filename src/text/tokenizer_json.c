@@ -276,7 +276,7 @@ static void read_marks(json_tokenizer *j) {
   for (size_t i = 0; i < sizeof EOS / sizeof *EOS && j->v.eos < 0; i++) j->v.eos = control_token(j, EOS[i]);
 }
 
-static gale_status build(json_tokenizer *j, const tokenizer_hints *hints, gale_tokenizer **tokenizer) {
+static gale_status read_all(json_tokenizer *j, const tokenizer_hints *hints) {
   j->model = json_object_get(j->root, "model");
   const char *type = string_of(j->model, "type");
   if (!json_is_object(j->model))
@@ -288,20 +288,25 @@ static gale_status build(json_tokenizer *j, const tokenizer_hints *hints, gale_t
   if (!status) status = read_merges(j);
   if (status) return status;
   read_marks(j);
-  status = vocabulary_apply(&j->v, hints, j->error);
-  return status ? status : tokenizer_create(&j->v, tokenizer, j->error);
+  return vocabulary_apply(&j->v, hints, j->error);
 }
 
-gale_status tokenizer_from_json(const char *source, const void *data, size_t n, const tokenizer_hints *hints,
-                                gale_tokenizer **tokenizer, gale_error *error) {
+gale_status vocabulary_from_json(const char *source, const void *data, size_t n, const tokenizer_hints *hints,
+                                 vocabulary_fn use, void *user, gale_error *error) {
   json_error_t problem;
   json_t *root = json_loadb(data, n, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &problem);
   if (!root)
     return error_set(error, GALE_E_FORMAT, "%s: line %d, byte %d: %s", source, problem.line, problem.position,
                      problem.text);
   json_tokenizer j = {.source = source, .root = root, .v = {.source = source}, .error = error};
-  gale_status status = build(&j, hints, tokenizer);
+  gale_status status = read_all(&j, hints);
+  if (!status) status = use(&j.v, user, error);
   arena_free(&j.memory);
   json_decref(root);
   return status;
+}
+
+gale_status tokenizer_from_json(const char *source, const void *data, size_t n, const tokenizer_hints *hints,
+                                gale_tokenizer **tokenizer, gale_error *error) {
+  return vocabulary_from_json(source, data, n, hints, vocabulary_create, tokenizer, error);
 }

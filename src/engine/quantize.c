@@ -1,0 +1,52 @@
+/* Quantising a model to a file. */
+#include "base/cpu.h"
+#include "model/convert.h"
+
+#include <sys/stat.h>
+
+/* The file would be replaced while it is read, or, by another name, right after. */
+static gale_status refuse_same(const checkpoint *c, const char *out, gale_error *error) {
+  struct stat a, b;
+  if (stat(out, &a) != 0) return GALE_OK;
+  for (size_t i = 0; i < c->n_files; i++)
+    if (fstat(c->files[i].fd, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino)
+      return error_set(error, GALE_E_ARGUMENT, "%s: is a file of the model that is read; another name is accepted", out);
+  return GALE_OK;
+}
+
+static gale_status write_converted(const convert_source *source, const recipe *r, int threads, const char *out,
+                                   gale_progress_fn progress, void *user, gale_error *error) {
+  team *crew = NULL;
+  checkpoint *to = NULL;
+  model_config config;
+  gale_status status = team_open(threads ? threads : cpu_count(), &crew, error);
+  if (!status) status = convert_open(source, r, crew, &to, &config, NULL, error);
+  if (!status) status = convert_settings(source, r, to, error);
+  if (!status) status = gguf_write(to, out, progress, user, error);
+  checkpoint_close(&to);
+  team_close(&crew);
+  return status;
+}
+
+gale_status gale_quantize(const char *in, const char *out, const char *type, int threads, gale_progress_fn progress,
+                          void *user, gale_error *error) {
+  const recipe *r = NULL;
+  checkpoint *c = NULL;
+  arena memory = {0};
+  model_config config;
+  model_weights weights;
+  if (threads < 0 || threads > 1024)
+    return error_set(error, GALE_E_ARGUMENT, "threads is %d: 0 to 1024 is accepted", threads);
+  gale_status status = recipe_find(type, &r, error);
+  if (!status) status = checkpoint_open(in, &c, error);
+  if (!status) status = refuse_same(c, out, error);
+  if (!status) status = model_configure(c, &memory, &config, error);
+  if (!status) status = weights_find(c, &config, &memory, &weights, error);
+  if (!status) {
+    const convert_source source = {c, &config, &weights};
+    status = write_converted(&source, r, threads, out, progress, user, error);
+  }
+  checkpoint_close(&c);
+  arena_free(&memory);
+  return status;
+}
