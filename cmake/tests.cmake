@@ -27,6 +27,11 @@ foreach(layer IN LISTS layers)
   endforeach()
 endforeach()
 
+# In this one allocations and reads go through functions of its own, which can fail.
+set(wrapped malloc calloc realloc strdup strndup posix_memalign mmap munmap pread)
+list(TRANSFORM wrapped PREPEND "-Wl,--wrap=")
+target_link_options(test_failures PRIVATE ${wrapped})
+
 # tests/cli/test_x.py finds the path of the gale command in the environment, as GALE.
 if(TARGET gale)
   file(GLOB tests CONFIGURE_DEPENDS tests/cli/test_*.py)

@@ -12,14 +12,14 @@ enum {
 
 #define COMMON                                                                                                         \
   (BIT(OPTION_THREADS) | BIT(OPTION_CONTEXT) | BIT(OPTION_WINDOW) | BIT(OPTION_KV) | BIT(OPTION_CHUNK) |               \
-   BIT(OPTION_CPU) | BIT(OPTION_PREDICT) | BIT(OPTION_TEMP) | BIT(OPTION_TOP_K) | BIT(OPTION_TOP_P) |                  \
-   BIT(OPTION_MIN_P) | BIT(OPTION_REPEAT_PENALTY) | BIT(OPTION_SEED) | BIT(OPTION_STOP) | BIT(OPTION_VERBOSE) |        \
-   BIT(OPTION_QUIET))
+   BIT(OPTION_CPU) | BIT(OPTION_QUANT) | BIT(OPTION_OVERRIDE) | BIT(OPTION_PREDICT) | BIT(OPTION_TEMP) |               \
+   BIT(OPTION_TOP_K) | BIT(OPTION_TOP_P) | BIT(OPTION_MIN_P) | BIT(OPTION_REPEAT_PENALTY) | BIT(OPTION_SEED) |         \
+   BIT(OPTION_STOP) | BIT(OPTION_VERBOSE) | BIT(OPTION_QUIET))
 #define TALK (BIT(OPTION_VERBOSE) | BIT(OPTION_QUIET) | BIT(OPTION_HELP))
 #define COMPUTING                                                                                                      \
   (BIT(OPTION_CONTEXT) | BIT(OPTION_WINDOW) | BIT(OPTION_KV) | BIT(OPTION_CHUNK) | BIT(OPTION_THREADS) |               \
    BIT(OPTION_CPU))
-#define OPENING (BIT(OPTION_THREADS) | BIT(OPTION_CPU) | TALK)
+#define OPENING (BIT(OPTION_THREADS) | BIT(OPTION_CPU) | BIT(OPTION_OVERRIDE) | TALK)
 
 const uint64_t common_options = COMMON;
 
@@ -69,6 +69,13 @@ const command command_table[] = {
      "divergence, share of tokens where both find the same one likeliest, change of the probability of the text's "
      "own token. A saved BASE holds the text's tokens, so that -f may be left out. To compare settings of one model, "
      "--save under the one and --kl under the other. docs/EVALUATION.md defines all figures."},
+    {"quantize", "IN OUT.gguf --type TYPE", 2, 2, TALK | BIT(OPTION_THREADS) | BIT(OPTION_TYPE), quantize_main, NULL,
+     "write a model as a GGUF file of another type",
+     "Writes the model IN as a GGUF file with its weights in TYPE: f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q4_k, "
+     "q5_k, q6_k, or one of the mixes q4_k_s, q4_k_m, q5_k_m, which give some tensors a better type. The output matrix "
+     "gets a better type too, and rows that do not fit a type's blocks a near one. The file appears under its name "
+     "only "
+     "when it is whole."},
     {"synth", "SHAPE OUT.gguf --type TYPE", 2, 2, TALK | BIT(OPTION_TYPE), synth_main, NULL,
      "write a synthetic model of a published shape",
      "Writes synthetic weights of a published shape as a GGUF file. The file appears under its name only when it is "

@@ -31,6 +31,7 @@ int tokenize_main(const options *o);
 int detokenize_main(const options *o);
 int logits_main(const options *o);
 int perplexity_main(const options *o);
+int quantize_main(const options *o);
 int synth_main(const options *o);
 int list_main(const options *o);
 int help_main(const options *o);

@@ -16,6 +16,9 @@ int open_model(const options *o, bool metadata_only, gale_model **model) {
   gale_model_defaults(&settings);
   settings.cpu = o->cpu;
   settings.threads = o->threads;
+  settings.quantize = o->quant;
+  settings.overrides = o->overrides.items;
+  settings.n_overrides = o->overrides.length;
   settings.metadata_only = metadata_only;
   settings.progress = progress_step;
   settings.progress_user = &p;

@@ -14,6 +14,8 @@ typedef enum option_id {
   OPTION_KV,
   OPTION_CHUNK,
   OPTION_CPU,
+  OPTION_QUANT,
+  OPTION_OVERRIDE,
   OPTION_PREDICT,
   OPTION_TEMP,
   OPTION_TOP_K,
@@ -94,8 +96,8 @@ typedef struct options {
   int32_t threads, context, window, chunk, predict, top_k, ppl_stride, chunks;
   double temp, top_p, min_p, repeat_penalty;
   uint64_t seed;
-  text_list stop;
-  const char *kv, *cpu;
+  text_list stop, overrides;
+  const char *kv, *cpu, *quant;
   const char *file, *system, *template, *lines, *chat, *ids, *out, *type, *kl, *save, *completion;
   const char *fim[2];
   bool verbose, quiet, raw, tensors, json, bos, special, last, man, help;

@@ -147,6 +147,10 @@ static int reader_open(const work *w, const char *path, reader *r) {
 
 static int reader_start(const work *w, reader *r) {
   options o = *w->o;
+  gale_model_info info;
+  gale_model_get_info(r->model, &info);
+  if (w->passages.length > info.context)
+    note(&o, "gale: %s was made for %d positions; the passages have %d", info.name, info.context, w->passages.length);
   o.context = w->passages.length;
   o.given |= OPTION_BIT(OPTION_CONTEXT);
   int code = open_session(&o, r->model, 0, &r->session);

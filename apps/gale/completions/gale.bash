@@ -3,7 +3,7 @@ _gale() {
   local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} words=
   COMPREPLY=()
   if ((COMP_CWORD == 1)); then
-    COMPREPLY=($(compgen -W 'run info tokenize detokenize logits synth list help --version --help' -- "$word"))
+    COMPREPLY=($(compgen -W 'run info tokenize detokenize logits perplexity quantize synth list help --version --help' -- "$word"))
     return
   fi
   case $before in
@@ -13,6 +13,8 @@ _gale() {
     --kv) COMPREPLY=($(compgen -W 'f16 f32 q8' -- "$word")); return ;;
     --chunk) return ;;
     --cpu) COMPREPLY=($(compgen -W 'generic avx2 avx512 neon' -- "$word")); return ;;
+    --quant) return ;;
+    --override) return ;;
     -n|--predict) return ;;
     --temp) return ;;
     --top-k) return ;;
@@ -29,13 +31,19 @@ _gale() {
     --ids) COMPREPLY=($(compgen -f -- "$word")); return ;;
     --out) COMPREPLY=($(compgen -f -- "$word")); return ;;
     --type) return ;;
+    --ppl-stride) return ;;
+    --chunks) return ;;
+    --kl) COMPREPLY=($(compgen -f -- "$word")); return ;;
+    --save) COMPREPLY=($(compgen -f -- "$word")); return ;;
   esac
   case ${COMP_WORDS[1]} in
-    run) words='-t --threads -c --context --window --kv --chunk --cpu -n --predict --temp --top-k --top-p --min-p --repeat-penalty -s --seed --stop -v --verbose -q --quiet -f --file --system --template --raw -h --help' ;;
-    info) words='-t --threads --cpu -v --verbose -q --quiet --tensors --json -h --help' ;;
-    tokenize) words='-t --threads --cpu -v --verbose -q --quiet -f --file --template --bos --lines --chat -h --help' ;;
-    detokenize) words='-t --threads --cpu -v --verbose -q --quiet --lines --special -h --help' ;;
-    logits) words='-t --threads -c --context --window --kv --chunk --cpu -n --predict --temp --top-k --top-p --min-p --repeat-penalty -s --seed --stop -v --verbose -q --quiet --ids --out --last -h --help' ;;
+    run) words='-t --threads -c --context --window --kv --chunk --cpu --quant --override -n --predict --temp --top-k --top-p --min-p --repeat-penalty -s --seed --stop -v --verbose -q --quiet -f --file --system --template --raw -h --help' ;;
+    info) words='-t --threads --cpu --override -v --verbose -q --quiet --tensors --json -h --help' ;;
+    tokenize) words='-t --threads --cpu --override -v --verbose -q --quiet -f --file --template --bos --lines --chat -h --help' ;;
+    detokenize) words='-t --threads --cpu --override -v --verbose -q --quiet --lines --special -h --help' ;;
+    logits) words='-t --threads -c --context --window --kv --chunk --cpu --quant --override -n --predict --temp --top-k --top-p --min-p --repeat-penalty -s --seed --stop -v --verbose -q --quiet --ids --out --last -h --help' ;;
+    perplexity) words='-t --threads -c --context --window --kv --chunk --cpu -v --verbose -q --quiet -f --file --json --ids --ppl-stride --chunks --kl --save -h --help' ;;
+    quantize) words='-t --threads -v --verbose -q --quiet --type -h --help' ;;
     synth) words='-v --verbose -q --quiet --type -h --help' ;;
     list) words='-v --verbose -q --quiet -h --help' ;;
     help) words='-h --help' ;;
@@ -43,7 +51,7 @@ _gale() {
   if [[ $word == -* ]]; then
     COMPREPLY=($(compgen -W "$words" -- "$word"))
   elif [[ ${COMP_WORDS[1]} == help ]]; then
-    COMPREPLY=($(compgen -W 'run info tokenize detokenize logits synth list help' -- "$word"))
+    COMPREPLY=($(compgen -W 'run info tokenize detokenize logits perplexity quantize synth list help' -- "$word"))
   else
     local models=${XDG_CACHE_HOME:-$HOME/.cache}/gale/models
     COMPREPLY=($(compgen -f -- "$word") $(compgen -W "$(command ls "$models" 2>/dev/null)" -- "$word"))

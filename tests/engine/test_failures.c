@@ -1,0 +1,187 @@
+/* Opening a model of each form, and a session on it, while the N-th allocation or the N-th read fails, for every N
+ * until none is left to fail: each time an error, nothing leaked (the address sanitizer looks), nothing left open.
+ *
+ * The linker hands the calls of gale's objects to the functions below (cmake/tests.cmake). Those of shared
+ * libraries stay as they are, jansson's among them: it ends the process by an assertion when some of its own
+ * allocations fail, which no caller can mend. */
+#include "small_models.h"
+
+#include "base/error.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+/* ---- Calls that fail ---- */
+
+typedef enum kind { ALLOCATION, READING } kind;
+
+static kind failing;
+static long countdown; /* calls until the failing one, which is number 1; 0: none fails */
+
+static bool fails(kind k) {
+  return k == failing && countdown > 0 && --countdown == 0;
+}
+
+static void *out_of_memory(void) {
+  errno = ENOMEM;
+  return NULL;
+}
+
+void *__real_malloc(size_t n);
+void *__wrap_malloc(size_t n);
+void *__wrap_malloc(size_t n) {
+  return fails(ALLOCATION) ? out_of_memory() : __real_malloc(n);
+}
+
+void *__real_calloc(size_t count, size_t n);
+void *__wrap_calloc(size_t count, size_t n);
+void *__wrap_calloc(size_t count, size_t n) {
+  return fails(ALLOCATION) ? out_of_memory() : __real_calloc(count, n);
+}
+
+void *__real_realloc(void *old, size_t n);
+void *__wrap_realloc(void *old, size_t n);
+void *__wrap_realloc(void *old, size_t n) {
+  return fails(ALLOCATION) ? out_of_memory() : __real_realloc(old, n);
+}
+
+char *__real_strdup(const char *s);
+char *__wrap_strdup(const char *s);
+char *__wrap_strdup(const char *s) {
+  return fails(ALLOCATION) ? out_of_memory() : __real_strdup(s);
+}
+
+char *__real_strndup(const char *s, size_t n);
+char *__wrap_strndup(const char *s, size_t n);
+char *__wrap_strndup(const char *s, size_t n) {
+  return fails(ALLOCATION) ? out_of_memory() : __real_strndup(s, n);
+}
+
+int __real_posix_memalign(void **to, size_t alignment, size_t n);
+int __wrap_posix_memalign(void **to, size_t alignment, size_t n);
+int __wrap_posix_memalign(void **to, size_t alignment, size_t n) {
+  return fails(ALLOCATION) ? ENOMEM : __real_posix_memalign(to, alignment, n);
+}
+
+static long mapped; /* bytes */
+
+void *__real_mmap(void *hint, size_t n, int protection, int flags, int fd, off_t offset);
+void *__wrap_mmap(void *hint, size_t n, int protection, int flags, int fd, off_t offset);
+void *__wrap_mmap(void *hint, size_t n, int protection, int flags, int fd, off_t offset) {
+  if (fails(ALLOCATION)) {
+    errno = ENOMEM;
+    return MAP_FAILED;
+  }
+  void *memory = __real_mmap(hint, n, protection, flags, fd, offset);
+  if (memory != MAP_FAILED) mapped += (long)n;
+  return memory;
+}
+
+int __real_munmap(void *memory, size_t n);
+int __wrap_munmap(void *memory, size_t n);
+int __wrap_munmap(void *memory, size_t n) {
+  mapped -= (long)n;
+  return __real_munmap(memory, n);
+}
+
+ssize_t __real_pread(int fd, void *to, size_t n, off_t offset);
+ssize_t __wrap_pread(int fd, void *to, size_t n, off_t offset);
+ssize_t __wrap_pread(int fd, void *to, size_t n, off_t offset) {
+  if (!fails(READING)) return __real_pread(fd, to, n, offset);
+  errno = EIO;
+  return -1;
+}
+
+/* ---- Opening ---- */
+
+static int open_files(void) {
+  int n = 0;
+  DIR *d = opendir("/proc/self/fd");
+  assert_non_null(d);
+  while (readdir(d)) n++;
+  closedir(d);
+  return n;
+}
+
+static gale_status open_and_close(const char *path, gale_error *error) {
+  gale_model_options options;
+  gale_model *model = NULL;
+  gale_session_options session_options;
+  gale_session *session = NULL;
+  gale_model_defaults(&options);
+  options.threads = 1;
+  gale_session_defaults(&session_options);
+  session_options.threads = 1;
+  session_options.context = 64;
+  session_options.chunk = 16;
+  gale_status status = gale_model_open(path, &options, &model, error);
+  if (!status && !gale_model_tokenizer(model)) status = error_set(error, GALE_E_FORMAT, "no tokenizer");
+  if (!status) status = gale_session_open(model, &session_options, &session, error);
+  gale_session_close(&session);
+  gale_model_close(&model);
+  return status;
+}
+
+/* Returns how many calls there are that can fail. */
+static long fail_each(kind k, const char *path) {
+  failing = k;
+  for (long n = 1;; n++) {
+    gale_error error = {0};
+    int files = open_files();
+    countdown = n;
+    gale_status status = open_and_close(path, &error);
+    bool reached = countdown == 0;
+    countdown = 0;
+    assert_int_equal(open_files(), files);
+    assert_int_equal(mapped, 0);
+    if (!reached && status) fail_msg("%s: %s", path, error.message);
+    if (!reached) return n - 1;
+    if (!status) fail_msg("%s: call %ld failed and nobody noticed", path, n);
+    if (status != (k == READING ? GALE_E_IO : GALE_E_MEMORY)) fail_msg("%s: call %ld: %s", path, n, error.message);
+    assert_int_equal(error.code, status);
+    assert_int_not_equal(error.message[0], 0);
+  }
+}
+
+static void fail_all(const char *path) {
+  char kept[512];
+  snprintf(kept, sizeof kept, "%s", path);
+  long allocations = fail_each(ALLOCATION, kept), reads = fail_each(READING, kept);
+  print_message("             %ld allocations, %ld reads\n", allocations, reads);
+  assert_true(allocations > 20 && reads > 5);
+}
+
+static void test_gguf(void **state) {
+  (void)state;
+  fail_all(make_gguf(NULL));
+}
+
+static void test_gguf_shards(void **state) {
+  (void)state;
+  fail_all(make_gguf_shards());
+}
+
+static void test_hf(void **state) {
+  (void)state;
+  fail_all(make_hf(NULL, NULL));
+}
+
+static void test_hf_shards(void **state) {
+  (void)state;
+  fail_all(make_hf_shards());
+}
+
+static void test_mistral(void **state) {
+  (void)state;
+  fail_all(make_mistral(NULL, NULL));
+}
+
+#define IN_A_DIRECTORY(test) cmocka_unit_test_setup_teardown(test, make_directory, remove_directory)
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      IN_A_DIRECTORY(test_gguf),      IN_A_DIRECTORY(test_gguf_shards), IN_A_DIRECTORY(test_hf),
+      IN_A_DIRECTORY(test_hf_shards), IN_A_DIRECTORY(test_mistral),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
