@@ -10,33 +10,55 @@ random errors of the size that rounding makes, uniform up to
     f16  2^-11 of the element (half a unit of an 11-bit significand),
     q8   1/254 of the largest element of the head's vector (half a step of 127 levels; blocks smaller than the
          vector round finer),
-several times over. Rounding errors are never larger than that, and smaller on average.
+several times over. Rounding errors are never larger than that, and smaller on average. With a q8 cache scores are
+integer products, for which the queries are rounded like keys; they get such errors too.
 """
 
 import numpy as np
 import torch
 import transformers
+from transformers.models.gemma import modeling_gemma
+from transformers.models.gemma2 import modeling_gemma2
+from transformers.models.gemma3 import modeling_gemma3
 from transformers.models.llama import modeling_llama
 from transformers.models.ministral import modeling_ministral
+from transformers.models.ministral3 import modeling_ministral3
 from transformers.models.mistral import modeling_mistral
+from transformers.models.mixtral import modeling_mixtral
 
 transformers.logging.set_verbosity_error()
 transformers.utils.logging.disable_progress_bar()
 torch.set_num_threads(1)
 
+ATTENTION_MODULES = (modeling_gemma, modeling_gemma2, modeling_gemma3, modeling_llama, modeling_ministral,
+                     modeling_ministral3, modeling_mistral, modeling_mixtral)  # fmt: skip
+
 
 class ExactRope(torch.nn.Module):
-    """cos and sin of float64 angles, in the place of transformers' rotary embedding."""
+    """cos and sin of float64 angles, in the place of transformers' rotary embedding.
 
-    def __init__(self, config):
+    Scaled frequencies (linear, llama3, yarn) are those that transformers computed, with its float32 rounding.
+    """
+
+    def __init__(self, config, plain):
         super().__init__()
-        exponents = np.arange(0, config.head_dim, 2) / config.head_dim
-        self.frequencies = torch.from_numpy(config.rope_parameters["rope_theta"] ** -exponents)
+        self.kinds = {}
+        nested = config.rope_parameters.get("full_attention") is not None
+        for kind in ("full_attention", "sliding_attention") if nested else (None,):
+            parameters, prefix = (config.rope_parameters[kind], kind + "_") if kind else (config.rope_parameters, "")
+            if parameters["rope_type"] == "default":
+                head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+                exponents = np.arange(0, head_dim, 2) / head_dim
+                self.kinds[kind] = torch.from_numpy(parameters["rope_theta"] ** -exponents), 1.0
+            else:
+                frequencies = getattr(plain, prefix + "inv_freq")
+                self.kinds[kind] = frequencies.double(), getattr(plain, prefix + "attention_scaling")
 
-    def forward(self, x, position_ids):
-        angles = position_ids[..., None].double() * self.frequencies
+    def forward(self, x, position_ids, layer_type=None):
+        frequencies, magnitude = self.kinds[layer_type]
+        angles = position_ids[..., None].double() * frequencies
         angles = torch.cat((angles, angles), dim=-1)
-        return angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+        return (angles.cos() * magnitude).to(x.dtype), (angles.sin() * magnitude).to(x.dtype)
 
 
 def relative_noise(t, generator):
@@ -54,7 +76,7 @@ class Reference:
             directory, dtype=torch.float32, attn_implementation="eager", local_files_only=True
         )
         self.model.eval()
-        self.model.model.rotary_emb = ExactRope(self.model.config)
+        self.model.model.rotary_emb = ExactRope(self.model.config, self.model.model.rotary_emb)
 
     def logits(self, ids):
         with torch.no_grad():
@@ -64,21 +86,22 @@ class Reference:
         """The largest error over some draws, as a share of the largest logit."""
         generator = torch.Generator().manual_seed(seed)
         exact = self.logits(ids)
-        modules = (modeling_llama, modeling_mistral, modeling_ministral)
-        plain = [m.eager_attention_forward for m in modules]
+        plain = [m.eager_attention_forward for m in ATTENTION_MODULES]
 
         def noisy(forward):
             def attend(module, query, key, value, *args, **kwargs):
+                if noise is block_noise:
+                    query = noise(query, generator)
                 return forward(module, query, noise(key, generator), noise(value, generator), *args, **kwargs)
 
             return attend
 
         try:
-            for m, forward in zip(modules, plain):
+            for m, forward in zip(ATTENTION_MODULES, plain):
                 m.eager_attention_forward = noisy(forward)
             worst = max(np.abs(self.logits(ids) - exact).max() for _ in range(draws))
         finally:
-            for m, forward in zip(modules, plain):
+            for m, forward in zip(ATTENTION_MODULES, plain):
                 m.eager_attention_forward = forward
         return float(worst / np.abs(exact).max())
 

@@ -96,11 +96,17 @@ def is_rotated(name):
 # ---- Hugging Face ----
 
 
+ARCHITECTURES = {
+    "llama": "LlamaForCausalLM", "mistral": "MistralForCausalLM", "ministral": "MinistralForCausalLM",
+    "ministral3": "Ministral3ForCausalLM", "mixtral": "MixtralForCausalLM", "gemma": "GemmaForCausalLM",
+    "gemma2": "Gemma2ForCausalLM", "gemma3_text": "Gemma3ForCausalLM",
+}  # fmt: skip
+
+
 def hf_config(shape, family, **changes):
     """config.json as the field writes it. A change to None writes null, a change to ... leaves the key out."""
     config = {
-        "architectures": [{"mistral": "MistralForCausalLM", "llama": "LlamaForCausalLM",
-                           "ministral": "MinistralForCausalLM"}[family]],
+        "architectures": [ARCHITECTURES[family]],
         "model_type": family,
         "hidden_size": shape.dim,
         "intermediate_size": shape.hidden_dim,
@@ -213,10 +219,10 @@ def random_blocks(kind, w, seed):
     return blocks.reshape(len(w), -1)
 
 
-def write_gguf(path, shape, weights, type_name, window=0, types=None):
-    """Writes the file and returns the weights that it holds: those given, quantised and dequantised again."""
+def open_gguf(path, shape, architecture="llama", rotary=True):
+    """A writer with the keys that every file has; rotary: also those that Llama's converter writes and Gemma's not."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    writer = gguf.GGUFWriter(path, "llama")
+    writer = gguf.GGUFWriter(path, architecture)
     writer.add_context_length(shape.context)
     writer.add_embedding_length(shape.dim)
     writer.add_block_count(shape.n_layers)
@@ -225,25 +231,42 @@ def write_gguf(path, shape, weights, type_name, window=0, types=None):
     writer.add_head_count_kv(shape.n_kv_heads)
     writer.add_key_length(shape.head_dim)
     writer.add_value_length(shape.head_dim)
-    writer.add_rope_dimension_count(shape.head_dim)
-    writer.add_rope_freq_base(shape.rope_theta)
+    if rotary:
+        writer.add_rope_dimension_count(shape.head_dim)
+        writer.add_rope_freq_base(shape.rope_theta)
     writer.add_layer_norm_rms_eps(shape.norm_eps)
-    writer.add_vocab_size(shape.vocab_size)
+    if rotary:
+        writer.add_vocab_size(shape.vocab_size)
+    return writer
+
+
+def close_gguf(writer):
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def quantized(w, kind, name=""):
+    """Storage of w, and the weights that it holds. name seeds the blocks of types that can't be quantised to."""
+    is_random = kind.name in RANDOM_TYPES
+    data = random_blocks(kind, w, [13, *name.encode()]) if is_random else gguf.quants.quantize(w, kind)
+    return data, np.asarray(gguf.quants.dequantize(data, kind), dtype=np.float32).reshape(w.shape)
+
+
+def write_gguf(path, shape, weights, type_name, window=0, types=None):
+    """Writes the file and returns the weights that it holds: those given, quantised and dequantised again."""
+    writer = open_gguf(path, shape)
     if window:
         writer.add_sliding_window(window)
     held = {}
     for name, w in weights.items():
         kind = gguf.GGMLQuantizationType[stored_type(name, w, type_name, types or {})]
-        is_random = kind.name in RANDOM_TYPES
-        data = random_blocks(kind, w, [13, *name.encode()]) if is_random else gguf.quants.quantize(w, kind)
-        held[name] = np.asarray(gguf.quants.dequantize(data, kind), dtype=np.float32).reshape(w.shape)
+        data, held[name] = quantized(w, kind, name)
         # A row is quantised by itself, so rows may change places afterwards.
         rows = pair_neighbours(data, shape.head_dim) if is_rotated(name) else data
         writer.add_tensor(renamed(name, GGUF_PARTS, "blk"), rows, raw_dtype=kind)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    close_gguf(writer)
     return held
 
 

@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static const family *const families[] = {&family_llama,   &family_mistral, &family_mixtral,
-                                         &family_gemma,   &family_gemma2,  &family_gemma3};
+static const family *const families[] = {&family_llama, &family_mistral, &family_mixtral,
+                                         &family_gemma, &family_gemma2,  &family_gemma3};
 enum { N_FAMILIES = sizeof families / sizeof *families };
 
 /* ---- Look-up ---- */
@@ -18,21 +18,30 @@ static const char *architecture(const checkpoint *c) {
   return s && s->type == SETTING_STRING ? s->string.bytes : "";
 }
 
-const setting *config_find(const checkpoint *c, config_key key) {
-  const setting *s = NULL;
+/* In a multimodal checkpoint the language model's settings are in an object of their own. */
+static const setting *hf_setting(const checkpoint *c, const char *key) {
+  char nested[256];
+  if (snprintf(nested, sizeof nested, "text_config.%s", key) >= (int)sizeof nested) return NULL;
+  const setting *s = checkpoint_setting(c, nested);
+  return s ? s : checkpoint_setting(c, key);
+}
+
+const setting *config_stated(const checkpoint *c, config_key key) {
   char full[256];
   switch (c->kind) {
   case CHECKPOINT_GGUF:
-    if (key.gguf && snprintf(full, sizeof full, "%s.%s", architecture(c), key.gguf) < (int)sizeof full)
-      s = checkpoint_setting(c, full);
-    break;
+    if (!key.gguf || snprintf(full, sizeof full, "%s.%s", architecture(c), key.gguf) >= (int)sizeof full) return NULL;
+    return checkpoint_setting(c, full);
   case CHECKPOINT_HF:
-    s = key.hf ? checkpoint_setting(c, key.hf) : NULL;
-    break;
+    return key.hf ? hf_setting(c, key.hf) : NULL;
   case CHECKPOINT_MISTRAL:
-    s = key.mistral ? checkpoint_setting(c, key.mistral) : NULL;
-    break;
+    return key.mistral ? checkpoint_setting(c, key.mistral) : NULL;
   }
+  return NULL;
+}
+
+const setting *config_find(const checkpoint *c, config_key key) {
+  const setting *s = config_stated(c, key);
   return s && s->type == SETTING_NULL ? NULL : s;
 }
 
@@ -83,7 +92,7 @@ gale_status config_number(const checkpoint *c, config_key key, double low, doubl
     snprintf(wanted, sizeof wanted, "a number from %g to %g", low, high);
     return out_of_range(c, s, wanted, error);
   }
-  *value = n;
+  *value = (double)(float)n; /* GGUF files hold floats: twins in other formats must not differ from them */
   return GALE_OK;
 }
 
@@ -169,32 +178,36 @@ static gale_status read_heads(const checkpoint *c, model_config *config, gale_er
 }
 
 static gale_status refuse_extras(const checkpoint *c, gale_error *error) {
-  const config_key biases[] = {{.hf = "attention_bias"}, {.hf = "mlp_bias"}};
-  for (size_t i = 0; i < sizeof biases / sizeof *biases; i++) {
-    gale_status status = config_refuse(c, biases[i], "biases", error);
-    if (status) return status;
+  const struct {
+    const char *hf, *what;
+  } extras[] = {
+      {"attention_bias", "biases"}, {"mlp_bias", "biases"}, {"use_bidirectional_attention", "attention to later text"}};
+  const char *const partial[] = {"partial_rotary_factor", "rope_parameters.partial_rotary_factor"};
+  gale_status status = GALE_OK;
+  for (size_t i = 0; i < sizeof extras / sizeof *extras && !status; i++)
+    status = config_refuse(c, (config_key){.hf = extras[i].hf}, extras[i].what, error);
+  for (size_t i = 0; i < sizeof partial / sizeof *partial && !status; i++) {
+    double share = 1;
+    status = config_number(c, (config_key){.hf = partial[i]}, 1, 1, &share, error);
   }
-  double partial = 1;
-  return config_number(c, (config_key){.hf = "partial_rotary_factor"}, 1, 1, &partial, error);
+  return status;
 }
 
-/* The activation as HF names it; GGUF and Mistral's files leave it to the family. */
+/* The activation as HF names it; GGUF and Mistral's files leave it to the family, which has put its own into config. */
 static gale_status read_activation(const checkpoint *c, model_config *config, gale_error *error) {
-  const struct {
-    const char *name;
-    be_activation activation;
-  } known[] = {{"silu", BE_SILU}, {"gelu_pytorch_tanh", BE_GELU_TANH}, {"gelu", BE_GELU_TANH}};
   /* Gemma's hidden_act says gelu where the tanh form was meant; hidden_activation, where it is given, is right. */
+  bool gemma = config->activation == BE_GELU_TANH;
   const char *name = config_text(c, (config_key){.hf = "hidden_activation"});
   if (!*name) name = config_text(c, (config_key){.hf = "hidden_act"});
   if (!*name) return GALE_OK;
-  for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-    if (strcmp(known[i].name, name) == 0) {
-      config->activation = known[i].activation;
-      return GALE_OK;
-    }
-  return error_set(error, GALE_E_UNSUPPORTED, "%s: hidden_act \"%s\": silu, gelu_pytorch_tanh or gelu is accepted",
-                   c->config_path, name);
+  if (strcmp(name, "silu") == 0)
+    config->activation = BE_SILU;
+  else if (strcmp(name, "gelu_pytorch_tanh") == 0 || (gemma && strcmp(name, "gelu") == 0))
+    config->activation = BE_GELU_TANH;
+  else
+    return error_set(error, GALE_E_UNSUPPORTED, "%s: hidden_act \"%s\": silu or gelu_pytorch_tanh is accepted",
+                     c->config_path, name);
+  return GALE_OK;
 }
 
 static gale_status read_theta(const checkpoint *c, double *theta, gale_error *error) {
@@ -215,10 +228,10 @@ gale_status config_base(const checkpoint *c, arena *memory, model_config *config
     return error_memory(error, (uint64_t)config->n_layers * sizeof *config->layers);
   config->embedding_scale = 1;
   config->attention_scale = 1.0f / sqrtf((float)config->head_dim);
-  double eps = c->kind == CHECKPOINT_HF ? 1e-6 : -1; /* transformers' default where config.json is silent */
+  double eps = config->norm_eps > 0 ? (double)config->norm_eps : -1;
   double theta = config->rope[0].theta > 0 ? config->rope[0].theta : 10000;
-  status = config_number(c, (config_key){"attention.layer_norm_rms_epsilon", "rms_norm_eps", "norm_eps"}, 0, 1, &eps,
-                         error);
+  status =
+      config_number(c, (config_key){"attention.layer_norm_rms_epsilon", "rms_norm_eps", "norm_eps"}, 0, 1, &eps, error);
   if (!status) status = read_theta(c, &theta, error);
   if (status) return status;
   config->norm_eps = (float)eps;
@@ -284,6 +297,7 @@ gale_status model_configure(const checkpoint *c, arena *memory, model_config *co
   *config = (model_config){0};
   const char *name = architecture(c);
   if (c->kind == CHECKPOINT_HF) {
+    config->norm_eps = 1e-6f; /* transformers' default in most families */
     const setting *s = checkpoint_setting(c, "architectures");
     bool given = s && s->type == SETTING_ARRAY && s->array.length > 0 && s->array.items[0].type == SETTING_STRING;
     if (!given)

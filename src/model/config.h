@@ -48,18 +48,18 @@ struct model_config {
   int32_t n_experts, n_experts_per_tok;
 
   /* What some families add to the block; a zero leaves it out. */
-  float embedding_scale;       /* embeddings are multiplied by it; 1: as they are */
-  float attention_scale;       /* of scores: usually head_dim^-0.5 */
-  float attention_softcap;     /* scores become cap * tanh(score / cap) */
-  float logit_softcap;         /* logits likewise */
-  float norm_offset;           /* added to the norm weights of this file */
-  bool post_norms;             /* norms on what attention and feed-forward add */
-  bool qk_norms;               /* norms on each head of q and k, before rotation */
-  be_activation activation;    /* of the feed-forward gate */
+  float embedding_scale;        /* embeddings are multiplied by it; 1: as they are */
+  float attention_scale;        /* of scores: usually head_dim^-0.5 */
+  float attention_softcap;      /* scores become cap * tanh(score / cap) */
+  float logit_softcap;          /* logits likewise */
+  float norm_offset;            /* added to the norm weights of this file */
+  bool post_norms;              /* norms on what attention and feed-forward add */
+  bool qk_norms;                /* norms on each head of q and k, before rotation */
+  be_activation activation;     /* of the feed-forward gate */
   be_query_growth query_growth; /* queries grow with the position */
 
   /* How the files are laid out. */
-  bool interleaved;   /* wq and wk pair dimensions (2i, 2i + 1) instead of (i, i + head_dim / 2) */
+  bool interleaved; /* wq and wk pair dimensions (2i, 2i + 1) instead of (i, i + head_dim / 2) */
 };
 
 /* Finds the family of a checkpoint and lets it fill in the configuration, checked: every number is in a
@@ -76,8 +76,10 @@ typedef struct config_key {
   const char *gguf, *hf, *mistral;
 } config_key;
 
-/* The setting under a key, or NULL. JSON null counts as absent. In a multimodal HF checkpoint keys are those of
- * text_config. */
+/* The setting under a key, or NULL. In a multimodal HF checkpoint those of text_config come first. */
+const setting *config_stated(const checkpoint *c, config_key key);
+
+/* The same, but JSON null counts as absent. */
 const setting *config_find(const checkpoint *c, config_key key);
 
 /* Reads a number into *value, which keeps its content where the setting is absent; it is required where *value is
@@ -94,7 +96,9 @@ const char *config_text(const checkpoint *c, config_key key);
 gale_status config_base(const checkpoint *c, arena *memory, model_config *config, gale_error *error);
 
 /* The layers, for families that change them. */
-static inline layer_config *config_layers(model_config *config) { return (layer_config *)config->layers; }
+static inline layer_config *config_layers(model_config *config) {
+  return (layer_config *)config->layers;
+}
 
 /* The same window for all layers. */
 void config_windows(model_config *config, int32_t window);

@@ -13,11 +13,16 @@ typedef struct scaling {
   double factor, original;
   double low, high;            /* llama3 */
   double beta_fast, beta_slow; /* yarn */
-  double attention_factor, mscale, mscale_all_dim;
+  double attention_factor, mscale, mscale_all_dim, magnitude;
+  bool whole_pairs; /* yarn: the ramp begins and ends at whole pairs */
   double query_beta;
 } scaling;
 
 /* ---- Reading ---- */
+
+static bool is_false(const setting *s) {
+  return s && s->type == SETTING_BOOL && !s->boolean;
+}
 
 static gale_status read_numbers(const checkpoint *c, const char *prefix, scaling *s, gale_error *error) {
   const struct {
@@ -30,9 +35,10 @@ static gale_status read_numbers(const checkpoint *c, const char *prefix, scaling
       {NULL, "high_freq_factor", NULL, &s->high},
       {"yarn_beta_fast", "beta_fast", "beta", &s->beta_fast},
       {"yarn_beta_slow", "beta_slow", "alpha", &s->beta_slow},
-      {"attn_factor", "attention_factor", NULL, &s->attention_factor},
+      {"yarn_attn_factor", "attention_factor", NULL, &s->attention_factor},
       {NULL, "mscale", NULL, &s->mscale},
-      {NULL, "mscale_all_dim", NULL, &s->mscale_all_dim},
+      {"yarn_log_multiplier", "mscale_all_dim", NULL, &s->mscale_all_dim},
+      {"attn_factor", NULL, NULL, &s->magnitude},
       {NULL, "llama_4_scaling_beta", NULL, &s->query_beta},
   };
   for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
@@ -69,8 +75,9 @@ static gale_status read_scaling(const checkpoint *c, const char *const *hf_prefi
   const char *kind = "default", *prefix = NULL;
   if (c->kind == CHECKPOINT_GGUF) {
     const char *stated = config_text(c, (config_key){.gguf = "rope.scaling.type"});
-    if (*stated && strcmp(stated, "none") != 0) kind = stated;
-    prefix = "rope.scaling";
+    if (strcmp(stated, "none") != 0) prefix = "rope.scaling";
+    if (prefix && config_find(c, (config_key){.gguf = "rope.scaling.factor"})) kind = "linear";
+    if (prefix && *stated) kind = stated;
   } else if (c->kind == CHECKPOINT_MISTRAL) {
     if (checkpoint_setting(c, "yarn.factor")) kind = "yarn";
     prefix = "yarn";
@@ -78,7 +85,11 @@ static gale_status read_scaling(const checkpoint *c, const char *const *hf_prefi
   for (; c->kind == CHECKPOINT_HF && *hf_prefixes && !prefix; hf_prefixes++)
     if (*hf_kind(c, *hf_prefixes)) kind = hf_kind(c, prefix = *hf_prefixes);
   snprintf(s->kind, sizeof s->kind, "%s", kind);
-  return prefix ? read_numbers(c, prefix, s, error) : GALE_OK;
+  if (!prefix) return GALE_OK;
+  char truncate[128];
+  snprintf(truncate, sizeof truncate, "%s.truncate", prefix);
+  s->whole_pairs = !is_false(config_find(c, (config_key){.hf = truncate}));
+  return read_numbers(c, prefix, s, error);
 }
 
 /* ---- Scaling ---- */
@@ -88,14 +99,13 @@ static gale_status missing(const checkpoint *c, const scaling *s, const char *wh
 }
 
 /* Llama 3.1: low frequencies slow down by the whole factor, high ones not, and those between by a blend over the
- * number of turns within the original context. */
+ * number of turns within the original context. GGUF files hold the divisors as floats, so they are rounded here. */
 static gale_status scale_llama3(const checkpoint *c, const scaling *s, double *frequency, int n, gale_error *error) {
-  if (!(s->low > 0) || !(s->high > s->low) || !(s->original > 0))
-    return missing(c, s, "low_freq_factor, high_freq_factor and original_max_position_embeddings", error);
+  if (!(s->low > 0) || !(s->high > s->low)) return missing(c, s, "low_freq_factor and high_freq_factor", error);
   for (int i = 0; i < n; i++) {
     double turns = s->original * frequency[i] / two_pi, smooth = (turns - s->low) / (s->high - s->low);
     smooth = smooth < 0 ? 0 : smooth > 1 ? 1 : smooth;
-    frequency[i] = (1 - smooth) * frequency[i] / s->factor + smooth * frequency[i];
+    frequency[i] /= (double)(float)(1 / ((1 - smooth) / s->factor + smooth));
   }
   return GALE_OK;
 }
@@ -105,18 +115,20 @@ static double yarn_pair(const model_config *config, double theta, double origina
   return config->head_dim * log(original / (turns * two_pi)) / (2 * log(theta));
 }
 
-static double yarn_magnitude(double factor, double scale) { return factor > 1 ? 0.1 * scale * log(factor) + 1 : 1; }
+static double yarn_magnitude(double factor, double scale) {
+  return factor > 1 ? 0.1 * scale * log(factor) + 1 : 1;
+}
 
 /* YaRN (Peng et al., 2023): pairs that turn often keep their frequency, pairs that turn rarely are interpolated by the
  * factor, with a ramp between; the rotated vectors grow a little. */
 static gale_status scale_yarn(const checkpoint *c, const model_config *config, const scaling *s, double theta,
                               double *frequency, double *magnitude, gale_error *error) {
-  double original = s->original > 0 ? s->original : config->context;
   double fast = s->beta_fast > 0 ? s->beta_fast : 32, slow = s->beta_slow > 0 ? s->beta_slow : 1;
   if (!(theta > 1) || !(fast > slow)) return missing(c, s, "theta, beta_fast and beta_slow", error);
-  double low = fmax(floor(yarn_pair(config, theta, original, fast)), 0);
-  double high = fmin(ceil(yarn_pair(config, theta, original, slow)), config->head_dim - 1);
-  if (high <= low) high = low + 0.001;
+  double low = yarn_pair(config, theta, s->original, fast), high = yarn_pair(config, theta, s->original, slow);
+  low = fmax(s->whole_pairs ? floor(low) : low, 0);
+  high = fmin(s->whole_pairs ? ceil(high) : high, config->head_dim - 1);
+  if (high == low) high += 0.001;
   for (int i = 0; i < config->head_dim / 2; i++) {
     double ramp = (i - low) / (high - low);
     ramp = ramp < 0 ? 0 : ramp > 1 ? 1 : ramp;
@@ -126,12 +138,12 @@ static gale_status scale_yarn(const checkpoint *c, const model_config *config, c
   if (s->mscale > 0 && s->mscale_all_dim > 0)
     *magnitude = yarn_magnitude(s->factor, s->mscale) / yarn_magnitude(s->factor, s->mscale_all_dim);
   if (s->attention_factor >= 0) *magnitude = s->attention_factor;
+  *magnitude *= s->magnitude;
   return GALE_OK;
 }
 
 /* GGUF files of Llama 3.1 and later hold the divisors of the frequencies as a tensor. */
-static gale_status divide_frequencies(const checkpoint *c, double *frequency, int n, arena *memory,
-                                      gale_error *error) {
+static gale_status divide_frequencies(const checkpoint *c, double *frequency, int n, arena *memory, gale_error *error) {
   const tensor *t = c->kind == CHECKPOINT_GGUF ? checkpoint_tensor(c, "rope_freqs.weight") : NULL;
   if (!t) return GALE_OK;
   if (t->type != QUANT_F32 || t->n_dims != 1 || t->shape[0] != n)
@@ -150,11 +162,11 @@ static gale_status divide_frequencies(const checkpoint *c, double *frequency, in
 
 /* Mistral's own files and GGUF spell two things elsewhere: whether YaRN scales the vectors, and how queries grow. */
 static gale_status read_elsewhere(const checkpoint *c, scaling *s, model_config *config, gale_error *error) {
-  const setting *apply = checkpoint_setting(c, "yarn.apply_scale");
-  if (c->kind == CHECKPOINT_MISTRAL && apply && apply->type == SETTING_BOOL && !apply->boolean) s->attention_factor = 1;
+  if (is_false(config_find(c, (config_key){.mistral = "yarn.apply_scale"}))) s->attention_factor = 1;
+  if (c->kind == CHECKPOINT_GGUF) s->mscale = 1; /* it has a key for mscale_all_dim only */
   const config_key beta = {.gguf = "attention.temperature_scale", .mistral = "llama_4_scaling.beta"};
   const config_key original = {.mistral = "llama_4_scaling.original_max_position_embeddings"};
-  double context = s->original > 0 ? s->original : config->context;
+  double context = s->original;
   if (s->query_beta < 0) s->query_beta = 0;
   gale_status status = config_number(c, beta, 0, 100, &s->query_beta, error);
   if (!status) status = config_number(c, original, 1, INT32_MAX, &context, error);
@@ -173,10 +185,20 @@ gale_status config_rope(const checkpoint *c, arena *memory, model_config *config
   *rope = (rope_config){.theta = theta, .frequency = frequency, .magnitude = 1};
   if (config->n_ropes <= index) config->n_ropes = index + 1;
 
-  scaling s = {.factor = -1, .original = -1, .low = -1, .high = -1, .beta_fast = -1, .beta_slow = -1,
-               .attention_factor = -1, .mscale = -1, .mscale_all_dim = -1, .query_beta = -1};
+  scaling s = {.factor = -1,
+               .original = -1,
+               .low = -1,
+               .high = -1,
+               .beta_fast = -1,
+               .beta_slow = -1,
+               .attention_factor = -1,
+               .mscale = -1,
+               .mscale_all_dim = -1,
+               .magnitude = 1,
+               .query_beta = -1};
   if (!hf_prefixes) return GALE_OK;
   gale_status status = read_scaling(c, hf_prefixes, &s, error);
+  if (!(s.original > 0)) s.original = config->context;
   if (!status) status = read_elsewhere(c, &s, config, error);
   if (!status) status = divide_frequencies(c, frequency, n, memory, error);
   if (status || strcmp(s.kind, "default") == 0) return status;

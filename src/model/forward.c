@@ -18,7 +18,7 @@ static be_act take_act(layout *l, int64_t n, int64_t cols, bool quantized) {
   if (quantized) {
     a.level = take(l, n * cols, sizeof *a.level);
     a.scale = take(l, n * cols / QUANT_BLOCK, sizeof *a.scale);
-    a.neg_sum = take(l, n * cols / QUANT_BLOCK, sizeof *a.neg_sum);
+    a.neg_sum = take(l, n * cols / QUANT_BLOCK * 2, sizeof *a.neg_sum);
   }
   return a;
 }

@@ -28,22 +28,24 @@ static gale_status configure_gemma(const checkpoint *c, arena *memory, model_con
   return configure_common(c, memory, config, error);
 }
 
+static const config_key final_cap = {.gguf = "final_logit_softcapping", .hf = "final_logit_softcapping"};
+
 static gale_status read_cap(const checkpoint *c, config_key key, double otherwise, float *cap, gale_error *error) {
-  const setting *null = c->kind == CHECKPOINT_HF ? checkpoint_setting(c, key.hf) : NULL;
-  double value = null && null->type == SETTING_NULL ? 0 : otherwise;
+  const setting *s = config_stated(c, key);
+  double value = s && s->type == SETTING_NULL ? 0 : otherwise;
   gale_status status = config_number(c, key, 0, 1e6, &value, error);
   *cap = (float)value;
   return status;
 }
 
-/* Layers see `window` positions, but for every `period`-th one, counted from 1, which sees all; HF's layer_types says it
- * layer by layer. */
+/* Layers see `window` positions, but for every `period`-th one, counted from 1, which sees all; HF's layer_types says
+ * it layer by layer. */
 static gale_status read_windows(const checkpoint *c, model_config *config, int32_t window, int32_t period,
                                 gale_error *error) {
   const config_key key = {.gguf = "attention.sliding_window", .hf = "sliding_window"};
-  gale_status status = config_int(c, key, 1, INT32_MAX, &window, error);
-  if (!status)
-    status = config_int(c, (config_key){.hf = "sliding_window_pattern"}, 1, 1 << 12, &period, error);
+  const config_key pattern = {.gguf = "attention.sliding_window_pattern", .hf = "sliding_window_pattern"};
+  gale_status status = config_int(c, key, 0, INT32_MAX, &window, error);
+  if (!status) status = config_int(c, pattern, 1, 1 << 12, &period, error);
   if (status) return status;
   config_windows(config, window);
   bool found;
@@ -67,16 +69,14 @@ static gale_status configure_gemma2(const checkpoint *c, arena *memory, model_co
   if (!status)
     status = read_cap(c, (config_key){.gguf = "attn_logit_softcapping", .hf = "attn_logit_softcapping"}, 50,
                       &config->attention_softcap, error);
-  if (!status)
-    status = read_cap(c, (config_key){.gguf = "final_logit_softcapping", .hf = "final_logit_softcapping"}, 30,
-                      &config->logit_softcap, error);
+  if (!status) status = read_cap(c, final_cap, 30, &config->logit_softcap, error);
   return status ? status : read_windows(c, config, 4096, 2, error);
 }
 
-/* theta of the layers with a window; no key for it in GGUF. */
+/* theta of the layers with a window; most GGUF files don't state it. */
 static gale_status read_local_rope(const checkpoint *c, arena *memory, model_config *config, gale_error *error) {
   double theta = 10000;
-  config_key key = {.hf = "rope_local_base_freq"};
+  config_key key = {.gguf = "rope.freq_base_swa", .hf = "rope_local_base_freq"};
   if (!config_find(c, key)) key.hf = "rope_parameters.sliding_attention.rope_theta";
   gale_status status = config_number(c, key, 1e-3, 1e15, &theta, error);
   const char *const prefixes[] = {"rope_parameters.sliding_attention", NULL};
@@ -102,10 +102,8 @@ static gale_status configure_gemma3(const checkpoint *c, arena *memory, model_co
                             : is_27b                 ? (double)config->dim / config->n_heads
                                                      : config->head_dim,
                             error);
-  if (!status) status = read_cap(c, (config_key){.hf = "final_logit_softcapping"}, 0, &config->logit_softcap, error);
-  if (!status)
-    status = read_cap(c, (config_key){.hf = "attn_logit_softcapping"}, 0, &config->attention_softcap, error);
-  if (!status) status = read_windows(c, config, c->kind == CHECKPOINT_HF ? 4096 : 1024, 6, error);
+  if (!status) status = read_cap(c, final_cap, 0, &config->logit_softcap, error);
+  if (!status) status = read_windows(c, config, c->kind == CHECKPOINT_HF ? 4096 : 0, 6, error);
   return status ? status : read_local_rope(c, memory, config, error);
 }
 

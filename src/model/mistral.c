@@ -2,6 +2,8 @@
  * from Hugging Face and from Mistral's own directories. */
 #include "model/config.h"
 
+#include <string.h>
+
 /* The window of one item of a list: null means full attention. */
 static gale_status list_window(const checkpoint *c, const setting *item, int32_t *window, gale_error *error) {
   *window = 0;
@@ -36,24 +38,23 @@ static gale_status read_windows(const checkpoint *c, model_config *config, gale_
   return status;
 }
 
-/* transformers' MistralConfig (and MinistralConfig) takes 8 key/value heads and a window of 4096 where the file is
- * silent; null is not silence. */
-static bool hf_silent(const checkpoint *c, const char *key, const char *nested) {
-  return c->kind == CHECKPOINT_HF && !checkpoint_setting(c, key) && !checkpoint_setting(c, nested);
+/* Where the file is silent transformers' configurations fill in figures of their own; null is not silence. */
+static bool hf_silent(const checkpoint *c, const char *key) {
+  return c->kind == CHECKPOINT_HF && !config_stated(c, (config_key){.hf = key});
 }
 
 static gale_status configure(const checkpoint *c, arena *memory, model_config *config, gale_error *error) {
+  bool ministral3 = strcmp(config_text(c, (config_key){.hf = "model_type"}), "ministral3") == 0;
   config->interleaved = c->kind == CHECKPOINT_MISTRAL;
-  if (hf_silent(c, "num_key_value_heads", "text_config.num_key_value_heads")) config->n_kv_heads = 8;
+  if (hf_silent(c, "num_key_value_heads")) config->n_kv_heads = 8;
+  if (ministral3) config->norm_eps = 1e-5f;
   /* Mistral's own files state no context; the tokenizer of the v0.1 release was made for this one. */
   if (c->kind == CHECKPOINT_MISTRAL) config->context = 32768;
   gale_status status = config_base(c, memory, config, error);
   if (!status) status = config_experts(c, config, error);
   if (!status) status = read_windows(c, config, error);
   if (status) return status;
-  const char *text_model = config_text(c, (config_key){.hf = "model_type"});
-  bool window_by_default = text_model[0] == 'm' && config->query_growth.beta == 0;
-  if (window_by_default && hf_silent(c, "sliding_window", "text_config.sliding_window")) config_windows(config, 4096);
+  if (hf_silent(c, "sliding_window") && !ministral3) config_windows(config, 4096);
   bool found;
   return config_layer_types(c, config, &found, error);
 }
@@ -67,8 +68,9 @@ const family family_mistral = {.name = "mistral", .gguf = gguf, .hf = hf, .nativ
 
 static gale_status configure_mixtral(const checkpoint *c, arena *memory, model_config *config, gale_error *error) {
   config->n_experts = 8;
+  config->norm_eps = 1e-5f;
   config->rope[0].theta = 1e6;
-  if (hf_silent(c, "num_key_value_heads", "text_config.num_key_value_heads")) config->n_kv_heads = 8;
+  if (hf_silent(c, "num_key_value_heads")) config->n_kv_heads = 8;
   gale_status status = config_base(c, memory, config, error);
   if (!status) status = config_experts(c, config, error);
   return status ? status : read_windows(c, config, error);

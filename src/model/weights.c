@@ -1,5 +1,6 @@
 #include "model/weights.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -77,8 +78,8 @@ static void find_layer(search *s, int i) {
 static gale_status refuse_unused(search *s) {
   for (size_t i = 0; i < s->c->n_tensors && !s->status; i++)
     if (!s->used[i] && !tensor_ignorable(s->c->tensors[i].name, &s->w->vision))
-      s->status = error_set(s->error, GALE_E_UNSUPPORTED, "%s: tensor %s has no place in this architecture",
-                            s->c->path, s->c->tensors[i].name);
+      s->status = error_set(s->error, GALE_E_UNSUPPORTED, "%s: tensor %s has no place in this architecture", s->c->path,
+                            s->c->tensors[i].name);
   return s->status;
 }
 
@@ -93,9 +94,21 @@ static bool make_room(const model_config *m, arena *memory, model_weights *w) {
   return true;
 }
 
+/* Keeps what a small file can make us allocate small. No matrix of a layer or expert has less than 16 bytes. */
+static gale_status check_counts(const checkpoint *c, const model_config *m, gale_error *error) {
+  uint64_t bytes = 0, matrices = (uint64_t)m->n_layers * (uint64_t)(m->n_experts > 0 ? m->n_experts : 1);
+  for (size_t i = 0; i < c->n_tensors; i++) bytes += c->tensors[i].bytes;
+  if (matrices <= bytes / 16) return GALE_OK;
+  return error_set(error, GALE_E_FORMAT,
+                   "%s: %d layers with %d experts do not fit into the %" PRIu64 " bytes of the tensors", c->config_path,
+                   m->n_layers, m->n_experts, bytes);
+}
+
 gale_status weights_find(const checkpoint *c, const model_config *config, arena *memory, model_weights *w,
                          gale_error *error) {
   *w = (model_weights){0};
+  gale_status status = check_counts(c, config, error);
+  if (status) return status;
   search s = {.c = c, .config = config, .w = w, .error = error};
   s.used = calloc(c->n_tensors + 1, sizeof *s.used);
   if (!s.used || !make_room(config, memory, w)) s.status = error_memory(error, c->n_tensors);

@@ -8,9 +8,9 @@
  *   quantised weights          KL 1e-3, against the same weights dequantised; f32 and f16 cache
  *
  * A cache's bound is a property of the model: an f16 cache changes each key and value by at most 2^-11 of
- * itself, a q8 cache by at most 1/254 of its block's largest element, and how much of that reaches the
- * logits depends on the weights. tools/make_checkpoints.py lets the reference implementation itself run
- * with uniform random errors of that size and takes twice the largest effect it sees. */
+ * itself, a q8 cache by at most 1/254 of its block's largest element, queries included, and how much of that
+ * reaches the logits depends on the weights. tools/make_checkpoints.py lets the reference implementation
+ * itself run with uniform random errors of that size and takes twice the largest effect it sees. */
 #include <math.h>
 
 #include "models/cases.h"

@@ -17,7 +17,7 @@
 
 #define MODELS TEST_DATA "/models/"
 
-enum { MAX_CASES = 64 };
+enum { MAX_CASES = 128 };
 
 typedef struct model_case {
   char name[64], model[128], reference[128], kind[16]; /* as in cases.txt; kind "float" or "kl" */
@@ -46,6 +46,14 @@ static inline size_t cases_read(model_case cases[MAX_CASES]) {
   }
   fclose(f);
   return n;
+}
+
+/* The first case with the same reference, which is the same model in another kind of file; c itself where there is none
+ * before it. */
+static inline const model_case *case_first_twin(const model_case *cases, const model_case *c) {
+  const model_case *first = cases;
+  while (strcmp(first->reference, c->reference) != 0) first++;
+  return first;
 }
 
 /* Integers separated by white space; NULL if there is no such file. */
