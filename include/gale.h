@@ -155,8 +155,8 @@ typedef struct gale_model_options {
 
 GALE_API void gale_model_defaults(gale_model_options *options);
 
-/* path is a GGUF file, a Hugging Face directory, a Mistral directory, or "shape:NAME[@TYPE]" for
- * synthetic weights of a published shape. options NULL means the defaults. */
+/* path is a GGUF file, a Hugging Face directory, a Mistral directory, or "shape:NAME[:layers=N][@TYPE]"
+ * for synthetic weights of a published shape. options NULL means the defaults. */
 GALE_API gale_status gale_model_open(const char *path, const gale_model_options *options, gale_model **model,
                                      gale_error *error);
 /* Every session on the model must be closed first. */
@@ -350,7 +350,8 @@ GALE_API gale_status gale_generate(gale_session *session, int32_t sequence, cons
 /* ---- Files -------------------------------------------------------------------------------- */
 
 /* Writes synthetic weights of a published shape as a GGUF file that other engines load too. shape is
- * e.g. "mistral-7b", type e.g. "q4_0". The file appears under its name only when it is whole. */
+ * e.g. "mistral-7b" or "mixtral-8x7b:layers=4", type e.g. "q4_0". The file appears under its name only when
+ * it is whole. */
 GALE_API gale_status gale_synth(const char *shape, const char *type, const char *path, gale_progress_fn progress,
                                 void *user, gale_error *error);
 

@@ -25,8 +25,8 @@ const uint64_t common_options = COMMON;
 
 const char model_help[] =
     "MODEL is a GGUF file (or the first of its shards), a Hugging Face directory, a Mistral directory "
-    "(params.json, consolidated*.safetensors), the name of a fetched model (gale list), or shape:NAME[@TYPE] for "
-    "synthetic weights of a published shape, e.g. shape:mistral-7b@q4_0.";
+    "(params.json, consolidated*.safetensors), the name of a fetched model (gale list), or "
+    "shape:NAME[:layers=N][@TYPE] for synthetic weights of a published shape, e.g. shape:mistral-7b@q4_0.";
 
 const command command_table[] = {
     {"run", "MODEL [PROMPT]", 1, 2,

@@ -124,7 +124,7 @@ static int unknown_model(const char *model) {
   if (code)
     return fail("%s: the fetched model's folder does not hold exactly one GGUF file or a model directory", model);
   return fail("no model '%s' (fetched: %s); MODEL is a GGUF file, a Hugging Face or Mistral directory, a fetched "
-              "model's name, or shape:NAME[@TYPE]",
+              "model's name, or shape:NAME[:layers=N][@TYPE]",
               model, names);
 }
 

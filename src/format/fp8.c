@@ -194,17 +194,12 @@ gale_status fp8_resolve(checkpoint *c, gale_error *error) {
   bool any = false;
   for (size_t i = 0; i < c->n_foreign && !any; i++) any = strcmp(c->foreign[i].dtype, "F8_E4M3") == 0;
   if (!any) return GALE_OK;
-  resolution r = {.used_tensors = calloc(c->n_tensors + 1, sizeof *r.used_tensors),
-                  .used_foreign = calloc(c->n_foreign, sizeof *r.used_foreign),
-                  .made = calloc(c->n_foreign, sizeof *r.made)};
-  gale_status status = GALE_OK;
-  if (!r.used_tensors || !r.used_foreign || !r.made) status = error_memory(error, c->n_foreign * sizeof *r.made);
-  if (!status) status = resolve_all(c, &r, error);
-  if (!status) status = replace(c, &r, error);
-  free(r.used_tensors);
-  free(r.used_foreign);
-  free(r.made);
-  return status;
+  resolution r = {.used_tensors = arena_array(&c->memory, c->n_tensors, sizeof *r.used_tensors),
+                  .used_foreign = arena_array(&c->memory, c->n_foreign, sizeof *r.used_foreign),
+                  .made = arena_array(&c->memory, c->n_foreign, sizeof *r.made)};
+  if (!r.used_tensors || !r.used_foreign || !r.made) return error_memory(error, c->n_foreign * sizeof *r.made);
+  gale_status status = resolve_all(c, &r, error);
+  return status ? status : replace(c, &r, error);
 }
 
 /* ---- Reading ---- */

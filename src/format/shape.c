@@ -286,9 +286,8 @@ static gale_status parse_layers(const char *spec, const char *from, size_t lengt
   return GALE_OK;
 }
 
-/* NAME[:layers=N][@TYPE]; *title becomes the part before the type. */
-static gale_status parse(const char *spec, arena *memory, shape *s, quant_type *type, const char **title,
-                         gale_error *error) {
+/* NAME[:layers=N][@TYPE] */
+static gale_status parse(const char *spec, shape *s, quant_type *type, gale_error *error) {
   size_t length = strcspn(spec, "@"), name = strcspn(spec, ":@");
   const shape *found = shape_find(spec, name);
   if (!found) return unknown_shape(spec, name, error);
@@ -298,21 +297,20 @@ static gale_status parse(const char *spec, arena *memory, shape *s, quant_type *
   if (spec[length] && !quant_from_name(spec + length + 1, type))
     return error_set(error, GALE_E_ARGUMENT, "shape:%.80s: unknown type; %s are accepted", spec,
                      types_dividing(0).text);
-  *title = arena_string(memory, spec, length);
-  return *title ? GALE_OK : error_memory(error, length + 1);
+  return GALE_OK;
 }
 
 gale_status shape_read(checkpoint *c, const char *spec, gale_error *error) {
   quant_type type = QUANT_Q4_0;
-  const char *title;
   shape *s = arena_alloc(&c->memory, sizeof *s);
-  if (!s) return error_memory(error, sizeof *s);
+  const char *title = arena_string(&c->memory, spec, strcspn(spec, "@"));
+  if (!s || !title) return error_memory(error, sizeof *s);
   c->kind = CHECKPOINT_GGUF;
   c->format = "shape";
   c->config_path = c->path;
   c->read = read_synthetic;
   c->source = s;
-  gale_status status = parse(spec, &c->memory, s, &type, &title, error);
+  gale_status status = parse(spec, s, &type, error);
   if (!status) status = add_hyperparameters(c, title, s, error);
   if (!status) status = add_vocabulary(c, s, error);
   if (!status) status = add_tensors(c, s, type, error);

@@ -30,7 +30,10 @@ static void find(search *s, weight_item item, int layer, int expert) {
   if (!t) {
     char name[160];
     tensor_usual_name(s->c, item.role, layer, expert, name);
-    s->status = error_set(s->error, GALE_E_FORMAT, "%s: tensor %s is missing", s->c->path, name);
+    const char *foreign = checkpoint_foreign(s->c, name);
+    s->status = foreign ? error_set(s->error, GALE_E_UNSUPPORTED, "%s: tensor %s has type %s, which is not accepted",
+                                    s->c->path, name, foreign)
+                        : error_set(s->error, GALE_E_FORMAT, "%s: tensor %s is missing", s->c->path, name);
     return;
   }
   int64_t elements = item.cols * (item.rows ? item.rows : 1);

@@ -410,7 +410,7 @@ static void test_shards(void **state) {
   assert_int_equal(c->n_tensors, 3);
   assert_int_equal(checkpoint_setting(c, "shard")->integer, 0);
   for (int i = 0; i < 3; i++) {
-    char name[8];
+    char name[16];
     uint8_t block[34];
     snprintf(name, sizeof name, "t%d", i);
     const tensor *t = checkpoint_tensor(c, name);
