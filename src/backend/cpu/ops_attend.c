@@ -28,7 +28,7 @@ static void quantize_queries(const attend_op *o) {
   for (int64_t i; (i = team_take(c->team, 1)) < (int64_t)o->batch->n_tokens * o->n_heads;) {
     for (int64_t d = 0; d < pad; d++) padded[d] = d < dim ? o->q[i * dim + d] : 0;
     c->device->kernels.quantize(padded, pad, c->attend.q_level + i * pad, c->attend.q_scale + i * (pad / QUANT_BLOCK),
-                                c->attend.q_neg_sum + i * (pad / QUANT_BLOCK));
+                                c->attend.q_neg_sum + i * (pad / QUANT_BLOCK) * 2);
   }
   team_barrier(c->team);
 }
@@ -40,7 +40,7 @@ static void add_query(const attend_op *o, attend_task *t, int64_t token, int hea
   t->q[i] = o->q + row * t->head_dim;
   t->q_level[i] = s->q_level + row * t->head_pad;
   t->q_scale[i] = s->q_scale + row * blocks;
-  t->q_neg_sum[i] = s->q_neg_sum + row * blocks;
+  t->q_neg_sum[i] = s->q_neg_sum + row * blocks * 2;
   t->first[i] = first;
   t->last[i] = last;
 }
