@@ -213,7 +213,7 @@ static gale_status add_tensor(builder *b, const weight_item *item, quant_type ty
 static gale_status add_item(builder *b, const weight_item *item) {
   origin *o = NULL;
   int feed_forward = item->role == W1 ? 0 : item->role == W2 ? 1 : 2;
-  if (item->expert > 0) {
+  if (item->expert > 0 && b->stack[feed_forward]) {
     b->stack[feed_forward]->places[item->expert] = item->place;
     return GALE_OK;
   }
