@@ -79,7 +79,7 @@ static int measure_both(const bench_setting *s, bench_test t) {
   gale_model_get_info(s->model, &info);
   if (t.tokens == 0) return 0;
   int code = bench_measure(s, &t);
-  bool beyond = s->o->window == GALE_WINDOW_NATIVE && info.sliding_window > 0 && t.depth >= info.sliding_window;
+  bool beyond = s->o->window == GALE_WINDOW_NATIVE && info.sliding_window > 0 && t.depth > info.sliding_window;
   t.without_window = true;
   return code || !beyond ? code : bench_measure(s, &t);
 }
@@ -166,7 +166,7 @@ int bench_main(const options *given) {
   use_default(&o.n_prompt, (int_list){{512}, 1});
   use_default(&o.n_gen, (int_list){{64}, 1});
   use_default(&o.batch, (int_list){{1, 4, 8}, 3});
-  use_default(&o.n_depth, (int_list){{0, 4096}, 2});
+  use_default(&o.n_depth, (int_list){{0, 8192}, 2});
   gale_probe_options settings;
   gale_probe_defaults(&settings);
   settings.cpu = o.cpu;

@@ -72,6 +72,12 @@ static double nice_step(double top) {
 
 /* ---- Speed over depth ---- */
 
+/* A test that does not reach the window's end is the same with the window and without. */
+static bool on_line(const bench_result *r, const line *l) {
+  bool inside = r->test.depth + r->test.tokens <= r->window;
+  return r->test.without_window == l->without_window || (l->without_window && inside);
+}
+
 /* All tests of a line have the batch and the number of tokens of the model's first decoding test. */
 static const bench_result *point(const drawing *d, const line *l, size_t *at) {
   const bench_result *first = NULL;
@@ -80,7 +86,7 @@ static const bench_result *point(const drawing *d, const line *l, size_t *at) {
     if (r->test.kind != BENCH_DECODE || r->model != l->model) continue;
     if (!first) first = r;
     bool wanted = r->test.tokens == first->test.tokens && r->test.batch == first->test.batch;
-    if (i < *at || !wanted || r->test.without_window != l->without_window) continue;
+    if (i < *at || !wanted || !on_line(r, l)) continue;
     *at = i + 1;
     return r;
   }
@@ -92,12 +98,13 @@ static void find_lines(drawing *d) {
     for (int without = 0; without < 2; without++) {
       line l = {m, without != 0};
       size_t at = 0;
-      const bench_result *r = point(d, &l, &at);
-      if (r) d->lines[d->n_lines++] = l;
-      for (; r; r = point(d, &l, &at)) {
+      bool own = false;
+      for (const bench_result *r; (r = point(d, &l, &at));) {
+        own = own || r->test.without_window == l.without_window;
         if (r->median > d->top_speed) d->top_speed = r->median;
         if (r->test.depth > d->top_depth) d->top_depth = r->test.depth;
       }
+      if (own) d->lines[d->n_lines++] = l;
     }
   d->top_speed = d->top_speed > 0 ? d->top_speed * 1.08 : 1;
   if (d->top_depth <= 0) d->top_depth = 1;
@@ -115,7 +122,10 @@ static void put_axes(const drawing *d) {
   double step = nice_step(d->top_speed);
   for (double v = 0; v <= d->top_speed; v += step) {
     put_rule(d, LEFT, place_y(d, v), WIDTH - RIGHT, place_y(d, v), v > 0 ? "#dddddd" : "#333333");
-    snprintf(label, sizeof label, "%g", v);
+    if (v < 1000)
+      snprintf(label, sizeof label, "%g", v);
+    else
+      snprintf(label, sizeof label, "%.32s", with_commas((uint64_t)(v + 0.5)).text);
     put_text(d, LEFT - 8, place_y(d, v) + 4, "end", label);
   }
   /* Depths are powers of two more often than of ten. */

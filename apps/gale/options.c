@@ -77,7 +77,7 @@ const option_spec option_table[OPTION_COUNT] = {
     [OPTION_BATCH] = {"batch", 'b', KIND_INTS, "N,...", AT(batch), 1, 1024,
                       .help = "texts decoded together (default 1,4,8)"},
     [OPTION_N_DEPTH] = {"n-depth", 'd', KIND_INTS, "N,...", AT(n_depth), 0, 16777216,
-                        .help = "positions that are in the cache before a test begins (default 0,4096)"},
+                        .help = "positions that are in the cache before a test begins (default 0,8192)"},
     [OPTION_REPETITIONS] = {"repetitions", 'r', KIND_INT, "N", AT(repetitions), 1, 1000,
                             .help = "times to repeat each test (default 3)"},
     [OPTION_CSV] = {"csv", 0, KIND_FLAG, AT(csv), .help = "print comma-separated values"},

@@ -102,7 +102,7 @@ complete -c gale -n '__fish_seen_subcommand_from bench' -l json -d 'print one JS
 complete -c gale -n '__fish_seen_subcommand_from bench' -l n-prompt -s p -x -d 'tokens of the prompts to prefill (default 512; 0: none)'
 complete -c gale -n '__fish_seen_subcommand_from bench' -l n-gen -s n -x -d 'tokens to decode, one by one (default 64; 0: none)'
 complete -c gale -n '__fish_seen_subcommand_from bench' -l batch -s b -x -d 'texts decoded together (default 1,4,8)'
-complete -c gale -n '__fish_seen_subcommand_from bench' -l n-depth -s d -x -d 'positions that are in the cache before a test begins (default 0,4096)'
+complete -c gale -n '__fish_seen_subcommand_from bench' -l n-depth -s d -x -d 'positions that are in the cache before a test begins (default 0,8192)'
 complete -c gale -n '__fish_seen_subcommand_from bench' -l repetitions -s r -x -d 'times to repeat each test (default 3)'
 complete -c gale -n '__fish_seen_subcommand_from bench' -l csv -d 'print comma-separated values'
 complete -c gale -n '__fish_seen_subcommand_from bench' -l markdown -d 'print a Markdown table'
