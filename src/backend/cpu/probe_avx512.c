@@ -3,6 +3,13 @@
 
 #include <immintrin.h>
 
+static uint64_t lanes_sum(__m512i x) {
+  uint64_t lanes[8], sum = 0;
+  _mm512_storeu_si512(lanes, x);
+  for (int i = 0; i < 8; i++) sum += lanes[i];
+  return sum;
+}
+
 static uint64_t read_memory(const char *memory, size_t bytes) {
   enum { STEP = 512, AHEAD = 4096 };
   __m512i sum[8];
@@ -12,7 +19,7 @@ static uint64_t read_memory(const char *memory, size_t bytes) {
     for (int i = 0; i < 8; i++) sum[i] = _mm512_add_epi64(sum[i], _mm512_loadu_si512(at + i * 64));
   }
   for (int i = 1; i < 8; i++) sum[0] = _mm512_add_epi64(sum[0], sum[i]);
-  return (uint64_t)_mm512_reduce_add_epi64(sum[0]);
+  return lanes_sum(sum[0]);
 }
 
 /* As many sums as two units with four steps of latency need, and some more. */
@@ -25,7 +32,7 @@ static uint64_t int8_products(uint64_t rounds, const char operands[64]) {
   for (uint64_t round = 0; round < rounds; round++)
     for (int i = 0; i < CHAINS; i++) sum[i] = _mm512_dpbusd_epi32(sum[i], x, x);
   for (int i = 1; i < CHAINS; i++) sum[0] = _mm512_add_epi32(sum[0], sum[i]);
-  return (uint64_t)_mm512_reduce_add_epi64(sum[0]);
+  return lanes_sum(sum[0]);
 }
 
 static uint64_t float_products(uint64_t rounds, const char operands[64]) {
@@ -34,7 +41,7 @@ static uint64_t float_products(uint64_t rounds, const char operands[64]) {
   for (uint64_t round = 0; round < rounds; round++)
     for (int i = 0; i < CHAINS; i++) sum[i] = _mm512_fmadd_ps(sum[i], half, one);
   for (int i = 1; i < CHAINS; i++) sum[0] = _mm512_add_ps(sum[0], sum[i]);
-  return (uint64_t)_mm512_reduce_add_epi64(_mm512_castps_si512(sum[0]));
+  return lanes_sum(_mm512_castps_si512(sum[0]));
 }
 
 void cpu_probe_avx512(cpu_kernels *k) {
