@@ -1,6 +1,6 @@
 /* Times the linear operation: for each storage type and number of tokens, operations a second (a multiply-add is
- * two) and the rate at which packed weights are read, the best of several runs. Around them stand two probes of
- * the machine, on the same number of threads: how fast it reads memory, and its integer dot-product instruction. */
+ * two) and the rate at which packed weights are read, the best of several runs. Around them stand probes of the
+ * machine, on the same number of threads. */
 #include "backend/backend.h"
 #include "base/cpu.h"
 
@@ -23,71 +23,19 @@ _Noreturn static void fail(const char *what) {
   exit(1);
 }
 
-/* ---- Probes ---- */
-
-enum { READ_BYTES = 1 << 28, DOT_ROUNDS = 1000000, DOT_CHAINS = 12 };
-
-typedef struct probe {
-  team *team;
-  const char *memory;
-  uint64_t result; /* keeps the work from being optimised away */
-} probe;
-
-static void probe_read(void *argument, int worker) {
-  probe *p = argument;
-  enum { PIECE = 1 << 20 };
-  uint64_t sum[8] = {0};
-  for (int64_t i; (i = team_take(p->team, 1)) < READ_BYTES / PIECE;)
-    for (const char *at = p->memory + i * PIECE, *end = at + PIECE; at < end; at += 64) {
-      uint64_t v[8];
-      __builtin_prefetch(at + 4096);
-      memcpy(v, at, sizeof v);
-      for (int k = 0; k < 8; k++) sum[k] += v[k];
-    }
-  if (worker == 0) p->result = sum[0] ^ sum[1] ^ sum[2] ^ sum[3] ^ sum[4] ^ sum[5] ^ sum[6] ^ sum[7];
-}
-
-#if defined(__x86_64__)
-#define DOT(REGISTER) "vpdpbusd %%zmm15, %%zmm15, %%zmm" REGISTER "\n\t"
-
-static void probe_dot(void *argument, int worker) {
-  (void)argument;
-  (void)worker;
-  for (int round = 0; round < DOT_ROUNDS; round++)
-    __asm__ volatile(
-        DOT("0") DOT("1") DOT("2") DOT("3") DOT("4") DOT("5") DOT("6") DOT("7") DOT("8") DOT("9") DOT("10") DOT("11")
-        :
-        :
-        : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11");
-}
-#endif
-
-static double best_of_many(team *t, void (*job)(void *, int), probe *p) {
-  double best = 1e30;
-  for (int i = 0; i < 20; i++) {
-    double start = now();
-    team_run(t, job, p);
-    double took = now() - start;
-    if (took < best) best = took;
-  }
-  return best;
-}
-
-static void print_probes(int threads) {
-  probe p = {0};
-  char *memory = malloc(READ_BYTES);
-  if (!memory || team_open(threads, &p.team, NULL)) fail("out of memory");
-  memset(memory, 1, READ_BYTES);
-  p.memory = memory;
-  printf("memory read  %7.1f GB/s\n", READ_BYTES / best_of_many(p.team, probe_read, &p) * 1e-9);
-#if defined(__x86_64__)
-  if (cpu_detect() == CPU_AVX512) {
-    double ops = 2.0 * 64 * DOT_CHAINS * DOT_ROUNDS * threads;
-    printf("vpdpbusd     %7.0f GOPS\n", ops / best_of_many(p.team, probe_dot, &p) * 1e-9);
-  }
-#endif
-  team_close(&p.team);
-  free(memory);
+static void print_probes(const char *level, int threads) {
+  gale_error error = {0};
+  gale_probe_options options;
+  gale_probe_defaults(&options);
+  options.cpu = level;
+  options.threads = threads;
+  gale_probe *machine;
+  gale_limits l;
+  if (gale_probe_open(&options, &machine, &error)) fail(error.message);
+  gale_probe_run(machine, &l);
+  gale_probe_close(&machine);
+  printf("%s: reads %.1f GB/s, int8 %.0f GOPS, float %.0f GFLOPS\n", l.cpu, l.read_bytes_per_second * 1e-9,
+         l.int8_ops_per_second * 1e-9, l.float_ops_per_second * 1e-9);
 }
 
 /* ---- Linear ---- */
@@ -236,14 +184,14 @@ int main(int argc, char **argv) {
   gale_error error;
   if (be_open(s.level, &d, &error)) fail(error.message);
   if (d->ops->context_open(d, s.threads, MAX_TOKENS, 1, 32, 1, &context, &error)) fail(error.message);
-  print_probes(s.threads);
+  print_probes(s.level, s.threads);
   for (int i = optind; i < argc; i++) {
     quant_type type;
     if (!quant_from_name(argv[i], &type)) usage();
     time_type(d, context, &s, type);
   }
   for (int type = 0; optind == argc && type < QUANT_TYPES; type++) time_type(d, context, &s, (quant_type)type);
-  print_probes(s.threads);
+  print_probes(s.level, s.threads);
   d->ops->context_close(&context);
   d->ops->close(d);
 }

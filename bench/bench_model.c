@@ -8,7 +8,6 @@
  * passed, at least three times, after a run that is not counted; the figures are tokens per second, one for
  * each repeat. --probe measures the machine instead: reading memory, and arithmetic in registers. Figures of
  * different programs compare only where the probes around them agree. */
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,65 +36,18 @@ static void die(const char *message) {
   exit(1);
 }
 
-/* ---- Probes ---- */
-
-enum { PROBE_BYTES = 128 << 20, PROBE_LANES = 128, PROBE_ROUNDS = 400000 };
-
-/* One thread's share of a probe: results keep the compiler from dropping the work. */
-typedef struct share {
-  const uint64_t *words;
-  size_t n_words;
-  uint64_t sum;
-  float lanes[PROBE_LANES];
-} share;
-
-static void *read_memory(void *argument) {
-  share *s = argument;
-  uint64_t sums[32] = {0};
-  for (size_t i = 0; i + 32 <= s->n_words; i += 32)
-    for (size_t lane = 0; lane < 32; lane++) sums[lane] += s->words[i + lane];
-  for (size_t lane = 0; lane < 32; lane++) s->sum += sums[lane];
-  return NULL;
-}
-
-static void *multiply_and_add(void *argument) {
-  share *s = argument;
-  float lanes[PROBE_LANES];
-  memcpy(lanes, s->lanes, sizeof lanes);
-  for (int round = 0; round < PROBE_ROUNDS; round++)
-    for (int lane = 0; lane < PROBE_LANES; lane++) lanes[lane] = lanes[lane] * 0.999f + 0.001f;
-  memcpy(s->lanes, lanes, sizeof lanes);
-  return NULL;
-}
-
-/* Seconds that the fastest of five runs of work on all threads takes. */
-static double time_threads(void *(*work)(void *), share *shares, int threads) {
-  double best = 1e9;
-  for (int repeat = 0; repeat < 5; repeat++) {
-    pthread_t ids[MAX_THREADS];
-    double start = now();
-    for (int t = 0; t < threads; t++)
-      if (pthread_create(&ids[t], NULL, work, &shares[t])) die("cannot start a thread");
-    for (int t = 0; t < threads; t++) pthread_join(ids[t], NULL);
-    double seconds = now() - start;
-    if (seconds < best) best = seconds;
-  }
-  return best;
-}
-
 static void probe(const settings *s) {
-  uint64_t *words = aligned_alloc(4096, PROBE_BYTES);
-  share *shares = calloc((size_t)s->threads, sizeof *shares);
-  if (!words || !shares) die("out of memory");
-  memset(words, 1, PROBE_BYTES);
-  size_t each = PROBE_BYTES / sizeof *words / (size_t)s->threads;
-  for (int t = 0; t < s->threads; t++) shares[t] = (share){.words = words + (size_t)t * each, .n_words = each};
-  double reading = time_threads(read_memory, shares, s->threads);
-  double arithmetic = time_threads(multiply_and_add, shares, s->threads);
-  printf("{\"threads\": %d, \"read_gb_per_s\": %.2f, \"gflops\": %.2f}\n", s->threads, PROBE_BYTES / reading * 1e-9,
-         2.0 * PROBE_LANES * PROBE_ROUNDS * s->threads / arithmetic * 1e-9);
-  free(words);
-  free(shares);
+  gale_error error = {0};
+  gale_probe_options options;
+  gale_probe_defaults(&options);
+  options.threads = s->threads;
+  gale_probe *machine;
+  gale_limits l;
+  if (gale_probe_open(&options, &machine, &error)) die(error.message);
+  gale_probe_run(machine, &l);
+  gale_probe_close(&machine);
+  printf("{\"threads\": %d, \"read_gb_per_s\": %.2f, \"int8_gops\": %.2f, \"gflops\": %.2f}\n", l.threads,
+         l.read_bytes_per_second * 1e-9, l.int8_ops_per_second * 1e-9, l.float_ops_per_second * 1e-9);
 }
 
 /* ---- Tests ---- */

@@ -367,6 +367,58 @@ GALE_API gale_status gale_quantize(const char *in, const char *out, const char *
 /* Names of the shapes, ended by NULL; static storage. */
 GALE_API const char *const *gale_shapes(void);
 
+/* ---- Measuring ---------------------------------------------------------------------------- */
+
+typedef struct gale_probe gale_probe; /* one caller at a time */
+
+typedef struct gale_probe_options {
+  const char *cpu; /* as in gale_model_options */
+  int threads;     /* 0: one per processor; at most 1024 */
+  double seconds;  /* about how long each of the three probes repeats its work, in [0, 60] */
+  uint64_t bytes;  /* read in one pass; 0: eight times the last-level cache, at least 256 MiB */
+} gale_probe_options;
+
+GALE_API void gale_probe_defaults(gale_probe_options *options);
+
+/* What the machine can do at most, with this instruction set and all threads: the best of the passes. */
+typedef struct gale_limits {
+  const char *cpu; /* instruction set; static storage */
+  int threads;
+  /* Memory that lies in large pages where the system grants them, as packed weights do, and does not fit into the
+   * caches, read from end to end. */
+  double read_bytes_per_second;
+  /* Arithmetic in registers; a multiply-add is two operations. int8: the dot product of bytes, by the instructions
+   * that the kernels use. float: fused multiply-add of 32-bit floats. */
+  double int8_ops_per_second, float_ops_per_second;
+} gale_limits;
+
+/* Takes the memory and starts the threads. options NULL means the defaults. */
+GALE_API gale_status gale_probe_open(const gale_probe_options *options, gale_probe **probe, gale_error *error);
+GALE_API void gale_probe_close(gale_probe **probe);
+
+/* Measures; may be called again and again, since other work on the machine lowers the figures. */
+GALE_API void gale_probe_run(gale_probe *probe, gale_limits *limits);
+
+/* What a step must read and compute at least. */
+typedef struct gale_cost {
+  double weight_bytes; /* packed matrices; of experts, those expected to be chosen by n independent tokens */
+  double cache_bytes;  /* keys and values that its tokens see */
+  double int8_ops;     /* products with quantised weights; a multiply-add is two operations */
+  double float_ops;    /* products with float weights */
+  double attention_ops;
+} gale_cost;
+
+/* The cost of a step in which each of n_sequences >= 1 sequences with length >= 0 positions gets n_tokens >= 1 tokens,
+ * logits of the last one included. By arithmetic alone: the session need not have such sequences. */
+GALE_API void gale_step_cost(const gale_session *session, int32_t n_sequences, int32_t length, int32_t n_tokens,
+                             gale_cost *cost);
+
+/* For measuring only: gives an empty sequence n_positions positions without computing them. Their keys and values are
+ * finite and the same everywhere; what later steps read and compute is as after as many tokens of text, but their
+ * logits mean nothing. GALE_E_ARGUMENT if the sequence is not empty, GALE_E_CONTEXT if the context is too small. */
+GALE_API gale_status gale_sequence_pretend(gale_session *session, int32_t sequence, int32_t n_positions,
+                                           gale_error *error);
+
 #ifdef __cplusplus
 }
 #endif

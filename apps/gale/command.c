@@ -59,6 +59,21 @@ const command command_table[] = {
      "logits of given token ids, as a NumPy file",
      "Computes the logits at every position of the ids in FILE and writes them as a float32 array [n_tokens, "
      "vocab_size]. A checkpoint without a tokenizer will do. OUT.npy appears under its name only when it is whole."},
+    {"bench", "MODEL...", 1, MAX_ARGUMENTS,
+     TALK | BIT(OPTION_N_PROMPT) | BIT(OPTION_N_GEN) | BIT(OPTION_BATCH) | BIT(OPTION_N_DEPTH) |
+         BIT(OPTION_REPETITIONS) | BIT(OPTION_JSON) | BIT(OPTION_CSV) | BIT(OPTION_MARKDOWN) | BIT(OPTION_PLOT) |
+         BIT(OPTION_THREADS) | BIT(OPTION_CPU) | BIT(OPTION_WINDOW) | BIT(OPTION_KV) | BIT(OPTION_CHUNK) |
+         BIT(OPTION_QUANT) | BIT(OPTION_OVERRIDE),
+     bench_main, NULL, "speed, and how near it is to the limits of the machine",
+     "Measures each MODEL and prints the median of the repetitions, and how much of the machine's own limit that is: "
+     "the time that reading weights and cache takes at the read bandwidth, or that the arithmetic takes at the peak of "
+     "the instruction set, whichever is longer, over the time it took. Bandwidth and peaks are probed around every "
+     "test on the same threads; the better of the two counts. Run nothing else meanwhile. "
+     "A model that fits into the caches may be faster than its limit.\n"
+     "Prefill and decode are measured at every depth; batches of more than one, and prompts and answers after the "
+     "first length, at the first depth. The positions before a test are not computed, but their cache is there and is "
+     "read. A depth beyond the model's window is measured with the window and without. With several models, the last "
+     "column compares each with the first."},
     {"perplexity", "MODEL -f TEXT", 1, 1,
      COMPUTING | TALK | BIT(OPTION_FILE) | BIT(OPTION_IDS) | BIT(OPTION_PPL_STRIDE) | BIT(OPTION_CHUNKS) |
          BIT(OPTION_KL) | BIT(OPTION_SAVE) | BIT(OPTION_JSON),

@@ -30,6 +30,7 @@ int info_main(const options *o);
 int tokenize_main(const options *o);
 int detokenize_main(const options *o);
 int logits_main(const options *o);
+int bench_main(const options *o);
 int perplexity_main(const options *o);
 int quantize_main(const options *o);
 int synth_main(const options *o);

@@ -55,15 +55,19 @@ static gale_kv_type kv_type(const char *name) {
   return GALE_KV_F16;
 }
 
+void open_settings(const options *o, gale_session_options *settings) {
+  gale_session_defaults(settings);
+  settings->threads = o->threads;
+  settings->context = o->context;
+  settings->window = o->window;
+  settings->chunk = o->chunk;
+  settings->max_sequences = 1;
+  settings->kv_type = kv_type(o->kv);
+}
+
 int open_session(const options *o, const gale_model *model, size_t least, gale_session **session) {
   gale_session_options settings;
-  gale_session_defaults(&settings);
-  settings.threads = o->threads;
-  settings.context = o->context;
-  settings.window = o->window;
-  settings.chunk = o->chunk;
-  settings.max_sequences = 1;
-  settings.kv_type = kv_type(o->kv);
+  open_settings(o, &settings);
   gale_model_info info;
   gale_model_get_info(model, &info);
   if (!option_given(o, OPTION_CONTEXT) && least > (size_t)info.context && least <= INT32_MAX) {

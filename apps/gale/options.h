@@ -4,8 +4,9 @@
 
 #include "gale.h"
 
-#define MAX_ARGUMENTS 3
+#define MAX_ARGUMENTS 8
 #define MAX_STOPS 16
+#define MAX_NUMBERS 16
 
 typedef enum option_id {
   OPTION_THREADS,
@@ -45,6 +46,14 @@ typedef enum option_id {
   OPTION_CHUNKS,
   OPTION_KL,
   OPTION_SAVE,
+  OPTION_N_PROMPT,
+  OPTION_N_GEN,
+  OPTION_BATCH,
+  OPTION_N_DEPTH,
+  OPTION_REPETITIONS,
+  OPTION_CSV,
+  OPTION_MARKDOWN,
+  OPTION_PLOT,
   OPTION_MAN,
   OPTION_COMPLETION,
   OPTION_HELP,
@@ -56,6 +65,7 @@ typedef enum option_id {
 typedef enum option_kind {
   KIND_FLAG,  /* bool */
   KIND_INT,   /* int32_t in [low, high] */
+  KIND_INTS,  /* int_list of those, with commas between them; may be given again and again */
   KIND_SEED,  /* uint64_t, any */
   KIND_REAL,  /* double in [low, high], or (low, high] if open */
   KIND_TEXT,  /* const char *, one of choices unless that is NULL */
@@ -86,6 +96,11 @@ typedef struct text_list {
   size_t length;
 } text_list;
 
+typedef struct int_list {
+  int32_t items[MAX_NUMBERS];
+  size_t length;
+} int_list;
+
 /* A command line, parsed. Strings are borrowed from argv. */
 typedef struct options {
   const struct command *command;
@@ -93,14 +108,15 @@ typedef struct options {
   int n_arguments;
   uint64_t given; /* OPTION_BIT of each option that was there */
 
-  int32_t threads, context, window, chunk, predict, top_k, ppl_stride, chunks;
+  int32_t threads, context, window, chunk, predict, top_k, ppl_stride, chunks, repetitions;
   double temp, top_p, min_p, repeat_penalty;
   uint64_t seed;
   text_list stop, overrides;
+  int_list n_prompt, n_gen, batch, n_depth;
   const char *kv, *cpu, *quant;
-  const char *file, *system, *template, *lines, *chat, *ids, *out, *type, *kl, *save, *completion;
+  const char *file, *system, *template, *lines, *chat, *ids, *out, *type, *kl, *save, *plot, *completion;
   const char *fim[2];
-  bool verbose, quiet, raw, tensors, json, bos, special, last, man, help;
+  bool verbose, quiet, raw, tensors, json, bos, special, last, csv, markdown, man, help;
 } options;
 
 /* Reads the arguments that follow the command's name. Returns 0, or 2 after saying on standard error

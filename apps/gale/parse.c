@@ -38,6 +38,7 @@ static void set_defaults(options *o, const command *c) {
       .top_p = sampler.top_p,
       .min_p = sampler.min_p,
       .repeat_penalty = sampler.repeat_penalty,
+      .repetitions = 3,
   };
 }
 
@@ -50,6 +51,31 @@ static int range_error(const options *o, const char *shown, const option_spec *s
   return usage_error(o, "%s: '%s' is not a %s from %.10g to %.10g", shown, value, kind, s->low, s->high);
 }
 
+/* The number that `value` is, plain decimal and in the option's range. */
+static bool read_int(const option_spec *s, const char *value, int32_t *number) {
+  char *end = NULL;
+  errno = 0;
+  bool plain = value[0] != 0 && value[strspn(value, "+-0123456789")] == 0;
+  long long n = plain ? strtoll(value, &end, 10) : 0;
+  if (!plain || *end || end == value || errno || (double)n < s->low || (double)n > s->high) return false;
+  *number = (int32_t)n;
+  return true;
+}
+
+static int set_numbers(options *o, const char *shown, const option_spec *s, const char *value) {
+  int_list *list = (int_list *)(void *)((char *)o + s->offset);
+  for (const char *p = value;; p++) {
+    char item[24];
+    size_t n = strcspn(p, ",");
+    snprintf(item, sizeof item, "%.*s", n < sizeof item ? (int)n : (int)sizeof item - 1, p);
+    if (list->length == MAX_NUMBERS) return usage_error(o, "%s: more than %d numbers", shown, MAX_NUMBERS);
+    if (n >= sizeof item || !read_int(s, item, &list->items[list->length])) return range_error(o, shown, s, item);
+    list->length++;
+    p += n;
+    if (!*p) return 0;
+  }
+}
+
 static int set_number(options *o, const char *shown, const option_spec *s, const char *value) {
   char *field = (char *)o + s->offset, *end = NULL;
   /* strtod and its like skip white space and take "0x", "inf" and "nan"; a number here is plain decimal. */
@@ -60,10 +86,7 @@ static int set_number(options *o, const char *shown, const option_spec *s, const
     if (!plain || value[0] == '-' || *end || end == value || errno) return range_error(o, shown, s, value);
     *(uint64_t *)(void *)field = n;
   } else if (s->kind == KIND_INT) {
-    long long n = plain ? strtoll(value, &end, 10) : 0;
-    if (!plain || *end || end == value || errno || (double)n < s->low || (double)n > s->high)
-      return range_error(o, shown, s, value);
-    *(int32_t *)(void *)field = (int32_t)n;
+    if (!read_int(s, value, (int32_t *)(void *)field)) return range_error(o, shown, s, value);
   } else {
     double x = plain ? strtod(value, &end) : 0;
     bool outside = !plain || *end || end == value || !isfinite(x) || x < s->low || x > s->high;
@@ -151,6 +174,7 @@ static int parse_option(cursor *at, const char *word) {
     return 0;
   }
   if (!value) value = at->argv[at->next++];
+  if (s->kind == KIND_INTS) return set_numbers(o, shown, s, value);
   bool number = s->kind == KIND_INT || s->kind == KIND_SEED || s->kind == KIND_REAL;
   return number ? set_number(o, shown, s, value) : set_text(o, shown, s, value);
 }

@@ -83,6 +83,9 @@ typedef struct be_batch {
   const int32_t *table; /* row of kv_view.tables */
 } be_batch;
 
+/* Kinds of work that a device is probed with; see gale_limits. */
+typedef enum be_probe { BE_PROBE_READ, BE_PROBE_INT8, BE_PROBE_FLOAT } be_probe;
+
 typedef struct be_device be_device;   /* a device and its kernel table; immutable, shared */
 typedef struct be_context be_context; /* workers and scratch of one session */
 typedef struct be_worker be_worker;   /* one of them, inside run() */
@@ -159,10 +162,18 @@ typedef struct be_ops {
   /* h[t] += sum over the experts of token t, ascending, of weight * y[entry]; h [n][cols], y [entries][cols]. */
   void (*combine)(be_worker *w, float *h, const float *y, const be_routing *routing, int64_t cols, int32_t n);
 
+  /* ---- Measuring ---- */
+
+  /* Work of one kind on all workers, as fast as the device can: BE_PROBE_READ reads `amount` bytes of memory, a
+   * multiple of 4096, the others do `amount` rounds of arithmetic in registers on each worker. Returns how many bytes
+   * or operations (a multiply-add is two) that was. */
+  uint64_t (*probe)(be_worker *w, be_probe kind, const void *memory, uint64_t amount);
+
   /* ---- Outside run() ---- */
 
-  /* Copies a page of the cache. */
+  /* Copies a page of the cache, and sets every byte of memory from alloc(). */
   void (*copy_page)(const be_device *d, void *to, const void *from, size_t bytes);
+  void (*fill)(const be_device *d, void *memory, uint8_t byte, size_t bytes);
 } be_ops;
 
 struct be_device {

@@ -2,6 +2,7 @@
 
 #include <sched.h>
 #include <string.h>
+#include <unistd.h>
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -64,4 +65,11 @@ int cpu_count(void) {
   if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
   int n = CPU_COUNT(&set);
   return n > 0 ? n : 1;
+}
+
+long cpu_cache_bytes(void) {
+  static const int levels[] = {_SC_LEVEL4_CACHE_SIZE, _SC_LEVEL3_CACHE_SIZE, _SC_LEVEL2_CACHE_SIZE};
+  long bytes = 0;
+  for (int i = 0; i < 3 && bytes <= 0; i++) bytes = sysconf(levels[i]);
+  return bytes > 0 ? bytes : 0;
 }

@@ -24,4 +24,7 @@ bool cpu_level_includes(cpu_level has, cpu_level wants);
 /* Processors this process may run on, at least 1. */
 int cpu_count(void);
 
+/* Bytes of the last-level cache; 0 if the system does not say. */
+long cpu_cache_bytes(void);
+
 #endif

@@ -147,6 +147,20 @@ void cache_trim(cache *c, int32_t sequence, int32_t length) {
   }
 }
 
+void cache_fill(cache *c, int32_t sequence, int32_t n, int32_t chunk, uint8_t byte) {
+  const be_ops *be = c->device->ops;
+  for (int32_t length = 0, step; length < n; length += step) {
+    step = n - length < chunk ? n - length : chunk;
+    cache_extend(c, sequence, length, step);
+    for (int32_t i = 0; i < c->n_groups; i++) {
+      const cache_group *g = &c->groups[i];
+      for (int32_t page = length / KV_PAGE; page < pages_for((int64_t)length + step); page++)
+        be->fill(c->device, g->pool + (size_t)*slot(g, sequence, page) * g->page_bytes, byte, g->page_bytes);
+    }
+    cache_trim(c, sequence, length + step);
+  }
+}
+
 bool cache_truncate(cache *c, int32_t sequence, int32_t length) {
   for (int32_t i = 0; i < c->n_groups; i++)
     if (c->groups[i].first[sequence] > first_needed(&c->groups[i], length)) return false;

@@ -47,6 +47,9 @@ void cache_close(cache *c);
  * the sequence's alone. There are always enough pages. */
 void cache_extend(cache *c, int32_t sequence, int32_t length, int32_t n);
 
+/* Appends n positions to an empty sequence as computing them would, but with the byte everywhere in their pages. */
+void cache_fill(cache *c, int32_t sequence, int32_t n, int32_t chunk, uint8_t byte);
+
 /* Gives back the pages that no token from position length on can see. */
 void cache_trim(cache *c, int32_t sequence, int32_t length);
 

@@ -3,6 +3,7 @@
 #include "engine/cache.h"
 #include "model/forward.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -188,6 +189,65 @@ gale_status gale_sequence_truncate(gale_session *session, int32_t sequence, int3
   session->length[sequence] = length;
   if (kept) *kept = length;
   return GALE_OK;
+}
+
+gale_status gale_sequence_pretend(gale_session *session, int32_t sequence, int32_t n_positions, gale_error *error) {
+  enum { BYTE = 0x1C }; /* repeated, a small positive number in every type of cache */
+  if (!is_open(session, sequence)) return not_open(sequence, error);
+  if (session->length[sequence] != 0 || n_positions < 0)
+    return error_set(error, GALE_E_ARGUMENT,
+                     "sequence %d has %d positions and is to pretend %d: an empty one and at "
+                     "least 0 are accepted",
+                     sequence, session->length[sequence], n_positions);
+  if (n_positions > session->options.context)
+    return error_set(error, GALE_E_CONTEXT, "%d positions exceed the context of %d", n_positions,
+                     session->options.context);
+  cache_fill(&session->cache, sequence, n_positions, session->options.chunk, BYTE);
+  session->length[sequence] = n_positions;
+  return GALE_OK;
+}
+
+/* ---- Cost ---- */
+
+static void add_matrix(const gale_model *m, const be_weight *w, double share, double tokens, gale_cost *cost) {
+  double ops = 2.0 * (double)w->rows * (double)w->cols * tokens;
+  cost->weight_bytes += share * (double)m->device->ops->weight_bytes(m->device, w->type, w->rows, w->cols);
+  *(quant_get(w->type)->is_float ? &cost->float_ops : &cost->int8_ops) += ops;
+}
+
+static void add_layer_weights(const gale_model *m, const layer_weights *l, double tokens, gale_cost *cost) {
+  const be_weight *always[] = {&l->wq, &l->wk, &l->wv, &l->wo, &l->gate};
+  int32_t experts = m->config.n_experts;
+  for (size_t i = 0; i < (experts > 0 ? 5 : 4); i++) add_matrix(m, always[i], 1, tokens, cost);
+  double used = experts > 0 ? (double)m->config.n_experts_per_tok / experts : 1; /* of the experts, by one token */
+  double read = 1 - pow(1 - used, tokens);                                       /* by all of them */
+  for (int32_t e = 0; e < (experts > 0 ? experts : 1); e++) {
+    const be_weight *chosen[] = {&l->ffn[e].w1, &l->ffn[e].w3, &l->ffn[e].w2};
+    for (size_t i = 0; i < 3; i++) add_matrix(m, chosen[i], read, used * tokens, cost);
+  }
+}
+
+/* Of one sequence. */
+static void add_layer_cache(const gale_session *s, int32_t layer, int64_t length, int64_t n, double times,
+                            gale_cost *cost) {
+  const model_config *c = &s->model->config;
+  const kv_view *kv = &s->cache.views[layer];
+  int64_t end = length + n, read = end - kv_first_seen(kv, (int32_t)length), seen = 0;
+  for (int64_t p = length; p < end; p++) seen += p + 1 - kv_first_seen(kv, (int32_t)p);
+  cost->cache_bytes += times * (double)read * (double)kv_position_bytes(s->options.kv_type, c->n_kv_heads, c->head_dim);
+  cost->attention_ops += times * (double)seen * 4.0 * c->n_heads * c->head_dim;
+}
+
+void gale_step_cost(const gale_session *session, int32_t n_sequences, int32_t length, int32_t n_tokens,
+                    gale_cost *cost) {
+  const gale_model *m = session->model;
+  double tokens = (double)n_sequences * n_tokens;
+  *cost = (gale_cost){0};
+  for (int32_t i = 0; i < m->config.n_layers; i++) {
+    add_layer_weights(m, &m->weights.layers[i], tokens, cost);
+    add_layer_cache(session, i, length, n_tokens, n_sequences, cost);
+  }
+  add_matrix(m, &m->weights.output, 1, n_sequences, cost);
 }
 
 /* ---- Steps ---- */

@@ -3,7 +3,7 @@ _gale() {
   local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} words=
   COMPREPLY=()
   if ((COMP_CWORD == 1)); then
-    COMPREPLY=($(compgen -W 'run info tokenize detokenize logits perplexity quantize synth list help --version --help' -- "$word"))
+    COMPREPLY=($(compgen -W 'run info tokenize detokenize logits bench perplexity quantize synth list help --version --help' -- "$word"))
     return
   fi
   case $before in
@@ -35,6 +35,12 @@ _gale() {
     --chunks) return ;;
     --kl) COMPREPLY=($(compgen -f -- "$word")); return ;;
     --save) COMPREPLY=($(compgen -f -- "$word")); return ;;
+    -p|--n-prompt) return ;;
+    -n|--n-gen) return ;;
+    -b|--batch) return ;;
+    -d|--n-depth) return ;;
+    -r|--repetitions) return ;;
+    --plot) COMPREPLY=($(compgen -f -- "$word")); return ;;
   esac
   case ${COMP_WORDS[1]} in
     run) words='-t --threads -c --context --window --kv --chunk --cpu --quant --override -n --predict --temp --top-k --top-p --min-p --repeat-penalty -s --seed --stop -v --verbose -q --quiet -f --file --system --template --raw -h --help' ;;
@@ -42,6 +48,7 @@ _gale() {
     tokenize) words='-t --threads --cpu --override -v --verbose -q --quiet -f --file --template --bos --lines --chat -h --help' ;;
     detokenize) words='-t --threads --cpu --override -v --verbose -q --quiet --lines --special -h --help' ;;
     logits) words='-t --threads -c --context --window --kv --chunk --cpu --quant --override -n --predict --temp --top-k --top-p --min-p --repeat-penalty -s --seed --stop -v --verbose -q --quiet --ids --out --last -h --help' ;;
+    bench) words='-t --threads --window --kv --chunk --cpu --quant --override -v --verbose -q --quiet --json -p --n-prompt -n --n-gen -b --batch -d --n-depth -r --repetitions --csv --markdown --plot -h --help' ;;
     perplexity) words='-t --threads -c --context --window --kv --chunk --cpu -v --verbose -q --quiet -f --file --json --ids --ppl-stride --chunks --kl --save -h --help' ;;
     quantize) words='-t --threads -v --verbose -q --quiet --type -h --help' ;;
     synth) words='-v --verbose -q --quiet --type -h --help' ;;
@@ -51,7 +58,7 @@ _gale() {
   if [[ $word == -* ]]; then
     COMPREPLY=($(compgen -W "$words" -- "$word"))
   elif [[ ${COMP_WORDS[1]} == help ]]; then
-    COMPREPLY=($(compgen -W 'run info tokenize detokenize logits perplexity quantize synth list help' -- "$word"))
+    COMPREPLY=($(compgen -W 'run info tokenize detokenize logits bench perplexity quantize synth list help' -- "$word"))
   else
     local models=${XDG_CACHE_HOME:-$HOME/.cache}/gale/models
     COMPREPLY=($(compgen -f -- "$word") $(compgen -W "$(command ls "$models" 2>/dev/null)" -- "$word"))

@@ -62,6 +62,7 @@ void cpu_activate(be_worker *w, const be_act *out, const float *gate, const floa
 void cpu_soft_cap(be_worker *w, float *x, float cap, int64_t cols, int32_t n);
 void cpu_route(be_worker *w, const be_routing *routing, const float *logits, int32_t n);
 void cpu_gather(be_worker *w, const be_act *out, const be_act *x, const int32_t *rows, int32_t n);
+uint64_t cpu_probe(be_worker *w, be_probe kind, const void *memory, uint64_t amount);
 void cpu_combine(be_worker *w, float *h, const float *y, const be_routing *routing, int64_t cols, int32_t n);
 
 /* Completes the quantised form of columns first .. first + n - 1 (multiples of 32) of token t, if wanted. */

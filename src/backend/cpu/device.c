@@ -42,6 +42,11 @@ static void device_copy_page(const be_device *d, void *to, const void *from, siz
   memcpy(to, from, bytes);
 }
 
+static void device_fill(const be_device *d, void *memory, uint8_t byte, size_t bytes) {
+  (void)d;
+  memset(memory, byte, bytes);
+}
+
 /* ---- Packing ---- */
 
 static size_t weight_bytes(const be_device *d, quant_type type, int64_t rows, int64_t cols) {
@@ -205,7 +210,9 @@ static const be_ops cpu_ops = {
     .route = cpu_route,
     .gather = cpu_gather,
     .combine = cpu_combine,
+    .probe = cpu_probe,
     .copy_page = device_copy_page,
+    .fill = device_fill,
 };
 
 gale_status be_open(const char *level_name, be_device **device, gale_error *error) {

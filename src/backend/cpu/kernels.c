@@ -7,11 +7,13 @@ void cpu_kernels_fill(cpu_kernels *k, cpu_level level) {
     cpu_linear_avx2(k);
     cpu_attend_avx2(k);
     cpu_rows_avx2(k);
+    cpu_probe_avx2(k);
   }
   if (cpu_level_includes(level, CPU_AVX512)) {
     cpu_linear_avx512(k);
     cpu_attend_avx512(k);
     cpu_rows_avx512(k);
+    cpu_probe_avx512(k);
   }
 #else
   (void)level;

@@ -40,6 +40,13 @@ typedef struct attend_task {
   float *out;       /* [n_queries][head_dim] */
 } attend_task;
 
+/* Arithmetic that stays in registers: rounds of `ops` operations each, on operands that keep the compiler from
+ * computing the result beforehand. The value returned depends on all of them. */
+typedef struct probe_arithmetic {
+  uint64_t (*run)(uint64_t rounds, const char operands[64]);
+  uint64_t ops;
+} probe_arithmetic;
+
 typedef struct cpu_kernels {
   void (*linear[QUANT_TYPES])(const linear_task *t);
   void (*attend[3])(const attend_task *t); /* by gale_kv_type */
@@ -66,6 +73,11 @@ typedef struct cpu_kernels {
 
   /* acc = acc * a + part * b, all [n]: fma(part, b, acc * a). */
   void (*fold)(float *acc, float a, const float *part, float b, int64_t n);
+
+  /* What the machine can do at most with this instruction set. probe_read reads `bytes`, a multiple of 4096; its
+   * result depends on all of them. */
+  uint64_t (*probe_read)(const char *memory, size_t bytes);
+  probe_arithmetic probe_int8, probe_float;
 } cpu_kernels;
 
 /* Fills the table for a level. */
@@ -76,8 +88,10 @@ void cpu_kernels_portable(cpu_kernels *k);
 void cpu_linear_avx2(cpu_kernels *k);
 void cpu_attend_avx2(cpu_kernels *k);
 void cpu_rows_avx2(cpu_kernels *k);
+void cpu_probe_avx2(cpu_kernels *k);
 void cpu_linear_avx512(cpu_kernels *k);
 void cpu_attend_avx512(cpu_kernels *k);
 void cpu_rows_avx512(cpu_kernels *k);
+void cpu_probe_avx512(cpu_kernels *k);
 
 #endif

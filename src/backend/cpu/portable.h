@@ -22,5 +22,6 @@ void portable_linear_iq4_xs(const linear_task *t);
 void portable_attend_f16(const attend_task *t);
 void portable_attend_f32(const attend_task *t);
 void portable_attend_q8(const attend_task *t);
+void portable_probe(cpu_kernels *k);
 
 #endif

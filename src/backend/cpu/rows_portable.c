@@ -86,4 +86,5 @@ void cpu_kernels_portable(cpu_kernels *k) {
       .to_half = to_half,
       .fold = fold,
   };
+  portable_probe(k);
 }

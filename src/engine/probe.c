@@ -1,0 +1,133 @@
+/* What the machine can do: the limits that speeds are compared with. */
+#include "backend/backend.h"
+#include "base/cpu.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum { LEAST_PASSES = 3, MAX_THREADS = 1024, MAX_SECONDS = 60 };
+
+struct gale_probe {
+  gale_probe_options options;
+  be_device *device;
+  be_context *context;
+  void *memory;
+};
+
+void gale_probe_defaults(gale_probe_options *options) {
+  *options = (gale_probe_options){.seconds = 0.1};
+}
+
+static double now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* One pass, seen from a worker. */
+typedef struct pass {
+  const be_ops *ops;
+  be_probe kind;
+  const void *memory;
+  uint64_t amount;
+  _Atomic uint64_t done; /* every worker says the same */
+} pass;
+
+static void run_pass(void *argument, be_worker *w) {
+  pass *p = argument;
+  p->done = p->ops->probe(w, p->kind, p->memory, p->amount);
+}
+
+/* Seconds that a pass took. */
+static double time_pass(be_context *c, pass *p) {
+  double start = now();
+  p->ops->run(c, run_pass, p);
+  return now() - start;
+}
+
+/* Bytes or operations a second in the best pass. */
+static double best_rate(be_context *c, pass *p, double seconds) {
+  double best = 0, start = now();
+  for (int i = 0; i < LEAST_PASSES || now() - start < seconds; i++) {
+    double took = time_pass(c, p), rate = took > 0 ? (double)p->done / took : 0;
+    if (rate > best) best = rate;
+  }
+  return best;
+}
+
+/* A pass is long enough for starting the workers not to count. */
+static double arithmetic_rate(const gale_probe *g, be_probe kind) {
+  const double least = 0.005;
+  pass p = {.ops = g->device->ops, .kind = kind, .amount = 1000};
+  while (time_pass(g->context, &p) < least && p.amount < UINT64_MAX / 4) p.amount *= 2;
+  return best_rate(g->context, &p, g->options.seconds);
+}
+
+static gale_status check(const gale_probe_options *o, gale_error *error) {
+  if (o->threads < 0 || o->threads > MAX_THREADS)
+    return error_set(error, GALE_E_ARGUMENT, "threads is %d: 0 to %d is accepted", o->threads, MAX_THREADS);
+  if (!(o->seconds >= 0 && o->seconds <= MAX_SECONDS))
+    return error_set(error, GALE_E_ARGUMENT, "seconds is %g: 0 to %d is accepted", o->seconds, MAX_SECONDS);
+  if (o->bytes > SIZE_MAX / 4)
+    return error_set(error, GALE_E_ARGUMENT, "bytes is %" PRIu64 ": 0 to %zu is accepted", o->bytes, SIZE_MAX / 4);
+  return GALE_OK;
+}
+
+static gale_status open_parts(gale_probe *p, gale_error *error) {
+  enum { CACHES = 8, LEAST = 1 << 28, UNIT = 4096 };
+  gale_probe_options *o = &p->options;
+  gale_status status = be_open(o->cpu, &p->device, error);
+  if (status) return status;
+  const be_ops *ops = p->device->ops;
+  if (o->threads == 0) o->threads = cpu_count();
+  if (o->bytes == 0)
+    o->bytes = (uint64_t)cpu_cache_bytes() * CACHES > LEAST ? (uint64_t)cpu_cache_bytes() * CACHES : LEAST;
+  o->bytes = (o->bytes + UNIT - 1) / UNIT * UNIT;
+  status = ops->context_open(p->device, o->threads, 1, 1, QUANT_BLOCK, 1, &p->context, error);
+  if (status) return status;
+  p->memory = ops->alloc(p->device, o->bytes, true, error);
+  if (!p->memory) return GALE_E_MEMORY;
+  ops->fill(p->device, p->memory, 1, o->bytes); /* pages that were never written all are one and the same */
+  return GALE_OK;
+}
+
+gale_status gale_probe_open(const gale_probe_options *options, gale_probe **probe, gale_error *error) {
+  gale_probe_options o;
+  gale_probe_defaults(&o);
+  if (options) o = *options;
+  gale_status status = check(&o, error);
+  if (status) return status;
+  gale_probe *p = calloc(1, sizeof *p);
+  if (!p) return error_memory(error, sizeof *p);
+  p->options = o;
+  status = open_parts(p, error);
+  if (status)
+    gale_probe_close(&p);
+  else
+    *probe = p;
+  return status;
+}
+
+void gale_probe_close(gale_probe **probe) {
+  gale_probe *p = *probe;
+  if (!p) return;
+  if (p->device) {
+    const be_ops *ops = p->device->ops;
+    ops->context_close(&p->context);
+    ops->release(p->device, p->memory, p->options.bytes);
+    ops->close(p->device);
+  }
+  free(p);
+  *probe = NULL;
+}
+
+void gale_probe_run(gale_probe *p, gale_limits *limits) {
+  const be_ops *ops = p->device->ops;
+  pass read = {.ops = ops, .kind = BE_PROBE_READ, .memory = p->memory, .amount = p->options.bytes};
+  *limits = (gale_limits){.cpu = ops->name(p->device),
+                          .threads = p->options.threads,
+                          .read_bytes_per_second = best_rate(p->context, &read, p->options.seconds),
+                          .int8_ops_per_second = arithmetic_rate(p, BE_PROBE_INT8),
+                          .float_ops_per_second = arithmetic_rate(p, BE_PROBE_FLOAT)};
+}
