@@ -76,10 +76,10 @@ static be_act activations(int64_t cols, bool is_float) {
   if (is_float) return x;
   x.level = zeroed(n, 1);
   x.scale = zeroed(n_blocks, sizeof *x.scale);
-  x.neg_sum = zeroed(n_blocks, sizeof *x.neg_sum);
+  x.neg_sum = zeroed(2 * n_blocks, sizeof *x.neg_sum);
   for (size_t i = 0; i < n; i++) {
     x.level[i] = (int8_t)(i * 37 % 255 - 127);
-    x.neg_sum[i / QUANT_BLOCK] -= x.level[i];
+    x.neg_sum[i / 16] = (int16_t)(x.neg_sum[i / 16] - x.level[i]);
     x.scale[i / QUANT_BLOCK] = 0.01f;
   }
   return x;
@@ -111,6 +111,7 @@ static double best_time(be_context *context, linear_call *call, double seconds) 
 static void time_type(const be_device *d, be_context *context, const setting *s, quant_type type) {
   static const int32_t counts[] = {1, 2, 4, 6, 8, 16, 64, MAX_TOKENS};
   const quant_info *q = quant_get(type);
+  if (s->cols % q->block) fail("COLS is not a multiple of the type's block");
   be_weight weight = {.type = type, .rows = s->rows, .cols = s->cols};
   be_source source = {.type = type, .rows = s->rows, .cols = s->cols, .read = read_random, .user = &weight};
   size_t bytes = d->ops->weight_bytes(d, type, s->rows, s->cols);
@@ -141,7 +142,8 @@ static void time_type(const be_device *d, be_context *context, const setting *s,
 static void usage(void) {
   fprintf(stderr,
           "usage: bench_linear [-t THREADS] [-l LEVEL] [-r ROWS] [-c COLS] [-n TOKENS] [-s SECONDS] [TYPE ...]\n"
-          "COLS is a multiple of 32; all types if none is named.\n");
+          "COLS is a multiple of the block of each TYPE: 32, or 256 for Q2_K to Q6_K and IQ4_XS; all types if none is "
+          "named.\n");
   exit(2);
 }
 

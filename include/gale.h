@@ -148,7 +148,7 @@ typedef struct gale_model_options {
   bool metadata_only;        /* no weights are read: for gale_model_info and its like; no session can be opened */
   gale_progress_fn progress; /* may be NULL */
   void *progress_user;
-  const char *quantize; /* type to hold the weights in, as for gale_quantize(); NULL: as stored */
+  const char *quantize;         /* type to hold the weights in, as for gale_quantize(); NULL: as stored */
   const char *const *overrides; /* n_overrides texts "key=value": metadata that replaces or adds to the files' */
   size_t n_overrides;
 } gale_model_options;

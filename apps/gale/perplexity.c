@@ -86,7 +86,7 @@ static int read_text(work *w, int32_t **ids, size_t *n_ids) {
     code = split(t, &content, adds_bos(t), &split_ids, n_ids);
     /* One allocator for both kinds, so that the passages can own them. */
     if (!code && !(*ids = malloc((*n_ids + 1) * sizeof **ids))) code = fail_memory();
-    if (!code && *n_ids) memcpy(*ids, split_ids, *n_ids * sizeof **ids);
+    if (!code && *ids && *n_ids) memcpy(*ids, split_ids, *n_ids * sizeof **ids);
     gale_free(split_ids);
     if (!code && w->base.model) code = check_base_splits_alike(w, &content, *ids, *n_ids);
   }

@@ -33,10 +33,10 @@ typedef struct be_act {
   int64_t cols;
   float *f32;
   /* For readers with quantised weights, NULL where there are none: blocks of 32 as
-   * x ~ scale * level, and minus the sum of a block's levels. cols is then a multiple of 32. */
+   * x ~ scale * level, and minus the sums of the levels of their halves. cols is then a multiple of 32. */
   int8_t *level;    /* [n_tokens][cols] */
   float *scale;     /* [n_tokens][cols / 32] */
-  int32_t *neg_sum; /* [n_tokens][cols / 32] */
+  int16_t *neg_sum; /* [n_tokens][cols / 16] */
 } be_act;
 
 /* One product of a linear operation: out [n_tokens][rows] = W x, or += W x. */

@@ -1,12 +1,11 @@
 #include "base/error.h"
 
-#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-gale_status error_set(gale_error *error, gale_status code, const char *format, ...) {
-  if (!error) return code;
+void error_fill(gale_error *error, gale_status code, const char *format, ...) {
+  if (!error) return;
   error->code = code;
   va_list arguments;
   va_start(arguments, format);
@@ -21,9 +20,4 @@ gale_status error_set(gale_error *error, gale_status code, const char *format, .
   }
   for (char *c = error->message; *c; c++)
     if ((unsigned char)*c < 0x20 || *c == 0x7F) *c = '?';
-  return code;
-}
-
-gale_status error_memory(gale_error *error, uint64_t n) {
-  return error_set(error, GALE_E_MEMORY, "out of memory: %" PRIu64 " bytes were refused", n);
 }

@@ -28,7 +28,7 @@ static gale_status open_group(cache *c, cache_group *g, const cache_options *o, 
   g->n_slots = g->window > 0 && windowed < whole ? windowed : whole;
   int64_t n_pages = (int64_t)g->n_slots * c->max_sequences;
   g->page_bytes = (size_t)g->n_layers * layer_bytes;
-  if (n_pages > INT32_MAX || (uint64_t)n_pages > SIZE_MAX / 2 / g->page_bytes)
+  if (n_pages > INT32_MAX || g->page_bytes == 0 || (uint64_t)n_pages > SIZE_MAX / 2 / g->page_bytes)
     return error_set(error, GALE_E_ARGUMENT, "a cache of %d sequences of %d positions is too large", c->max_sequences,
                      o->context);
   g->n_pages = (int32_t)n_pages;

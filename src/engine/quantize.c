@@ -10,7 +10,8 @@ static gale_status refuse_same(const checkpoint *c, const char *out, gale_error 
   if (stat(out, &a) != 0) return GALE_OK;
   for (size_t i = 0; i < c->n_files; i++)
     if (fstat(c->files[i].fd, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino)
-      return error_set(error, GALE_E_ARGUMENT, "%s: is a file of the model that is read; another name is accepted", out);
+      return error_set(error, GALE_E_ARGUMENT, "%s: is a file of the model that is read; another name is accepted",
+                       out);
   return GALE_OK;
 }
 

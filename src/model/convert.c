@@ -206,13 +206,14 @@ static gale_status add_tensor(builder *b, const weight_item *item, quant_type ty
   if (matrix) t->shape[t->n_dims++] = o->rows;
   t->shape[t->n_dims++] = o->cols;
   *made = o;
-  return tensor_measure(t, &why) ? GALE_OK : error_set(b->error, GALE_E_FORMAT, "%s: tensor %s: %s", to->path, name, why);
+  return tensor_measure(t, &why) ? GALE_OK
+                                 : error_set(b->error, GALE_E_FORMAT, "%s: tensor %s: %s", to->path, name, why);
 }
 
 static gale_status add_item(builder *b, const weight_item *item) {
   origin *o = NULL;
   int feed_forward = item->role == W1 ? 0 : item->role == W2 ? 1 : 2;
-  if (item->expert > 0) {
+  if (item->expert > 0 && b->stack[feed_forward]) {
     b->stack[feed_forward]->places[item->expert] = item->place;
     return GALE_OK;
   }
@@ -296,7 +297,8 @@ gale_status convert_open(const convert_source *source, const recipe *r, team *cr
   }
   *config = *source->config;
   config->norm_offset = 0;
-  config->interleaved = source->checkpoint->kind == CHECKPOINT_GGUF ? config->interleaved : pairs_neighbours(b.architecture);
+  config->interleaved =
+      source->checkpoint->kind == CHECKPOINT_GGUF ? config->interleaved : pairs_neighbours(b.architecture);
   if (note) *note = text;
   *to = c;
   return GALE_OK;

@@ -30,9 +30,12 @@ gale_status convert_add(checkpoint *to, setting s, gale_error *error) {
   return GALE_OK;
 }
 
+static bool near(double a, double b) {
+  return fabs(a - b) <= 1e-6 * fabs(b);
+}
+
 /* A key that begins with a dot belongs to the architecture. */
-static gale_status add_all(checkpoint *to, const char *architecture, const setting *from, size_t n,
-                           gale_error *error) {
+static gale_status add_all(checkpoint *to, const char *architecture, const setting *from, size_t n, gale_error *error) {
   gale_status status = GALE_OK;
   for (size_t i = 0; i < n && !status; i++) {
     setting s = from[i];
@@ -121,10 +124,30 @@ static gale_status add_sizes(const convert_source *source, const recipe *r, chec
   return add_all(to, architecture, settings, sizeof settings / sizeof *settings, error);
 }
 
-/* The window, and where its layers follow no rule of the family's, which those are. */
+/* Which layers have the window: a list in the Llama and Mistral families. */
+static gale_status add_window_list(const model_config *m, checkpoint *to, const char *architecture, gale_error *error) {
+  setting *windowed = arena_array(&to->memory, (size_t)m->n_layers, sizeof *windowed);
+  if (!windowed) return error_memory(error, (uint64_t)m->n_layers * sizeof *windowed);
+  for (int32_t l = 0; l < m->n_layers; l++)
+    windowed[l] = (setting){.type = SETTING_BOOL, .boolean = m->layers[l].window > 0};
+  const setting pattern = {
+      .key = ".attention.sliding_window_pattern", .type = SETTING_ARRAY, .array = {windowed, (size_t)m->n_layers}};
+  return add_all(to, architecture, &pattern, 1, error);
+}
+
+/* In Gemma it is the distance of the full layers, the first of which it counts from 1. */
+static gale_status add_window_period(const model_config *m, checkpoint *to, const char *architecture,
+                                     gale_error *error) {
+  int32_t period = 1;
+  while (period <= m->n_layers && m->layers[period - 1].window > 0) period++;
+  const setting pattern = integer(".attention.sliding_window_pattern", period);
+  return add_all(to, architecture, &pattern, 1, error);
+}
+
 static gale_status add_windows(const convert_source *source, checkpoint *to, const char *architecture,
                                gale_error *error) {
   const model_config *m = source->config;
+  const bool gemma = m->family->gguf[0] && m->post_norms;
   int32_t window = 0;
   bool same = true;
   for (int32_t l = 0; l < m->n_layers; l++) {
@@ -134,15 +157,9 @@ static gale_status add_windows(const convert_source *source, checkpoint *to, con
   /* Without the key, Mistral's GGUF files may be taken for those that forgot to state it. */
   const setting stated = where(window > 0 || !m->family->gguf[0], integer(".attention.sliding_window", window));
   gale_status status = add_all(to, architecture, &stated, 1, error);
-  if (status || same || m->family->gguf[0]) return status;
-  setting *windowed = arena_array(&to->memory, (size_t)m->n_layers, sizeof *windowed);
-  if (!windowed) return error_memory(error, (uint64_t)m->n_layers * sizeof *windowed);
-  for (int32_t l = 0; l < m->n_layers; l++)
-    windowed[l] = (setting){.type = SETTING_BOOL, .boolean = m->layers[l].window > 0};
-  const setting pattern = {.key = ".attention.sliding_window_pattern",
-                           .type = SETTING_ARRAY,
-                           .array = {windowed, (size_t)m->n_layers}};
-  return add_all(to, architecture, &pattern, 1, error);
+  if (status) return status;
+  if (gemma) return add_window_period(m, to, architecture, error);
+  return same ? GALE_OK : add_window_list(m, to, architecture, error);
 }
 
 static gale_status add_yarn(const convert_source *source, checkpoint *to, const char *architecture, const char *prefix,
@@ -151,16 +168,17 @@ static gale_status add_yarn(const convert_source *source, checkpoint *to, const 
   yarn y;
   gale_status status = read_yarn(source->checkpoint, &to->memory, prefix, &y, error);
   if (status) return status;
-  /* A multiplier of 1 leaves the rotated vectors their length, as does a factor of 1. */
-  const bool plain = m->rope[0].magnitude == 1;
+  /* Rotated vectors are as long as YaRN's paper has them; a multiplier of 1 undoes that, a factor changes it. */
+  const bool undone = m->rope[0].magnitude == 1;
+  const double factor = m->rope[0].magnitude / (y.factor > 1 ? 0.1 * log(y.factor) + 1 : 1);
   const setting settings[] = {
       text(".rope.scaling.type", "yarn"),
       real(".rope.scaling.factor", y.factor),
       where(y.original > 0, integer(".rope.scaling.original_context_length", (int64_t)y.original)),
       where(y.fast > 0, real(".rope.scaling.yarn_beta_fast", y.fast)),
       where(y.slow > 0, real(".rope.scaling.yarn_beta_slow", y.slow)),
-      where(plain, real(".rope.scaling.yarn_log_multiplier", 1)),
-      where(plain, real(".rope.scaling.attn_factor", 1)),
+      where(undone, real(".rope.scaling.yarn_log_multiplier", 1)),
+      where(!undone && !near(factor, 1), real(".rope.scaling.attn_factor", factor)),
       where(m->query_growth.beta > 0, real(".attention.temperature_scale", m->query_growth.beta)),
   };
   return add_all(to, architecture, settings, sizeof settings / sizeof *settings, error);
@@ -180,10 +198,6 @@ static gale_status add_scaling(const convert_source *source, checkpoint *to, con
 
 /* ---- Whether the keys say it all ---- */
 
-static bool near(double a, double b) {
-  return fabs(a - b) <= 1e-6 * fabs(b);
-}
-
 static bool same_ropes(const model_config *a, const model_config *b) {
   for (int32_t l = 0; l < a->n_layers; l++) {
     const rope_config *x = &a->rope[a->layers[l].rope], *y = &b->rope[b->layers[l].rope];
@@ -202,8 +216,8 @@ static bool same_windows(const model_config *a, const model_config *b) {
 
 /* What reading the keys back does not give, or NULL. */
 static const char *lost(const model_config *a, const model_config *b) {
-  return !same_windows(a, b)                                ? "windows of the layers"
-         : !same_ropes(a, b)                                ? "rotary frequencies"
+  return !same_windows(a, b)                                             ? "windows of the layers"
+         : !same_ropes(a, b)                                             ? "rotary frequencies"
          : !near((double)a->attention_scale, (double)b->attention_scale) ? "scale of the attention scores"
          : a->attention_softcap != b->attention_softcap || a->logit_softcap != b->logit_softcap ? "soft-caps"
          : !near(a->query_growth.beta, b->query_growth.beta) || a->query_growth.context != b->query_growth.context

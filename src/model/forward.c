@@ -23,7 +23,9 @@ static be_act take_act(layout *l, int64_t n, int64_t cols, bool quantized) {
   return a;
 }
 
-static bool quantized(const be_weight *w) { return !quant_get(w->type)->is_float; }
+static bool quantized(const be_weight *w) {
+  return !quant_get(w->type)->is_float;
+}
 
 /* Whether any reader of an activation has quantised weights. */
 typedef struct readers {

@@ -69,8 +69,8 @@ static gale_status open_parts(gale_model *m, const char *path, const gale_model_
   if (!(m->types = list_types(stored, &m->memory))) return error_memory(error, 64);
   if (options->metadata_only) return GALE_OK;
   int threads = options->threads ? options->threads : cpu_count();
-  status = weights_load(stored, &m->config, m->device, threads, options->progress, options->progress_user,
-                        &m->weights, error);
+  status = weights_load(stored, &m->config, m->device, threads, options->progress, options->progress_user, &m->weights,
+                        error);
   m->loaded = !status;
   return status;
 }
@@ -119,7 +119,9 @@ void gale_model_get_info(const gale_model *model, gale_model_info *info) {
       .format = model->checkpoint->format,
       .types = model->types,
       .cpu = model->device->ops->name(model->device),
-      .note = c->note ? c->note : model->weights.vision ? "the vision part of these files is not used" : NULL,
+      .note = c->note                 ? c->note
+              : model->weights.vision ? "the vision part of these files is not used"
+                                      : NULL,
       .dim = c->dim,
       .n_layers = c->n_layers,
       .head_dim = c->head_dim,

@@ -14,7 +14,7 @@ struct recipe {
   const char *name;
   quant_type type;
   quant_type output;
-  quant_type better;                             /* of the layers that these pick; NULL: none */
+  quant_type better; /* of the layers that these pick; NULL: none */
   bool (*better_wv)(int32_t layer, int32_t n_layers);
   bool (*better_w2)(int32_t layer, int32_t n_layers);
   int file_type; /* general.file_type */

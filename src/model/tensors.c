@@ -144,10 +144,9 @@ void tensor_usual_name(const checkpoint *c, tensor_role role, int layer, int exp
 
 bool tensor_ignorable(const char *name, bool *vision) {
   static const char *const endings[] = {"rotary_emb.inv_freq", "rope_freqs.weight", "attn_rot_embd.weight"};
-  static const char *const beginnings[] = {"vision_tower.",         "multi_modal_projector.",
-                                           "model.vision_tower.",   "model.multi_modal_projector.",
-                                           "vision_encoder.",       "vision_language_adapter.",
-                                           "patch_merger.",         "pre_mm_projector_norm."};
+  static const char *const beginnings[] = {
+      "vision_tower.",   "multi_modal_projector.",   "model.vision_tower.", "model.multi_modal_projector.",
+      "vision_encoder.", "vision_language_adapter.", "patch_merger.",       "pre_mm_projector_norm."};
   size_t n = strlen(name);
   for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
     size_t e = strlen(endings[i]);

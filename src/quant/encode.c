@@ -31,6 +31,12 @@ static float half_beside(float x, int steps) {
   return half_to_float((uint16_t)((h & 0x8000) | magnitude));
 }
 
+/* The least half that is not below x >= 0. */
+static float half_above(float x) {
+  float h = half_beside(x, 0);
+  return h < x ? half_beside(x, 1) : h;
+}
+
 static lanes halves_beside(lanes x, int steps) {
   for (int l = 0; l < LANES; l++) x[l] = half_beside(x[l], steps);
   return x;
@@ -76,10 +82,8 @@ static void encode_blocks(const quant_info *q, const encoder *e, const float *fr
     line best = round_line(&p, e, fit_search(&p, e->range, e->rule));
     fit_levels(&p, e->range, best, level);
     for (int l = 0; l < LANES && at + (size_t)(l * QUANT_BLOCK) < n; l++, to += q->block_bytes) {
-      quant_piece piece = {.d = half_from_float(best.scale[l]),
-                           .m = half_from_float(best.min[l]),
-                           .scale = {1, 1},
-                           .min = {1, 1}};
+      quant_piece piece = {
+          .d = half_from_float(best.scale[l]), .m = half_from_float(best.min[l]), .scale = {1, 1}, .min = {1, 1}};
       set_levels(q, level, l, QUANT_BLOCK, piece.level);
       memset(to, 0, (size_t)q->block_bytes);
       q->store(to, 0, &piece);
@@ -115,8 +119,8 @@ static void start(superblock *s, const line ideal[MOST_PARTS]) {
       scale = fmaxf(scale, fabsf(ideal[p].scale[l]));
       min = fmaxf(min, -ideal[p].min[l]);
     }
-  s->d = half_beside(scale / s->e->most, 0);
-  s->m = half_beside(min / s->e->most, 0);
+  s->d = half_above(scale / s->e->most);
+  s->m = half_above(min / s->e->most);
   for (int p = 0; p < s->n_parts; p++) {
     lanes zero = {0};
     s->factor[p].scale = s->d > 0 ? whole(ideal[p].scale / s->d, lowest, s->e->most) : zero;

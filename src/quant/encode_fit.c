@@ -1,6 +1,7 @@
 #include "quant/encode_fit.h"
 
 #include <float.h>
+#include <stdbool.h>
 
 typedef int32_t lane_mask __attribute__((vector_size(4 * LANES)));
 
@@ -33,7 +34,7 @@ static lanes ratio(lanes a, lanes b) {
 
 /* The nearest level; ties go to the even one. x is far below 2^22. */
 static lanes nearest(lanes x, level_range range) {
-  const float shift = 0x1.8p23f; /* floats of this size are integers */
+  const float shift = 0x1.8p23f;    /* floats of this size are integers */
   for (int l = 0; l < LANES; l++) { /* compilers know this as a minimum and a maximum */
     x[l] = x[l] < range.low ? range.low : x[l];
     x[l] = x[l] > range.high ? range.high : x[l];
@@ -72,8 +73,7 @@ static line refit_scale(const residue *f, line at, lanes *error) {
   /* With x = r + scale q + min, sum of x q = rq + scale qq + min q, and likewise for x x. */
   lanes xq = f->rq + at.scale * f->qq + at.min * f->q, step = ratio(xq, f->qq) - at.scale;
   /* r - step q + min is what is left then. */
-  *error = f->rr - 2 * step * f->rq + step * step * f->qq +
-           at.min * (2 * (f->r - step * f->q));
+  *error = f->rr - 2 * step * f->rq + step * step * f->qq + at.min * (2 * (f->r - step * f->q));
   return (line){at.scale + step, all(0)};
 }
 
@@ -113,10 +113,10 @@ static void consider(search *s, line at) {
   fit_keep(&s->best, &s->least, fitted, error);
 }
 
-/* Puts the weight of largest magnitude at places around both ends of the range. */
+/* Puts the weight of largest magnitude at places around both ends of the range, the ends themselves among them. */
 static void search_scales(search *s) {
-  const float widest = -s->range.low > s->range.high ? -s->range.low : s->range.high;
-  const float slack = widest > 40 ? 1.0f : widest > 20 ? 1.5f : 1.2f, step = widest > 40 ? 0.25f : 0.125f;
+  const bool fine = s->range.high > 40;
+  const float slack = fine ? 1 : 1.25f, step = fine ? 0.25f : 0.125f;
   lanes big = all(0);
   for (int i = 0; i < s->p->n; i++) big = choose(magnitude(s->p->x[i]) > magnitude(big), s->p->x[i], big);
   for (float place = s->range.low - slack; place <= s->range.low + slack; place += step)

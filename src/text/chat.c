@@ -156,7 +156,7 @@ bool message_is(const gale_message *m, const char *role) {
 
 static const chat_template *find_row(const gale_tokenizer *t, const char *name, gale_error *error) {
   if (!name) {
-    if (!t->chat) error_set(error, GALE_E_UNSUPPORTED, "the model's files name no chat template that is known");
+    if (!t->chat) error_fill(error, GALE_E_UNSUPPORTED, "the model's files name no chat template that is known");
     return t->chat;
   }
   for (const chat_template *row = CHAT_TEMPLATES; row->name; row++)
@@ -166,7 +166,7 @@ static const chat_template *find_row(const gale_tokenizer *t, const char *name, 
   names[0] = 0;
   for (const chat_template *row = CHAT_TEMPLATES; row->name && used < sizeof names; row++)
     used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "", row->name);
-  error_set(error, GALE_E_ARGUMENT, "no chat template \"%.64s\"; known ones: %s", name, names);
+  error_fill(error, GALE_E_ARGUMENT, "no chat template \"%.64s\"; known ones: %s", name, names);
   return NULL;
 }
 

@@ -120,7 +120,7 @@ static void add_query(scene *s, int first, int last, content c, uint64_t *seed) 
   s->q[i] = guarded_new((size_t)dim * sizeof(float));
   s->q_level[i] = guarded_new((size_t)pad);
   s->q_scale[i] = guarded_new((size_t)(pad / 32) * sizeof(float));
-  s->q_neg_sum[i] = guarded_new((size_t)(pad / 32) * sizeof(int32_t));
+  s->q_neg_sum[i] = guarded_new((size_t)(pad / 16) * sizeof(int16_t));
   memcpy(s->q[i].data, padded, (size_t)dim * sizeof(float));
   k.quantize(padded, pad, s->q_level[i].data, s->q_scale[i].data, s->q_neg_sum[i].data);
   t->q[i] = s->q[i].data;

@@ -11,7 +11,8 @@ typedef struct shape {
 
 typedef enum values {
   QUIET, /* as in models */
-  WILD   /* special scales, halves of any bit pattern, infinities, NaN */
+  WILD,  /* special scales, halves of any bit pattern, infinities, NaN */
+  TINY   /* scales whose products vanish, so that results are zeros of either sign; factors of zero */
 } values;
 
 /* A packed matrix, activations, and an output for each of two kernels. */
@@ -40,6 +41,7 @@ static void fill_floats(quant_type type, void *to, size_t n, uint64_t *seed) {
 static void draw_halves(values v, uint64_t *seed, uint16_t *d, uint16_t *m) {
   static const uint16_t special[] = {0, 0x8000, 1, 0x8001, 0x03FF, 0x0400, 0x7BFF, 0xFBFF, 0x3C00};
   *d = half_from_float(random_unit(seed) * 0.01f), *m = half_from_float(random_unit(seed));
+  if (v == TINY) *d = special[random_below(seed, 4)], *m = special[random_below(seed, 4)];
   if (v == WILD && random_below(seed, 2)) *d = special[random_below(seed, 9)], *m = special[random_below(seed, 9)];
   if (v == WILD && random_below(seed, 500) == 0) *d = (uint16_t)random_bits(seed), *m = (uint16_t)random_bits(seed);
 }
@@ -68,6 +70,8 @@ static void fill_storage(quant_type type, values v, void *to, size_t n, uint64_t
       q->load(block, p, &piece);
       piece.d = d, piece.m = m;
       if (extreme) make_extreme(q, high, &piece);
+      if (v == TINY && q->factor_bits && random_below(seed, 2)) memset(piece.scale, 0, sizeof piece.scale);
+      if (v == TINY && q->factor_bits && random_below(seed, 2)) memset(piece.min, 0, sizeof piece.min);
       q->store(made, p, &piece);
     }
     memcpy(block, made, (size_t)q->block_bytes);
@@ -93,15 +97,16 @@ static guarded packed_weights(quant_type type, shape s, values v, uint64_t *seed
 static void fill_levels(linear_case *c, values v, uint64_t *seed) {
   size_t n = (size_t)c->shape.cols * (size_t)c->shape.tokens;
   for (size_t b = 0; b < n / QUANT_BLOCK; b++) {
-    int kind = random_below(seed, 8), sum = 0;
+    int kind = random_below(seed, 8), sum[2] = {0};
     for (size_t i = b * QUANT_BLOCK; i < (b + 1) * QUANT_BLOCK; i++) {
       int level = kind == 0 ? 127 : kind == 1 ? -127 : kind == 2 ? 0 : random_below(seed, 255) - 127;
       c->x.level[i] = (int8_t)level;
-      sum += level;
+      sum[i / 16 % 2] += level;
     }
-    c->x.neg_sum[b] = -sum;
+    for (size_t h = 0; h < 2; h++) c->x.neg_sum[2 * b + h] = (int16_t)-sum[h];
     c->x.scale[b] = 0.01f + fabsf(random_unit(seed));
     if (v == WILD && random_below(seed, 4) == 0) c->x.scale[b] = fabsf(random_special(seed));
+    if (v == TINY) c->x.scale[b] = 0x1p-149f;
   }
 }
 
@@ -113,7 +118,7 @@ static linear_case case_new(quant_type type, shape s, values v, uint64_t seed) {
   c.f32 = guarded_new(is_float ? n * sizeof(float) : 0);
   c.level = guarded_new(is_float ? 0 : n);
   c.scale = guarded_new(is_float ? 0 : blocks * sizeof(float));
-  c.neg_sum = guarded_new(is_float ? 0 : blocks * sizeof(int32_t));
+  c.neg_sum = guarded_new(is_float ? 0 : 2 * blocks * sizeof(int16_t));
   c.x = (be_act){s.cols, c.f32.data, c.level.data, c.scale.data, c.neg_sum.data};
   if (!is_float) fill_levels(&c, v, &seed);
   for (size_t i = 0; is_float && i < n; i++) {
@@ -155,20 +160,22 @@ static float *run(const linear_case *c, cpu_level level, int output, bool add) {
 /* ---- Equality ---- */
 
 static void check_equal(cpu_level level, quant_type type, shape s, values v) {
+  static const char *const names[] = {[QUIET] = "quiet", [WILD] = "wild", [TINY] = "tiny"};
   linear_case c = case_new(type, s, v, (uint64_t)s.rows * 1000003 + (uint64_t)(s.cols * 101 + s.tokens));
   for (int add = 0; add < 2; add++) {
     char what[128];
     snprintf(what, sizeof what, "%s %s, %d rows, %d cols, %d tokens, %s, %s", cpu_level_name(level),
-             quant_get(type)->name, s.rows, s.cols, s.tokens, v == WILD ? "wild" : "quiet", add ? "add" : "store");
+             quant_get(type)->name, s.rows, s.cols, s.tokens, names[v], add ? "add" : "store");
     const float *expected = run(&c, CPU_GENERIC, 0, add);
     assert_same_floats(run(&c, level, 1, add), expected, out_floats(&c), what);
   }
   case_free(&c);
 }
 
-static void check_both(cpu_level level, quant_type type, shape s) {
+static void check_all(cpu_level level, quant_type type, shape s) {
   check_equal(level, type, s, QUIET);
   check_equal(level, type, s, WILD);
+  if (!quant_get(type)->is_float) check_equal(level, type, s, TINY);
 }
 
 /* At least cols, as whole blocks. */
@@ -187,12 +194,12 @@ static void level_equals_portable(cpu_level level) {
     quant_type type = (quant_type)t;
     if (fast.linear[t] == portable.linear[t]) continue;
     for (size_t i = 0; i < sizeof tokens / sizeof *tokens; i++)
-      check_both(level, type, (shape){37, whole(type, 96), tokens[i]});
-    for (int rows = 1; rows <= 70; rows++) check_both(level, type, (shape){rows, whole(type, 64), rows % 7 + 1});
+      check_all(level, type, (shape){37, whole(type, 96), tokens[i]});
+    for (int rows = 1; rows <= 70; rows++) check_all(level, type, (shape){rows, whole(type, 64), rows % 7 + 1});
     for (size_t i = 0; i < sizeof cols / sizeof *cols; i++)
-      check_both(level, type, (shape){33, whole(type, cols[i]), 4});
+      check_all(level, type, (shape){33, whole(type, cols[i]), 4});
     for (size_t i = 0; i < sizeof odd_cols / sizeof *odd_cols && quant_get(type)->is_float; i++)
-      check_both(level, type, (shape){41, odd_cols[i], 5});
+      check_all(level, type, (shape){41, odd_cols[i], 5});
     /* More activations than stay in the cache. */
     check_equal(level, type, (shape){17, 8192, 41}, QUIET);
   }

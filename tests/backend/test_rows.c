@@ -91,15 +91,15 @@ static void run_quantize(const cpu_kernels *k, const rows *r, int level) {
   int blocks = r->n / QUANT_BLOCK, n = blocks * QUANT_BLOCK, end = r->n;
   int8_t *levels = (int8_t *)r->out[level][1].data + end * 4 - n;
   float *scale = (float *)r->out[level][0].data + end - blocks;
-  int32_t *neg_sum = (int32_t *)r->out[level][2].data + end - blocks;
+  int16_t *neg_sum = (int16_t *)r->out[level][2].data + 2 * (end - blocks);
   k->quantize(in(r, 0) + (end - n), n, levels, scale, neg_sum);
   for (int b = 0; b < blocks; b++) {
-    int32_t sum = 0;
+    int32_t sum[2] = {0};
     for (int i = 0; i < QUANT_BLOCK; i++) {
-      sum += levels[b * QUANT_BLOCK + i];
+      sum[i / 16] += levels[b * QUANT_BLOCK + i];
       assert_true(levels[b * QUANT_BLOCK + i] >= -127);
     }
-    assert_int_equal(sum, -neg_sum[b]);
+    for (int h = 0; h < 2; h++) assert_int_equal(sum[h], -neg_sum[2 * b + h]);
   }
   for (int i = 0; i < n && i < end - blocks; i++) out(r, level)[i] = (float)levels[i];
 }
@@ -181,7 +181,7 @@ static void check_half(const cpu_kernels *portable, const cpu_kernels *fast, con
 static void check_quantize(const cpu_kernels *portable, const cpu_kernels *fast, const float *x) {
   static float y[CHUNK], scale[2][CHUNK / QUANT_BLOCK];
   static int8_t level[2][CHUNK];
-  static int32_t neg_sum[2][CHUNK / QUANT_BLOCK];
+  static int16_t neg_sum[2][CHUNK / 16];
   /* Each block has one float of the sweep as its largest magnitude, or near it. */
   for (int i = 0; i < CHUNK; i++) y[i] = x[i / QUANT_BLOCK * QUANT_BLOCK] * (1 - (float)(i % QUANT_BLOCK) / 33);
   portable->quantize(y, CHUNK, level[0], scale[0], neg_sum[0]);
@@ -291,7 +291,7 @@ static void test_quantize(void **state) {
   rows r = rows_new(LONGEST, 0, 5);
   int8_t level[LONGEST];
   float scale[LONGEST / QUANT_BLOCK];
-  int32_t neg_sum[LONGEST / QUANT_BLOCK];
+  int16_t neg_sum[LONGEST / 16];
   k.quantize(in(&r, 0), LONGEST, level, scale, neg_sum);
   for (int i = 0; i < LONGEST; i++) {
     double d = scale[i / QUANT_BLOCK], error = fabs(d * level[i] - in(&r, 0)[i]);
@@ -300,13 +300,13 @@ static void test_quantize(void **state) {
   float x[QUANT_BLOCK] = {0};
   x[7] = NAN;
   k.quantize(x, QUANT_BLOCK, level, scale, neg_sum);
-  assert_true(isnan(scale[0]) && neg_sum[0] == 0);
+  assert_true(isnan(scale[0]) && neg_sum[0] == 0 && neg_sum[1] == 0);
   x[7] = -INFINITY;
   k.quantize(x, QUANT_BLOCK, level, scale, neg_sum);
-  assert_true(isnan(scale[0]) && neg_sum[0] == 0);
+  assert_true(isnan(scale[0]) && neg_sum[0] == 0 && neg_sum[1] == 0);
   x[7] = 0;
   k.quantize(x, QUANT_BLOCK, level, scale, neg_sum);
-  assert_true(scale[0] == 0 && neg_sum[0] == 0);
+  assert_true(scale[0] == 0 && neg_sum[0] == 0 && neg_sum[1] == 0);
   rows_free(r);
 }
 

@@ -266,7 +266,8 @@ class Divergence(Case):
             data = f.read()
         bad = lambda content, says: self.bad(1, "perplexity", MODEL, "--kl", self.write("bad", content), says=says)
         header = 36
-        for at in (8, 12, 16, 20, 24, 28, 33, header, header + 100, header + 4 * 192 + 3, len(data) // 2, len(data) - 1):
+        ids_end, end = header + 4 * 192, len(data)
+        for at in (8, 12, 16, 20, 24, 28, 33, header, header + 100, ids_end + 3, end // 2, end - 1):
             with self.subTest(at=at):
                 bad(data[:at] + bytes([data[at] ^ 4]) + data[at + 1 :], "damaged")
         for n in (8, 20, 35, 36, 50, 1000, len(data) - 1):
@@ -302,8 +303,8 @@ class Divergence(Case):
         run = lambda *more, says: self.bad(1, "perplexity", MODEL, "--kl", path, *more, says=says)
         run("-c", "16", says="made with -c 32 --ppl-stride 0")
         run("--ppl-stride", "4", says="made with -c 32 --ppl-stride 0")
-        run("--ids", self.write("other", " ".join(map(str, self.ids[:50] + self.ids[:150]))), says="its token 50 differs")
-        run("--ids", self.write("other", " ".join(map(str, self.ids[:100]))), says="its token 100 differs")
+        for n, other in (50, self.ids[:50] + self.ids[:150]), (100, self.ids[:100]):
+            run("--ids", self.write("other", " ".join(map(str, other))), says=f"its token {n} differs")
         other = os.path.join(MODELS, "mistral-odd")
         if json.loads(self.good("info", other, "--json"))["hyperparameters"]["vocab_size"] != self.vocab_size:
             self.bad(1, "perplexity", other, "--kl", path, says="vocabulary of")
@@ -425,7 +426,8 @@ class Usage(Case):
         p.send_signal(signal.SIGINT)
         out, message = p.communicate(timeout=cli.TIMEOUT)
         self.assertEqual((p.returncode, out, message), (130, b"", b""))
-        self.bad(1, "perplexity", MODEL, "--ids", self.text, "-c", "32", "--save", self.path("no/saved"), says="no/saved")
+        nowhere = self.path("no/saved")
+        self.bad(1, "perplexity", MODEL, "--ids", self.text, "-c", "32", "--save", nowhere, says="no/saved")
         self.assertFalse([name for name in os.listdir(self.folder) if name.startswith("saved")])
         with open("/dev/full", "wb") as full:
             r = self.gale("perplexity", MODEL, "--ids", self.text, "-c", "32", stdout=full)

@@ -119,7 +119,7 @@ INLINE void scores_q8(const score_tile *s, int n, int g) {
     prefetch(ahead + k * (LEVELS + SCALES), LEVELS + SCALES);
     UNROLL for (int i = 0; i < n; i++) {
       q[i] = t->q_level[s->query + i] + k * QUANT_BLOCK;
-      neg_sum[i] = t->q_neg_sum[s->query + i][k];
+      neg_sum[i] = t->q_neg_sum[s->query + i][2 * k] + t->q_neg_sum[s->query + i][2 * k + 1];
     }
     score_dots((const uint8_t *)levels + k * LEVELS, q, neg_sum, n, dot);
     UNROLL for (int i = 0; i < n; i++) {

@@ -44,7 +44,7 @@ static void scores_q8(const attend_task *t, int query, head *h) {
   be_act x = {.cols = t->head_pad,
               .level = (int8_t *)t->q_level[query],
               .scale = (float *)t->q_scale[query],
-              .neg_sum = (int32_t *)t->q_neg_sum[query]};
+              .neg_sum = (int16_t *)t->q_neg_sum[query]};
   for (int p = h->first / KV_LANES * KV_LANES; p <= h->last; p += KV_LANES) {
     linear_task task = {.panels = t->keys[p / KV_PAGE] + (size_t)(p % KV_PAGE / KV_LANES) * panel_bytes,
                         .panel_bytes = panel_bytes,

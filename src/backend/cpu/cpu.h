@@ -12,10 +12,10 @@ typedef struct cpu_device {
 
 /* Partial results of attention over one block, for a query: max and sum, then [head_dim]. */
 typedef struct attend_scratch {
-  float *partials; /* [split_tokens][n_heads][max_blocks][2 + head_dim] */
-  int8_t *q_level; /* [max_tokens][n_heads][head_pad]; for q8 caches */
-  float *q_scale;  /* [max_tokens][n_heads][head_pad / 32] */
-  int32_t *q_neg_sum;
+  float *partials;    /* [split_tokens][n_heads][max_blocks][2 + head_dim] */
+  int8_t *q_level;    /* [max_tokens][n_heads][head_pad]; for q8 caches */
+  float *q_scale;     /* [max_tokens][n_heads][head_pad / 32] */
+  int16_t *q_neg_sum; /* [max_tokens][n_heads][head_pad / 16] */
 } attend_scratch;
 
 struct be_worker {
@@ -69,7 +69,7 @@ void cpu_combine(be_worker *w, float *h, const float *y, const be_routing *routi
 static inline void cpu_quantize_part(const cpu_device *d, const be_act *a, int64_t t, int64_t first, int64_t n) {
   if (!a->level) return;
   int64_t at = t * a->cols + first, block = at / QUANT_BLOCK;
-  d->kernels.quantize(a->f32 + at, n, a->level + at, a->scale + block, a->neg_sum + block);
+  d->kernels.quantize(a->f32 + at, n, a->level + at, a->scale + block, a->neg_sum + 2 * block);
 }
 
 #endif

@@ -116,7 +116,7 @@ static bool context_layout(const be_context *c, size_t tokens, size_t workers, c
   p->q_level = p->partials + cpu_align(partials * (2 + dim) * sizeof(float));
   p->q_scale = p->q_level + cpu_align(tokens * heads * blocks * QUANT_BLOCK);
   p->q_neg_sum = p->q_scale + cpu_align(tokens * heads * blocks * sizeof(float));
-  p->tiles = p->q_neg_sum + cpu_align(tokens * heads * blocks * sizeof(int32_t));
+  p->tiles = p->q_neg_sum + cpu_align(tokens * heads * blocks * 2 * sizeof(int16_t));
   p->tile_bytes = cpu_align(2 * ATTEND_QUERIES * (2 + dim) * sizeof(float));
   p->total = p->tiles + workers * p->tile_bytes;
   return true;
@@ -127,7 +127,7 @@ static void context_place(be_context *c, const context_parts *p, int workers) {
   c->attend = (attend_scratch){.partials = (float *)(base + p->partials),
                                .q_level = (int8_t *)(base + p->q_level),
                                .q_scale = (float *)(base + p->q_scale),
-                               .q_neg_sum = (int32_t *)(base + p->q_neg_sum)};
+                               .q_neg_sum = (int16_t *)(base + p->q_neg_sum)};
   for (int i = 0; i < workers; i++)
     c->workers[i] =
         (be_worker){.context = c, .index = i, .tile = (float *)(base + p->tiles + (size_t)i * p->tile_bytes)};

@@ -27,14 +27,14 @@ enum { ATTEND_QUERIES = 16 };
  * exp(score - max), and the values weighted by exp(score - max). */
 typedef struct attend_task {
   int head_dim, head_pad, n_queries;
-  float scale, cap; /* cap 0: none; see be_ops.attend */
+  float scale, cap;                     /* cap 0: none; see be_ops.attend */
   const char *keys[KV_BLOCK / KV_PAGE]; /* of the head in each page; NULL where nothing is seen */
   const char *values[KV_BLOCK / KV_PAGE];
   int32_t block_start;                   /* position at which the block starts */
   const float *q[ATTEND_QUERIES];        /* [head_dim] */
   const int8_t *q_level[ATTEND_QUERIES]; /* q8: q in blocks of 32, [head_pad] */
   const float *q_scale[ATTEND_QUERIES];
-  const int32_t *q_neg_sum[ATTEND_QUERIES];
+  const int16_t *q_neg_sum[ATTEND_QUERIES]; /* of halves of blocks */
   int32_t first[ATTEND_QUERIES], last[ATTEND_QUERIES];
   float *max, *sum; /* [n_queries] */
   float *out;       /* [n_queries][head_dim] */
@@ -52,8 +52,9 @@ typedef struct cpu_kernels {
   void (*attend[3])(const attend_task *t); /* by gale_kv_type */
 
   /* Blocks of 32 of x [n], n a multiple of 32: scale = max |x| / 127, level = x * (127 / max |x|) rounded to
-   * even. A block that holds a value that is not finite gets the scale NaN. */
-  void (*quantize)(const float *x, int64_t n, int8_t *level, float *scale, int32_t *neg_sum);
+   * even, neg_sum [n / 16] = minus the sums of 16 levels. A block that holds a value that is not finite gets the
+   * scale NaN and levels of 0. */
+  void (*quantize)(const float *x, int64_t n, int8_t *level, float *scale, int16_t *neg_sum);
 
   /* out = x * weight / sqrt(mean(x^2) + eps), all [n]. */
   void (*norm)(const float *x, const float *weight, float eps, float *out, int64_t n);

@@ -56,101 +56,258 @@ TILE_INLINE void float_tile(tile_format f, const linear_task *t, int64_t panel, 
   }
 }
 
-/* ---- Quantised weights ---- */
+/* ---- Quantised weights: levels ---- */
 
-TILE_INLINE int32_t four_levels(const int8_t *p) {
+TILE_INLINE int32_t four_bytes(const void *p) {
   int32_t v;
   memcpy(&v, p, sizeof v);
   return v;
 }
 
-/* Inputs 4 step .. 4 step + 3 of a block, as stored. */
-TILE_INLINE __m512i step_levels(tile_format f, const char *block, int step) {
-  if (f.bits == 8) return _mm512_loadu_si512(block + step * 64);
-  __m512i packed = _mm512_loadu_si512(block + step % 4 * 64);
-  if (step >= 4) packed = _mm512_srli_epi16(packed, 4);
-  __m512i nibbles = _mm512_and_si512(packed, _mm512_set1_epi8(15));
-  if (f.bits == 4) return nibbles;
-  __mmask64 fifth;
-  memcpy(&fifth, block + NIBBLES + step * 8, sizeof fifth);
-  return _mm512_mask_add_epi8(nibbles, fifth, nibbles, _mm512_set1_epi8(16));
+/* The values of a type that has some, 128 above the true ones, at the indices of each 128 bits. */
+TILE_INLINE __m512i load_values(tile_format f) {
+  if (!tile_has_values(f)) return _mm512_setzero_si512();
+  __m512i values = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)quant_get(f.type)->values));
+  return _mm512_xor_si512(values, _mm512_set1_epi8(-128));
 }
 
-/* Stored levels are `zero` above the true ones, so the sum of products starts at minus zero times the sum of the
- * activation's levels. */
-TILE_INLINE __m512i first_sum(tile_format f, int32_t neg_sum) {
-  __m512i sum = _mm512_set1_epi32(neg_sum);
-  switch (f.zero) {
-  case 8:
-    return _mm512_slli_epi32(sum, 3);
-  case 16:
-    return _mm512_slli_epi32(sum, 4);
-  case 128:
-    return _mm512_slli_epi32(sum, 7);
+/* How much the levels that are multiplied are above the true ones. */
+TILE_INLINE int zero_point(tile_format f) {
+  return tile_has_values(f) ? 128 : f.zero;
+}
+
+/* Two bits of each of inputs 4 step .. 4 step + 3, at bit `at`, among others. */
+TILE_INLINE __m512i step_twos(const char *plane, int step, int at) {
+  __m512i twos = _mm512_loadu_si512(plane + step / 4 * 64);
+  switch (step % 4 * 2 - at) {
+  case -4:
+    return _mm512_slli_epi16(twos, 4);
+  case -2:
+    return _mm512_slli_epi16(twos, 2);
+  case 2:
+    return _mm512_srli_epi16(twos, 2);
+  case 4:
+    return _mm512_srli_epi16(twos, 4);
+  case 6:
+    return _mm512_srli_epi16(twos, 6);
   default:
-    return _mm512_setzero_si512();
+    return twos;
   }
 }
 
-/* scale times the sum of the levels, of n blocks but at most 16. */
-TILE_INLINE void scaled_sums(const float *scale, const int32_t *neg_sum, int64_t n, float to[16]) {
-  __mmask16 blocks = (__mmask16)(n < 16 ? (1u << n) - 1 : 0xFFFF);
-  __m512i sum = _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_maskz_loadu_epi32(blocks, neg_sum));
-  _mm512_storeu_ps(to, _mm512_mul_ps(_mm512_maskz_loadu_ps(blocks, scale), _mm512_cvtepi32_ps(sum)));
+/* Inputs 4 step .. 4 step + 3 of a piece. */
+TILE_INLINE __m512i step_levels(tile_format f, const char *plane, int step, __m512i values) {
+  if (f.bits == 8) return _mm512_loadu_si512(plane + step * 64);
+  __m512i level = _mm512_setzero_si512();
+  if (f.bits & 4) {
+    __m512i packed = _mm512_loadu_si512(plane + step % 4 * 64);
+    if (step >= 4) packed = _mm512_srli_epi16(packed, 4);
+    level = _mm512_and_si512(packed, _mm512_set1_epi8(15));
+    plane += NIBBLES;
+  }
+  if (tile_has_values(f)) return _mm512_shuffle_epi8(values, level);
+  if (f.bits & 2) {
+    enum { OR_AND = 0xF8 }; /* a | (b & c) */
+    int at = f.bits & 4;
+    __m512i mask = _mm512_set1_epi8((char)(3 << at));
+    level = _mm512_ternarylogic_epi32(level, step_twos(plane, step, at), mask, OR_AND);
+    plane += TWOS;
+  }
+  if (f.bits & 1) {
+    __mmask64 ones;
+    memcpy(&ones, plane + step * 8, sizeof ones);
+    level = _mm512_mask_add_epi8(level, ones, level, _mm512_set1_epi8((char)(1 << (f.bits - 1))));
+  }
+  return level;
+}
+
+/* ---- Factors ---- */
+
+/* The bytes a of each row and the bytes b of each row, as pairs of 16 bits. */
+TILE_INLINE __m512i pairs(__m128i a, __m128i b) {
+  return _mm512_cvtepi8_epi16(_mm256_set_m128i(_mm_unpackhi_epi8(a, b), _mm_unpacklo_epi8(a, b)));
+}
+
+TILE_INLINE __m128i load_bytes(const char *p) {
+  return _mm_loadu_si128((const __m128i *)p);
+}
+
+/* The nibbles of bytes, from bit `shift` on: 0 or 4. */
+TILE_INLINE __m128i nibbles(__m128i bytes, int shift) {
+  return _mm_and_si128(shift ? _mm_srli_epi16(bytes, 4) : bytes, _mm_set1_epi8(15));
+}
+
+/* Of half a piece, as floats: these add and multiply integers below 2^24 exactly. */
+TILE_INLINE __m512 load_factor(tile_format f, const char *factors, int half) {
+  __m128i factor = load_bytes(factors + half * PANEL_ROWS);
+  if (f.factors == FACTORS_SCALES_MINS) factor = nibbles(factor, 0);
+  return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(factor));
+}
+
+/* Minus the factors of the minima of both halves. */
+TILE_INLINE __m512i minus_mins(tile_format f, const char *factors) {
+  __m128i a = load_bytes(factors), b = load_bytes(factors + PANEL_ROWS);
+  __m512i mins = f.factors == FACTORS_SCALE_MIN ? pairs(b, b) : pairs(nibbles(a, 4), nibbles(b, 4));
+  return _mm512_sub_epi16(_mm512_setzero_si512(), mins);
+}
+
+/* ---- Quantised weights: tiles ---- */
+
+/* Types with factors for halves of a piece need a sum for each. With both there are more sums than registers, which
+ * costs less than unpacking levels more often. */
+TILE_INLINE int sums_of(tile_format f) {
+  return tile_has_halves(f) ? 2 : 1;
+}
+
+/* Where a tile's operands are. */
+typedef struct operands {
+  int64_t cols, n_blocks, scales_at, ahead;
+  const int8_t *level;
+  const float *scale;
+  const int16_t *neg_sum;
+  const char *at[PANELS], *next[PANELS];
+  __m512i values;
+} operands;
+
+TILE_INLINE operands find_operands(tile_format f, const linear_task *t, int64_t panel, int32_t token) {
+  int64_t cols = t->x->cols, n_blocks = cols / QUANT_BLOCK;
+  operands o = {.cols = cols,
+                .n_blocks = n_blocks,
+                .scales_at = n_blocks * f.levels,
+                .ahead = tile_ahead(f, n_blocks),
+                .level = t->x->level + token * cols,
+                .scale = t->x->scale + token * n_blocks,
+                .neg_sum = t->x->neg_sum + token * n_blocks * 2,
+                .values = load_values(f)};
+  UNROLL
+  for (int p = 0; p < PANELS; p++) {
+    o.at[p] = tile_panel(t, panel + p);
+    o.next[p] = tile_panel(t, panel + PANELS + p);
+  }
+  return o;
+}
+
+/* Minus the sums of the levels of the halves of block b of token i, in each row's 32 bits. */
+TILE_INLINE __m512i minus_sums(const operands *o, int i, int64_t b) {
+  return _mm512_set1_epi32(four_bytes(o->neg_sum + (i * o->n_blocks + b) * 2));
+}
+
+/* What blocks add to every row: of a tile's tokens, for 16 blocks from a multiple of 16 on. */
+typedef struct block_sums {
+  int32_t zero[2][TOKENS][16]; /* minus the zero point times the sum of the activation's levels: a sum's start */
+  float min[TOKENS][16];       /* the scaled sum of the levels, for minima without factors */
+} block_sums;
+
+TILE_INLINE void sum_blocks(tile_format f, const operands *o, int64_t b, int tokens, block_sums *to) {
+  int64_t left = o->n_blocks - b;
+  __mmask16 blocks = (__mmask16)(left < 16 ? (1u << left) - 1 : 0xFFFF);
+  int zero = zero_point(f);
+  for (int i = 0; i < tokens; i++) {
+    int64_t at = i * o->n_blocks + b;
+    __m512i sums = _mm512_maskz_loadu_epi32(blocks, o->neg_sum + 2 * at);
+    for (int h = 0; zero && h < sums_of(f); h++) {
+      int by = sums_of(f) == 1 ? zero << 16 | zero : h ? zero << 16 : zero;
+      _mm512_storeu_si512(to->zero[h][i], _mm512_madd_epi16(sums, _mm512_set1_epi32(by)));
+    }
+    if (!f.has_min) continue;
+    __m512 sum = _mm512_cvtepi32_ps(_mm512_madd_epi16(sums, _mm512_set1_epi16(-1)));
+    _mm512_storeu_ps(to->min[i], _mm512_mul_ps(_mm512_maskz_loadu_ps(blocks, o->scale + at), sum));
+  }
+}
+
+/* Whether the zero point or the minimum comes without factors. */
+TILE_INLINE bool has_block_sums(tile_format f) {
+  return !f.has_min || f.factors == FACTORS_NONE;
+}
+
+/* The integer products of piece b. */
+TILE_INLINE void multiply(tile_format f, const operands *o, int64_t b, int tokens, const block_sums *sums,
+                          __m512i sum[2][PANELS][TOKENS]) {
+  UNROLL
+  for (int i = 0; i < tokens; i++) {
+    UNROLL
+    for (int h = 0; h < sums_of(f); h++) {
+      /* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): prepared for every type with a zero point */
+      __m512i start = zero_point(f) ? _mm512_set1_epi32(sums->zero[h][i][b % 16]) : _mm512_setzero_si512();
+      UNROLL
+      for (int p = 0; p < PANELS; p++) sum[h][p][i] = start;
+    }
+  }
+  UNROLL
+  for (int s = 0; s < 8; s++) {
+    int step = s % 2 * 4 + s / 2, h = step / 4 % sums_of(f); /* both nibbles of a byte one after the other */
+    __m512i w[PANELS];
+    UNROLL
+    for (int p = 0; p < PANELS; p++) w[p] = step_levels(f, o->at[p] + b * f.levels, step, o->values);
+    UNROLL
+    for (int i = 0; i < tokens; i++) {
+      __m512i x = _mm512_set1_epi32(four_bytes(o->level + i * o->cols + b * QUANT_BLOCK + step * 4));
+      UNROLL
+      for (int p = 0; p < PANELS; p++) sum[h][p][i] = _mm512_dpbusd_epi32(sum[h][p][i], w[p], x);
+    }
+  }
+}
+
+/* Adds the products of panel p, scaled. */
+TILE_INLINE void add_products(tile_format f, const operands *o, int64_t b, int p, int tokens,
+                              __m512i sum[2][PANELS][TOKENS], __m512 acc[TOKENS]) {
+  const char *scales = o->at[p] + o->scales_at;
+  __m512 d = load_halves(tile_scales(f, scales, b)), factor[2];
+  UNROLL
+  for (int h = 0; h < sums_of(f); h++)
+    factor[h] = f.factors == FACTORS_NONE ? d : load_factor(f, tile_factors(f, scales, b), h);
+  UNROLL
+  for (int i = 0; i < tokens; i++) {
+    __m512 scale = _mm512_set1_ps(o->scale[i * o->n_blocks + b]), product = _mm512_cvtepi32_ps(sum[0][p][i]);
+    /* The addition gives a product of zero the sign that it has as an integer. */
+    if (f.factors != FACTORS_NONE) product = _mm512_fmadd_ps(factor[0], product, _mm512_setzero_ps());
+    if (sums_of(f) == 2) product = _mm512_fmadd_ps(factor[1], _mm512_cvtepi32_ps(sum[1][p][i]), product);
+    acc[i] = _mm512_fmadd_ps(_mm512_mul_ps(d, scale), product, acc[i]);
+  }
+}
+
+/* Adds the minima of panel p. */
+TILE_INLINE void add_minima(tile_format f, const operands *o, int64_t b, int p, int tokens, const block_sums *sums,
+                            __m512 acc[TOKENS]) {
+  const char *scales = o->at[p] + o->scales_at;
+  __m512 m = load_halves(tile_scales(f, scales, b) + HALVES);
+  bool factors = f.factors != FACTORS_NONE;
+  __m512i mins = factors ? minus_mins(f, tile_factors(f, scales, b)) : _mm512_setzero_si512();
+  UNROLL
+  for (int i = 0; i < tokens; i++) {
+    __m512 scaled;
+    if (factors) {
+      __m512i sum = _mm512_madd_epi16(mins, minus_sums(o, i, b));
+      scaled = _mm512_mul_ps(_mm512_set1_ps(o->scale[i * o->n_blocks + b]), _mm512_cvtepi32_ps(sum));
+    } else {
+      scaled = _mm512_set1_ps(sums->min[i][b % 16]);
+    }
+    acc[i] = _mm512_fmadd_ps(m, scaled, acc[i]);
+  }
 }
 
 TILE_INLINE void quantized_tile(tile_format f, const linear_task *t, int64_t panel, int32_t token, int tokens) {
-  int64_t cols = t->x->cols, n_blocks = cols / QUANT_BLOCK, scales_at = n_blocks * f.levels;
-  int64_t ahead = tile_ahead(f, n_blocks);
-  const int8_t *level = t->x->level + token * cols;
-  const float *scale = t->x->scale + token * n_blocks;
-  const int32_t *neg_sum = t->x->neg_sum + token * n_blocks;
-  const char *at[PANELS], *next[PANELS];
+  const operands o = find_operands(f, t, panel, token);
   __m512 acc[PANELS][TOKENS];
-  float x_sum[TOKENS][16]; /* of the blocks from the last multiple of 16 on */
+  block_sums sums;
   UNROLL
   for (int p = 0; p < PANELS; p++) {
-    at[p] = tile_panel(t, panel + p);
-    next[p] = tile_panel(t, panel + PANELS + p);
     UNROLL
     for (int i = 0; i < tokens; i++) acc[p][i] = _mm512_setzero_ps();
   }
-  for (int64_t b = 0; b < n_blocks; b++) {
-    if (f.has_min && b % 16 == 0)
-      for (int i = 0; i < tokens; i++)
-        scaled_sums(scale + i * n_blocks + b, neg_sum + i * n_blocks + b, n_blocks - b, x_sum[i]);
-
-    __m512i sum[PANELS][TOKENS];
+  for (int64_t b = 0; b < o.n_blocks; b++) {
+    if (has_block_sums(f) && b % 16 == 0) sum_blocks(f, &o, b, tokens, &sums);
+    __m512i sum[2][PANELS][TOKENS];
     UNROLL
     for (int p = 0; p < PANELS; p++) {
-      tile_prefetch(at[p], next[p], b + ahead, n_blocks, f.levels);
-      tile_prefetch(at[p] + scales_at, next[p] + scales_at, b + ahead, n_blocks, f.scales);
-      UNROLL
-      for (int i = 0; i < tokens; i++) sum[p][i] = first_sum(f, neg_sum[i * n_blocks + b]);
+      tile_prefetch(o.at[p], o.next[p], b + o.ahead, o.n_blocks, f.levels);
+      tile_prefetch(o.at[p] + o.scales_at, o.next[p] + o.scales_at, b + o.ahead, o.n_blocks, tile_scale_bytes(f));
     }
-    UNROLL
-    for (int s = 0; s < 8; s++) {
-      int step = s % 2 * 4 + s / 2; /* both nibbles of a byte one after the other */
-      __m512i w[PANELS];
-      UNROLL
-      for (int p = 0; p < PANELS; p++) w[p] = step_levels(f, at[p] + b * f.levels, step);
-      UNROLL
-      for (int i = 0; i < tokens; i++) {
-        __m512i x = _mm512_set1_epi32(four_levels(level + i * cols + b * QUANT_BLOCK + step * 4));
-        UNROLL
-        for (int p = 0; p < PANELS; p++) sum[p][i] = _mm512_dpbusd_epi32(sum[p][i], w[p], x);
-      }
-    }
+    multiply(f, &o, b, tokens, &sums, sum);
     UNROLL
     for (int p = 0; p < PANELS; p++) {
-      const char *scales = at[p] + scales_at + b * f.scales;
-      UNROLL
-      for (int i = 0; i < tokens; i++) {
-        __m512 both = _mm512_mul_ps(load_halves(scales), _mm512_set1_ps(scale[i * n_blocks + b]));
-        acc[p][i] = _mm512_fmadd_ps(both, _mm512_cvtepi32_ps(sum[p][i]), acc[p][i]);
-        if (f.has_min)
-          acc[p][i] = _mm512_fmadd_ps(load_halves(scales + HALVES), _mm512_set1_ps(x_sum[i][b % 16]), acc[p][i]);
-      }
+      add_products(f, &o, b, p, tokens, sum, acc[p]);
+      if (f.has_min) add_minima(f, &o, b, p, tokens, &sums, acc[p]);
     }
   }
   UNROLL
@@ -208,6 +365,13 @@ LINEAR(linear_q4_0, TILE_Q4_0)
 LINEAR(linear_q4_1, TILE_Q4_1)
 LINEAR(linear_q5_0, TILE_Q5_0)
 LINEAR(linear_q5_1, TILE_Q5_1)
+LINEAR(linear_q2_k, TILE_Q2_K)
+LINEAR(linear_q3_k, TILE_Q3_K)
+LINEAR(linear_q4_k, TILE_Q4_K)
+LINEAR(linear_q5_k, TILE_Q5_K)
+LINEAR(linear_q6_k, TILE_Q6_K)
+LINEAR(linear_iq4_nl, TILE_IQ4_NL)
+LINEAR(linear_iq4_xs, TILE_IQ4_XS)
 
 void cpu_linear_avx512(cpu_kernels *k) {
   k->linear[QUANT_F32] = linear_f32;
@@ -218,4 +382,11 @@ void cpu_linear_avx512(cpu_kernels *k) {
   k->linear[QUANT_Q4_1] = linear_q4_1;
   k->linear[QUANT_Q5_0] = linear_q5_0;
   k->linear[QUANT_Q5_1] = linear_q5_1;
+  k->linear[QUANT_Q2_K] = linear_q2_k;
+  k->linear[QUANT_Q3_K] = linear_q3_k;
+  k->linear[QUANT_Q4_K] = linear_q4_k;
+  k->linear[QUANT_Q5_K] = linear_q5_k;
+  k->linear[QUANT_Q6_K] = linear_q6_k;
+  k->linear[QUANT_IQ4_NL] = linear_iq4_nl;
+  k->linear[QUANT_IQ4_XS] = linear_iq4_xs;
 }

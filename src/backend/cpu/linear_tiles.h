@@ -19,19 +19,56 @@ typedef struct tile_format {
   quant_type type;
   int bits, zero;
   bool has_min;
-  int levels, scales; /* bytes of a block, or of an input of float types, in a panel */
+  quant_factors factors;
+  int pieces; /* of a storage block */
+  int levels; /* bytes of a piece, or of an input of float types, in a panel */
+  int scales; /* bytes of a storage block's scales in a panel, a multiple of `pieces` */
 } tile_format;
 
-enum { HALVES = 2 * PANEL_ROWS, NIBBLES = PANEL_ROWS * QUANT_BLOCK / 2, FIFTHS = PANEL_ROWS * QUANT_BLOCK / 8 };
+/* Bytes of a panel's halves, and of a piece's planes of 4 and of 2 bits. */
+enum { HALVES = 2 * PANEL_ROWS, NIBBLES = PANEL_ROWS * QUANT_BLOCK / 2, TWOS = PANEL_ROWS * QUANT_BLOCK / 4 };
 
-#define TILE_F32 ((tile_format){QUANT_F32, 32, 0, false, 4 * PANEL_ROWS, 0})
-#define TILE_F16 ((tile_format){QUANT_F16, 16, 0, false, 2 * PANEL_ROWS, 0})
-#define TILE_BF16 ((tile_format){QUANT_BF16, 16, 0, false, 2 * PANEL_ROWS, 0})
-#define TILE_Q8_0 ((tile_format){QUANT_Q8_0, 8, 128, false, PANEL_ROWS * QUANT_BLOCK, HALVES})
-#define TILE_Q4_0 ((tile_format){QUANT_Q4_0, 4, 8, false, NIBBLES, HALVES})
-#define TILE_Q4_1 ((tile_format){QUANT_Q4_1, 4, 0, true, NIBBLES, 2 * HALVES})
-#define TILE_Q5_0 ((tile_format){QUANT_Q5_0, 5, 16, false, NIBBLES + FIFTHS, HALVES})
-#define TILE_Q5_1 ((tile_format){QUANT_Q5_1, 5, 0, true, NIBBLES + FIFTHS, 2 * HALVES})
+#define TILE_FLOATS(TYPE, BITS) ((tile_format){.type = TYPE, .bits = BITS, .levels = BITS / 8 * PANEL_ROWS})
+
+#define TILE_LEVELS(TYPE, BITS, ZERO, HAS_MIN, FACTORS, FACTOR_BYTES, PIECES)                                          \
+  ((tile_format){TYPE, BITS, ZERO, HAS_MIN, FACTORS, PIECES, PANEL_ROWS * QUANT_BLOCK * BITS / 8,                      \
+                 (HAS_MIN ? 2 * HALVES : HALVES) + PIECES * FACTOR_BYTES * PANEL_ROWS})
+
+#define TILE_F32 TILE_FLOATS(QUANT_F32, 32)
+#define TILE_F16 TILE_FLOATS(QUANT_F16, 16)
+#define TILE_BF16 TILE_FLOATS(QUANT_BF16, 16)
+#define TILE_Q8_0 TILE_LEVELS(QUANT_Q8_0, 8, 128, false, FACTORS_NONE, 0, 1)
+#define TILE_Q4_0 TILE_LEVELS(QUANT_Q4_0, 4, 8, false, FACTORS_NONE, 0, 1)
+#define TILE_Q4_1 TILE_LEVELS(QUANT_Q4_1, 4, 0, true, FACTORS_NONE, 0, 1)
+#define TILE_Q5_0 TILE_LEVELS(QUANT_Q5_0, 5, 16, false, FACTORS_NONE, 0, 1)
+#define TILE_Q5_1 TILE_LEVELS(QUANT_Q5_1, 5, 0, true, FACTORS_NONE, 0, 1)
+#define TILE_Q2_K TILE_LEVELS(QUANT_Q2_K, 2, 0, true, FACTORS_SCALES_MINS, 2, 8)
+#define TILE_Q3_K TILE_LEVELS(QUANT_Q3_K, 3, 4, false, FACTORS_SCALES, 2, 8)
+#define TILE_Q4_K TILE_LEVELS(QUANT_Q4_K, 4, 0, true, FACTORS_SCALE_MIN, 2, 8)
+#define TILE_Q5_K TILE_LEVELS(QUANT_Q5_K, 5, 0, true, FACTORS_SCALE_MIN, 2, 8)
+#define TILE_Q6_K TILE_LEVELS(QUANT_Q6_K, 6, 32, false, FACTORS_SCALES, 2, 8)
+#define TILE_IQ4_NL TILE_LEVELS(QUANT_IQ4_NL, 4, 0, false, FACTORS_NONE, 0, 1)
+#define TILE_IQ4_XS TILE_LEVELS(QUANT_IQ4_XS, 4, 0, false, FACTORS_SCALE, 1, 8)
+
+/* Types whose stored levels are indices of values. */
+TILE_INLINE bool tile_has_values(tile_format f) {
+  return f.type == QUANT_IQ4_NL || f.type == QUANT_IQ4_XS;
+}
+
+/* Types whose integer factors differ between the halves of a piece. */
+TILE_INLINE bool tile_has_halves(tile_format f) {
+  return f.factors == FACTORS_SCALES || f.factors == FACTORS_SCALES_MINS;
+}
+
+/* The scales of the storage block that piece b belongs to, in the scales of a panel, and the factors of piece b in
+ * these. */
+TILE_INLINE const char *tile_scales(tile_format f, const char *scales, int64_t b) {
+  return scales + b / f.pieces * f.scales;
+}
+TILE_INLINE const char *tile_factors(tile_format f, const char *scales, int64_t b) {
+  int halves = f.has_min ? 2 * HALVES : HALVES;
+  return tile_scales(f, scales, b) + halves + b % f.pieces * ((f.scales - halves) / f.pieces);
+}
 
 /* A panel that isn't there is replaced by the last one; no rows of it are written. */
 TILE_INLINE const char *tile_panel(const linear_task *t, int64_t panel) {
@@ -45,11 +82,16 @@ TILE_INLINE int tile_rows(const linear_task *t, int64_t panel) {
   return left >= PANEL_ROWS ? PANEL_ROWS : left > 0 ? (int)left : 0;
 }
 
-/* How many blocks (or inputs) ahead of the sums weights are prefetched. With few tokens the kernels wait for memory,
+/* Bytes of scales for each piece. */
+TILE_INLINE int tile_scale_bytes(tile_format f) {
+  return f.pieces ? f.scales / f.pieces : 0;
+}
+
+/* How many pieces (or inputs) ahead of the sums weights are prefetched. With few tokens the kernels wait for memory,
  * and what the hardware prefetches by itself reaches less than half of the bandwidth. */
 TILE_INLINE int64_t tile_ahead(tile_format f, int64_t count) {
   enum { AHEAD_BYTES = 4608 };
-  int64_t ahead = AHEAD_BYTES / (f.levels + f.scales);
+  int64_t ahead = AHEAD_BYTES / (f.levels + tile_scale_bytes(f));
   return ahead < count ? ahead : count;
 }
 

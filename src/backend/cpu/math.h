@@ -50,9 +50,13 @@ static inline float math_gelu_tanh(float x) {
 }
 
 /* tanh by 1 - 2 / (1 + e^2x): absolute error of some 1e-7, which is all that a soft-cap needs. */
-static inline float math_tanh(float x) { return 1.0f - 2.0f / (1.0f + math_exp(2.0f * x)); }
+static inline float math_tanh(float x) {
+  return 1.0f - 2.0f / (1.0f + math_exp(2.0f * x));
+}
 
-static inline float math_soft_cap(float x, float cap) { return cap * math_tanh(x / cap); }
+static inline float math_soft_cap(float x, float cap) {
+  return cap * math_tanh(x / cap);
+}
 
 /* The sum of 16 virtual lanes: halves added until one is left. */
 static inline float math_tree16(const float lane[16]) {

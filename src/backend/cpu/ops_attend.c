@@ -28,7 +28,7 @@ static void quantize_queries(const attend_op *o) {
   for (int64_t i; (i = team_take(c->team, 1)) < (int64_t)o->batch->n_tokens * o->n_heads;) {
     for (int64_t d = 0; d < pad; d++) padded[d] = d < dim ? o->q[i * dim + d] : 0;
     c->device->kernels.quantize(padded, pad, c->attend.q_level + i * pad, c->attend.q_scale + i * (pad / QUANT_BLOCK),
-                                c->attend.q_neg_sum + i * (pad / QUANT_BLOCK));
+                                c->attend.q_neg_sum + i * (pad / QUANT_BLOCK) * 2);
   }
   team_barrier(c->team);
 }
@@ -40,7 +40,7 @@ static void add_query(const attend_op *o, attend_task *t, int64_t token, int hea
   t->q[i] = o->q + row * t->head_dim;
   t->q_level[i] = s->q_level + row * t->head_pad;
   t->q_scale[i] = s->q_scale + row * blocks;
-  t->q_neg_sum[i] = s->q_neg_sum + row * blocks;
+  t->q_neg_sum[i] = s->q_neg_sum + row * blocks * 2;
   t->first[i] = first;
   t->last[i] = last;
 }
@@ -122,7 +122,7 @@ static void attend_tile(const attend_op *o, int64_t first, int64_t end, int kv_h
   for (int32_t block = lowest / KV_BLOCK; block <= position[end - 1] / KV_BLOCK; block++) {
     int32_t start = block * KV_BLOCK, stop = start + KV_BLOCK - 1;
     attend_task t = block_task(o, table, kv_head, block, larger(lowest, start), smaller(position[end - 1], stop));
-    int slot[ATTEND_QUERIES];
+    int slot[ATTEND_QUERIES] = {0};
     for (int64_t token = first; token < end; token++) {
       int32_t a = larger(kv_first_seen(o->kv, position[token]), start), b = smaller(position[token], stop);
       for (int i = 0; i < n_heads && a <= b; i++) {
@@ -200,7 +200,7 @@ static void attend_split(const attend_op *o) {
   be_context *c = o->w->context;
   int n_kv = o->kv->layout.n_kv_heads;
   int64_t start[SPLIT_TOKENS + 1] = {0};
-  int32_t lowest[SPLIT_TOKENS];
+  int32_t lowest[SPLIT_TOKENS] = {0};
   for (int t = 0; t < o->batch->n_tokens; t++) {
     lowest[t] = kv_first_seen(o->kv, o->batch->position[t]) / KV_BLOCK;
     start[t + 1] = start[t] + (int64_t)(o->batch->position[t] / KV_BLOCK - lowest[t] + 1) * n_kv;

@@ -61,7 +61,7 @@ void cpu_gather(be_worker *w, const be_act *out, const be_act *x, const int32_t 
     if (!out->level) continue;
     memcpy(out->level + to * cols, x->level + from * cols, cols);
     memcpy(out->scale + to * blocks, x->scale + from * blocks, blocks * sizeof *out->scale);
-    memcpy(out->neg_sum + to * blocks, x->neg_sum + from * blocks, blocks * sizeof *out->neg_sum);
+    memcpy(out->neg_sum + to * blocks * 2, x->neg_sum + from * blocks * 2, blocks * 2 * sizeof *out->neg_sum);
   }
   team_barrier(crew);
 }

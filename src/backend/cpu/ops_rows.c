@@ -90,7 +90,9 @@ void cpu_norm_add(be_worker *w, float *h, float *x, const float *weight, float e
 /* Rows are cut into pieces of this many values, so that one token's row keeps all workers busy. */
 enum { ROW_PIECE = 512 };
 
-static int64_t row_pieces(int64_t cols) { return (cols + ROW_PIECE - 1) / ROW_PIECE; }
+static int64_t row_pieces(int64_t cols) {
+  return (cols + ROW_PIECE - 1) / ROW_PIECE;
+}
 
 /* Piece i of [n][cols]: values first .. first + result - 1 of row *t. */
 static int64_t row_piece(int64_t i, int64_t cols, int64_t *t, int64_t *first) {

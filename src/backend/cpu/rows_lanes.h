@@ -5,7 +5,7 @@
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/math_lanes.h"
 
-static void quantize(const float *x, int64_t n, int8_t *level, float *scale, int32_t *neg_sum) {
+static void quantize(const float *x, int64_t n, int8_t *level, float *scale, int16_t *neg_sum) {
   for (int64_t b = 0; b < n / QUANT_BLOCK; b++, x += QUANT_BLOCK, level += QUANT_BLOCK) {
     lanes low = lanes_load(x), high = lanes_load(x + LANES);
     uint32_t bits = lanes_largest_bits(low, high);
@@ -14,11 +14,11 @@ static void quantize(const float *x, int64_t n, int8_t *level, float *scale, int
     scale[b] = finite ? max / 127.0f : NAN;
     if (finite && bits >= QUANTIZE_LEAST) {
       lanes inverse = lanes_set(127.0f / max);
-      neg_sum[b] =
-          -(lanes_store_i8(level, lanes_mul(low, inverse)) + lanes_store_i8(level + LANES, lanes_mul(high, inverse)));
+      neg_sum[2 * b] = (int16_t)-lanes_store_i8(level, lanes_mul(low, inverse));
+      neg_sum[2 * b + 1] = (int16_t)-lanes_store_i8(level + LANES, lanes_mul(high, inverse));
     } else {
       memset(level, 0, QUANT_BLOCK);
-      neg_sum[b] = 0;
+      neg_sum[2 * b] = neg_sum[2 * b + 1] = 0;
     }
   }
 }

@@ -3,7 +3,7 @@
 
 #include "backend/cpu/math.h"
 
-static void quantize(const float *x, int64_t n, int8_t *level, float *scale, int32_t *neg_sum) {
+static void quantize(const float *x, int64_t n, int8_t *level, float *scale, int16_t *neg_sum) {
   for (int64_t b = 0; b < n / QUANT_BLOCK; b++, x += QUANT_BLOCK, level += QUANT_BLOCK) {
     /* Compared as integers, magnitudes keep their order and infinity and NaN come out on top. */
     uint32_t bits = 0;
@@ -14,13 +14,13 @@ static void quantize(const float *x, int64_t n, int8_t *level, float *scale, int
     float max = float_from_bits(bits);
     bool usable = bits >= QUANTIZE_LEAST && bits < 0x7F800000u;
     float inverse = usable ? 127.0f / max : 0;
-    int32_t sum = 0;
+    int32_t sum[2] = {0};
     for (int i = 0; i < QUANT_BLOCK; i++) {
       level[i] = usable ? (int8_t)rintf(x[i] * inverse) : 0;
-      sum += level[i];
+      sum[i / 16] += level[i];
     }
     scale[b] = bits < 0x7F800000u ? max / 127.0f : NAN;
-    neg_sum[b] = -sum;
+    for (int h = 0; h < 2; h++) neg_sum[2 * b + h] = (int16_t)-sum[h];
   }
 }
 
