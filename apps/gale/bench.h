@@ -36,6 +36,7 @@ typedef struct bench_report {
   size_t n_results;
   gale_limits *probes; /* in the order of time; the first comes before all tests */
   size_t n_probes;
+  double probed;              /* when the last one ended, by seconds_now() */
   gale_limits limits, lowest; /* best and worst of the probes */
   char processor[128];        /* as the system calls it, with its family */
 } bench_report;
@@ -67,7 +68,7 @@ typedef struct bench_setting {
   bench_report *report;
 } bench_setting;
 
-/* Runs a test, with the machine probed after it, and appends its result. */
+/* Runs a test, with the machine probed after it unless it just was, and appends its result. */
 int bench_measure(const bench_setting *s, const bench_test *test);
 int bench_add_probe(bench_report *b, gale_probe *probe);
 /* Room for one more result, or NULL after saying that there is none. */

@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Seconds for which a probe holds: tests that are over sooner share one. */
+enum { PROBE_AGE = 1 };
+
 /* A test at work. */
 typedef struct work {
   const bench_test *test;
@@ -31,6 +34,7 @@ int bench_add_probe(bench_report *b, gale_probe *probe) {
   b->probes = more;
   gale_limits *p = &more[b->n_probes];
   gale_probe_run(probe, p);
+  b->probed = seconds_now();
   if (b->n_probes++ == 0) b->limits = b->lowest = *p;
   take_better(&b->limits.read_bytes_per_second, p->read_bytes_per_second);
   take_better(&b->limits.int8_ops_per_second, p->int8_ops_per_second);
@@ -44,6 +48,7 @@ int bench_add_probe(bench_report *b, gale_probe *probe) {
 /* Of the probes before and after a test. */
 static gale_limits limits_around(const bench_report *b) {
   gale_limits l = b->probes[b->n_probes - 1];
+  if (b->n_probes == 1) return l;
   const gale_limits *before = &b->probes[b->n_probes - 2];
   take_better(&l.read_bytes_per_second, before->read_bytes_per_second);
   take_better(&l.int8_ops_per_second, before->int8_ops_per_second);
@@ -214,7 +219,7 @@ int bench_measure(const bench_setting *s, const bench_test *t) {
   work w = {.test = t};
   int code = open_work(s, &w);
   if (!code) code = repeat(s, &w, r);
-  if (!code) code = bench_add_probe(s->report, s->probe);
+  if (!code && seconds_now() - s->report->probed > PROBE_AGE) code = bench_add_probe(s->report, s->probe);
   if (!code) {
     double memory, arithmetic;
     gale_limits l = limits_around(s->report);

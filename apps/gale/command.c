@@ -64,7 +64,7 @@ const command command_table[] = {
          BIT(OPTION_REPETITIONS) | BIT(OPTION_JSON) | BIT(OPTION_CSV) | BIT(OPTION_MARKDOWN) | BIT(OPTION_PLOT) |
          BIT(OPTION_THREADS) | BIT(OPTION_CPU) | BIT(OPTION_WINDOW) | BIT(OPTION_KV) | BIT(OPTION_CHUNK) |
          BIT(OPTION_QUANT) | BIT(OPTION_OVERRIDE),
-     bench_main, NULL, "speed, and how near it is to the limits of the machine",
+     bench_main, NULL, "speed, and how near it is to the machine's limit",
      "Measures each MODEL and prints the median of the repetitions, and how much of the machine's own limit that is: "
      "the time that reading weights and cache takes at the read bandwidth, or that the arithmetic takes at the peak of "
      "the instruction set, whichever is longer, over the time it took. Bandwidth and peaks are probed around every "

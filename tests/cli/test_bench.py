@@ -35,7 +35,7 @@ class Json(Case):
         self.assertEqual(machine["threads"], 2)
         self.assertIn(machine["cpu"], ["generic", "avx2", "avx512", "neon"])
         self.assertTrue(machine["processor"])
-        self.assertEqual(len(machine["probes"]), 3)
+        self.assertGreater(len(machine["probes"]), 0)
         self.assertEqual([r["test"] for r in results], ["load", "prefill", "decode"])
         load, prefill, decode = results
         self.assertGreater(load["seconds"], 0)

@@ -4,7 +4,7 @@ complete -c gale -n __fish_use_subcommand -f -a info -d 'hyperparameters, tokeni
 complete -c gale -n __fish_use_subcommand -f -a tokenize -d 'token ids of a text'
 complete -c gale -n __fish_use_subcommand -f -a detokenize -d 'text of token ids'
 complete -c gale -n __fish_use_subcommand -f -a logits -d 'logits of given token ids, as a NumPy file'
-complete -c gale -n __fish_use_subcommand -f -a bench -d 'speed, and how near it is to the limits of the machine'
+complete -c gale -n __fish_use_subcommand -f -a bench -d 'speed, and how near it is to the machine\'s limit'
 complete -c gale -n __fish_use_subcommand -f -a perplexity -d 'perplexity of a text, and divergence from another model'
 complete -c gale -n __fish_use_subcommand -f -a quantize -d 'write a model as a GGUF file of another type'
 complete -c gale -n __fish_use_subcommand -f -a synth -d 'write a synthetic model of a published shape'
