@@ -120,11 +120,41 @@ GALE_API gale_status gale_detokenizer_finish(gale_detokenizer *stream, const cha
 
 /* ---- Conversations ------------------------------------------------------------------------ */
 
-/* role is "system", "user" or "assistant"; content is UTF-8, terminated by NUL. */
+/* Everything in these structs is UTF-8, terminated by NUL and borrowed for the duration of a call. What is not
+ * mentioned in an initialiser - zero or NULL - is not there; later versions may append fields. */
+
+/* A piece of a message: text, or what a model thought before it answered. */
+typedef struct gale_part {
+  const char *text;
+  bool thinking;
+  bool open; /* thinking that has no end yet */
+} gale_part;
+
+/* A function that the assistant called. */
+typedef struct gale_tool_call {
+  const char *id, *name;
+  const char *arguments; /* as JSON; text that is no JSON counts as a string, NULL or "" as {} */
+} gale_tool_call;
+
 typedef struct gale_message {
-  const char *role;
-  const char *content;
+  const char *role;    /* "system" ("developer" is the same), "user", "assistant" or "tool" */
+  const char *content; /* used where parts is NULL; an assistant that calls tools may leave it NULL */
+  const gale_part *parts;
+  size_t n_parts;
+  const gale_tool_call *tool_calls; /* an assistant's */
+  size_t n_tool_calls;
+  const char *tool_call_id, *name; /* of a tool's result: the call that it answers, and the function */
+  bool prefix;                     /* the last message, an assistant's, is to be continued */
 } gale_message;
+
+typedef struct gale_chat_options {
+  const char *template_name;    /* NULL: gale_chat_template() */
+  const char *tools;            /* a JSON array as in OpenAI's requests; NULL: none */
+  bool continue_final;          /* as if the last message had prefix */
+  const char *reasoning_effort; /* "none", "low", "high" ...; NULL: the model's default */
+} gale_chat_options;
+
+GALE_API void gale_chat_defaults(gale_chat_options *options);
 
 /* Name of the template that the model's files ask for ("chatml", ...), or NULL if there is none that
  * gale knows. */
@@ -138,6 +168,24 @@ GALE_API const char *const *gale_chat_templates(void);
 GALE_API gale_status gale_chat_render(const gale_tokenizer *tokenizer, const char *name, const gale_message *messages,
                                       size_t n_messages, int32_t **ids, size_t *n_ids, gale_error *error);
 
+/* The same with options (NULL: the defaults). GALE_E_ARGUMENT for what the template cannot express, and, in Mistral's
+ * templates, for all that Mistral's own reference refuses; the message says what is wrong. */
+GALE_API gale_status gale_chat_prompt(const gale_tokenizer *tokenizer, const gale_message *messages, size_t n_messages,
+                                      const gale_chat_options *options, int32_t **ids, size_t *n_ids,
+                                      gale_error *error);
+
+/* The same for the body of an OpenAI-style request, length bytes of JSON: messages (contents as strings or lists of
+ * parts, tool_calls, tool_call_id, prefix, reasoning_content), tools, tool_choice, continue_final_message,
+ * reasoning_effort and response_format. Other fields are ignored. name NULL means gale_chat_template(). */
+GALE_API gale_status gale_chat_request(const gale_tokenizer *tokenizer, const char *name, const char *json,
+                                       size_t length, int32_t **ids, size_t *n_ids, gale_error *error);
+
+/* Ids of a prompt that asks for what belongs between prefix and suffix, texts of any content. The vocabulary must have
+ * [PREFIX] and [SUFFIX], as Mistral's have from v3 on. */
+GALE_API gale_status gale_fim_prompt(const gale_tokenizer *tokenizer, const char *prefix, size_t n_prefix,
+                                     const char *suffix, size_t n_suffix, int32_t **ids, size_t *n_ids,
+                                     gale_error *error);
+
 /* ---- Model -------------------------------------------------------------------------------- */
 
 typedef struct gale_model gale_model;
@@ -148,7 +196,7 @@ typedef struct gale_model_options {
   bool metadata_only;        /* no weights are read: for gale_model_info and its like; no session can be opened */
   gale_progress_fn progress; /* may be NULL */
   void *progress_user;
-  const char *quantize; /* type to hold the weights in, as for gale_quantize(); NULL: as stored */
+  const char *quantize;         /* type to hold the weights in, as for gale_quantize(); NULL: as stored */
   const char *const *overrides; /* n_overrides texts "key=value": metadata that replaces or adds to the files' */
   size_t n_overrides;
 } gale_model_options;
