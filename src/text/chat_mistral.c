@@ -142,6 +142,9 @@ static void write_json(prompt *p, slice text) {
   if (text.n == 0) text = SLICE("{}");
   switch (value_read(&p->memory, text, &root, &at)) {
   case VALUE_OK:
+    /* Where text is looked at in bytes the reference writes U+FFFD, and where in characters it gives up. */
+    if (root->half && p->tokenizer->kind == VOCABULARY_SENTENCEPIECE)
+      prompt_refuse(p, "JSON with half of a surrogate pair, which is no character");
     bytes_add_value(&p->run, root);
     break;
   case VALUE_SYNTAX:

@@ -192,6 +192,7 @@ static void read_body(prompt *p, const char *json, size_t length, chat *c) {
   if (status == VALUE_LIMIT)
     prompt_refuse(p, "byte %zu of the request: nested more than %d deep, or a number of more than 4300 digits", at,
                   VALUE_DEPTH);
+  if (!status && root->half) prompt_refuse(p, "the request has half of a surrogate pair, which is no character");
   if (p->status) return;
   read_messages(p, root, c);
   c->tools = value_given(root, "tools");

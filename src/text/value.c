@@ -30,6 +30,7 @@ typedef struct reader {
   const char *s;
   size_t at, n;
   value_status status;
+  bool half;
 } reader;
 
 static bool stop(reader *r, value_status status) {
@@ -86,7 +87,10 @@ static bool read_escape(reader *r, char *to, size_t *n) {
     else
       r->at = behind;
   }
-  if (c >= 0xD800 && c < 0xE000) c = 0xFFFD;
+  if (c >= 0xD800 && c < 0xE000) {
+    r->half = true;
+    c = 0xFFFD;
+  }
   *n += (size_t)utf8_encode(c, to + *n);
   return true;
 }
@@ -311,6 +315,7 @@ value_status value_read(arena *memory, slice text, value **root, size_t *at) {
     if (r.at < r.n) stop(&r, VALUE_SYNTAX);
   }
   *at = r.at;
+  v->half = r.half;
   if (!r.status) *root = v;
   return r.status;
 }

@@ -38,6 +38,7 @@ struct value {
   value *first; /* items, in order; of members with the same key only the last, in the first one's place */
   value *next;
   size_t count;
+  bool half; /* of a root: some text held half of a surrogate pair, in whose place U+FFFD stands */
 };
 
 typedef enum value_status {
@@ -50,7 +51,7 @@ typedef enum value_status {
 enum { VALUE_DEPTH = 400 };
 
 /* *at is the offset of what is wrong. Texts of the tree are in memory or in text itself. NaN, Infinity and -Infinity
- * are numbers; half of a surrogate pair becomes U+FFFD. */
+ * are numbers. */
 value_status value_read(arena *memory, slice text, value **root, size_t *at);
 
 /* The member with this key, or NULL. Any kind may be asked. */
