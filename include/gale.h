@@ -186,6 +186,36 @@ GALE_API gale_status gale_fim_prompt(const gale_tokenizer *tokenizer, const char
                                      const char *suffix, size_t n_suffix, int32_t **ids, size_t *n_ids,
                                      gale_error *error);
 
+/* An answer in the making: what is said, what is thought (v13 and v15) and which tools are called (v2 and later), told
+ * apart by the control tokens of the template that asked for it. Other templates' answers are content. */
+typedef struct gale_answer gale_answer;
+
+typedef enum gale_answer_kind { GALE_ANSWER_CONTENT, GALE_ANSWER_THINKING, GALE_ANSWER_ARGUMENTS } gale_answer_kind;
+
+typedef struct gale_answer_piece {
+  gale_answer_kind kind;
+  const char *text; /* length bytes of valid UTF-8, maybe none; valid until the next call on the answer */
+  size_t length;
+  size_t call; /* with GALE_ANSWER_ARGUMENTS: the call that the text belongs to */
+} gale_answer_piece;
+
+/* name NULL means gale_chat_template(). The tokenizer must outlive the answer. */
+GALE_API gale_status gale_answer_open(const gale_tokenizer *tokenizer, const char *name, gale_answer **answer,
+                                      gale_error *error);
+GALE_API void gale_answer_close(gale_answer **answer);
+
+/* Takes the next id and tells what text is sure by then. */
+GALE_API gale_status gale_answer_push(gale_answer *answer, int32_t id, gale_answer_piece *piece, gale_error *error);
+
+/* Must follow the last id. Where a list of calls (v2 to v7) turns out to be none, its text is the piece's content. */
+GALE_API gale_status gale_answer_finish(gale_answer *answer, gale_answer_piece *piece, gale_error *error);
+
+/* The calls so far; those of v2 to v7 are there once the answer is finished. From v11 on a call is whole but for its
+ * arguments as soon as a piece of them has come. Arguments are as the model wrote them, which may not be JSON. *calls
+ * is owned by the answer, until the next call on it. */
+GALE_API gale_status gale_answer_calls(gale_answer *answer, const gale_tool_call **calls, size_t *n_calls,
+                                       gale_error *error);
+
 /* ---- Model -------------------------------------------------------------------------------- */
 
 typedef struct gale_model gale_model;
