@@ -461,10 +461,10 @@ class Tekken(Case):
         self.assertEqual(self.good("detokenize", tekken, "--special", stdin=ids.decode()),
                          b'<s>[AVAILABLE_TOOLS][{"type": "function", "function": {"name": "f", "description": "", '
                          b'"parameters": {"type": "object"}}}][/AVAILABLE_TOOLS][INST]Hi[/INST]')
-        prefix, suffix = self.write("prefix", "def f("), self.write("suffix", "return a")
+        prefix, suffix = self.write("prefix", "def f("), self.write("suffix", "")
         ids = self.good("tokenize", tekken, "--fim", prefix, suffix)
         self.assertEqual(self.good("detokenize", tekken, "--special", stdin=ids.decode()),
-                         b"<s>[SUFFIX]return a[PREFIX]def f(")
+                         b"<s>[SUFFIX][PREFIX]def f(")
         self.assertEqual(self.gale("tokenize", tekken, "--fim", prefix, suffix, "--bos").returncode, 2)
         effort = self.write("r", '{"messages": [{"role": "user", "content": "x"}], "reasoning_effort": "high"}')
         self.bad(1, "tokenize", tekken, "--chat", effort, says="v15")
