@@ -29,7 +29,7 @@ static bool print_piece(void *user, int32_t token, const char *text, size_t leng
 /* The prompt's ids: as a chat message if the model has a chat template, else as plain text. */
 static gale_status read_prompt(program *p, const char *prompt, size_t *n_ids, gale_error *error) {
   const gale_tokenizer *tokenizer = gale_model_tokenizer(p->model);
-  gale_message message = {"user", prompt};
+  gale_message message = {.role = "user", .content = prompt};
   if (gale_chat_template(tokenizer)) return gale_chat_render(tokenizer, NULL, &message, 1, &p->ids, n_ids, error);
   return gale_tokenize(tokenizer, prompt, strlen(prompt), gale_tokenizer_adds_bos(tokenizer), &p->ids, n_ids, error);
 }

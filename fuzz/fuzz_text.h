@@ -35,7 +35,7 @@ static inline void fuzz_encode(const gale_tokenizer *t, const char *text, size_t
 static inline void fuzz_use(const gale_tokenizer *t) {
   static const char TEXT[] = "Hello, a b  ab\n123 \xE2\x96\x81\xF0\x9F\x91\x8B\xFF<s></s>[INST] \xC3\xA9";
   fuzz_encode(t, TEXT, sizeof TEXT - 1, false);
-  const gale_message message = {"user", TEXT};
+  const gale_message message = {.role = "user", .content = TEXT};
   int32_t *ids;
   size_t n;
   for (const char *const *name = gale_chat_templates(); *name; name++)

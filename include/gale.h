@@ -120,11 +120,41 @@ GALE_API gale_status gale_detokenizer_finish(gale_detokenizer *stream, const cha
 
 /* ---- Conversations ------------------------------------------------------------------------ */
 
-/* role is "system", "user" or "assistant"; content is UTF-8, terminated by NUL. */
+/* Everything in these structs is UTF-8, terminated by NUL and borrowed for the duration of a call. What is not
+ * mentioned in an initialiser - zero or NULL - is not there; later versions may append fields. */
+
+/* A piece of a message: text, or what a model thought before it answered. */
+typedef struct gale_part {
+  const char *text;
+  bool thinking;
+  bool open; /* thinking that has no end yet */
+} gale_part;
+
+/* A function that the assistant called. */
+typedef struct gale_tool_call {
+  const char *id, *name;
+  const char *arguments; /* as JSON; text that is no JSON counts as a string, NULL or "" as {} */
+} gale_tool_call;
+
 typedef struct gale_message {
-  const char *role;
-  const char *content;
+  const char *role;    /* "system" ("developer" is the same), "user", "assistant" or "tool" */
+  const char *content; /* used where parts is NULL; an assistant that calls tools may leave it NULL */
+  const gale_part *parts;
+  size_t n_parts;
+  const gale_tool_call *tool_calls; /* an assistant's */
+  size_t n_tool_calls;
+  const char *tool_call_id, *name; /* of a tool's result: the call that it answers, and the function */
+  bool prefix;                     /* the last message, an assistant's, is to be continued */
 } gale_message;
+
+typedef struct gale_chat_options {
+  const char *template_name;    /* NULL: gale_chat_template() */
+  const char *tools;            /* a JSON array as in OpenAI's requests; NULL: none */
+  bool continue_final;          /* as if the last message had prefix */
+  const char *reasoning_effort; /* "none", "low", "high" ...; NULL: the model's default */
+} gale_chat_options;
+
+GALE_API void gale_chat_defaults(gale_chat_options *options);
 
 /* Name of the template that the model's files ask for ("chatml", ...), or NULL if there is none that
  * gale knows. */
@@ -137,6 +167,54 @@ GALE_API const char *const *gale_chat_templates(void);
  * means gale_chat_template(). Text in messages never becomes a control token. */
 GALE_API gale_status gale_chat_render(const gale_tokenizer *tokenizer, const char *name, const gale_message *messages,
                                       size_t n_messages, int32_t **ids, size_t *n_ids, gale_error *error);
+
+/* The same with options (NULL: the defaults). GALE_E_ARGUMENT for what the template cannot express, and, in Mistral's
+ * templates, for all that Mistral's own reference refuses; the message says what is wrong. */
+GALE_API gale_status gale_chat_prompt(const gale_tokenizer *tokenizer, const gale_message *messages, size_t n_messages,
+                                      const gale_chat_options *options, int32_t **ids, size_t *n_ids,
+                                      gale_error *error);
+
+/* The same for the body of an OpenAI-style request, length bytes of JSON: messages (contents as strings or lists of
+ * parts, tool_calls, tool_call_id, prefix, reasoning_content), tools, tool_choice, continue_final_message,
+ * reasoning_effort and response_format. Other fields are ignored. name NULL means gale_chat_template(). */
+GALE_API gale_status gale_chat_request(const gale_tokenizer *tokenizer, const char *name, const char *json,
+                                       size_t length, int32_t **ids, size_t *n_ids, gale_error *error);
+
+/* Ids of a prompt that asks for what belongs between prefix and suffix, texts of any content. The vocabulary must have
+ * [PREFIX] and [SUFFIX], as Mistral's have from v3 on. */
+GALE_API gale_status gale_fim_prompt(const gale_tokenizer *tokenizer, const char *prefix, size_t n_prefix,
+                                     const char *suffix, size_t n_suffix, int32_t **ids, size_t *n_ids,
+                                     gale_error *error);
+
+/* An answer in the making: what is said, what is thought (v13 and v15) and which tools are called (v2 and later), told
+ * apart by the control tokens of the template that asked for it. Other templates' answers are content. */
+typedef struct gale_answer gale_answer;
+
+typedef enum gale_answer_kind { GALE_ANSWER_CONTENT, GALE_ANSWER_THINKING, GALE_ANSWER_ARGUMENTS } gale_answer_kind;
+
+typedef struct gale_answer_piece {
+  gale_answer_kind kind;
+  const char *text; /* length bytes of valid UTF-8, maybe none; valid until the next call on the answer */
+  size_t length;
+  size_t call; /* with GALE_ANSWER_ARGUMENTS: the call that the text belongs to */
+} gale_answer_piece;
+
+/* name NULL means gale_chat_template(). The tokenizer must outlive the answer. */
+GALE_API gale_status gale_answer_open(const gale_tokenizer *tokenizer, const char *name, gale_answer **answer,
+                                      gale_error *error);
+GALE_API void gale_answer_close(gale_answer **answer);
+
+/* Takes the next id and tells what text is sure by then. */
+GALE_API gale_status gale_answer_push(gale_answer *answer, int32_t id, gale_answer_piece *piece, gale_error *error);
+
+/* Must follow the last id. Where a list of calls (v2 to v7) turns out to be none, its text is the piece's content. */
+GALE_API gale_status gale_answer_finish(gale_answer *answer, gale_answer_piece *piece, gale_error *error);
+
+/* The calls so far; those of v2 to v7 are there once the answer is finished. From v11 on a call is whole but for its
+ * arguments as soon as a piece of them has come. Arguments are as the model wrote them, which may not be JSON. *calls
+ * is owned by the answer, until the next call on it. */
+GALE_API gale_status gale_answer_calls(gale_answer *answer, const gale_tool_call **calls, size_t *n_calls,
+                                       gale_error *error);
 
 /* ---- Model -------------------------------------------------------------------------------- */
 

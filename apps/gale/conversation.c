@@ -18,7 +18,7 @@ int conversation_add(conversation *c, const char *role, const char *content, siz
   gale_message *grown = realloc(c->messages, (c->length + 1) * sizeof *grown);
   if (!grown) return fail_memory();
   c->messages = grown;
-  gale_message m = {strdup(role), strndup(content, n)};
+  gale_message m = {.role = strdup(role), .content = strndup(content, n)};
   if (!m.role || !m.content) {
     free_message(&m);
     return fail_memory();

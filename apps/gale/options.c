@@ -55,7 +55,7 @@ const option_spec option_table[OPTION_COUNT] = {
                       .help = "work line by line on FILE (-: standard input)"},
     [OPTION_CHAT] = {"chat", 0, KIND_FILE, "REQUEST.json", AT(chat),
                      .help = "ids of the whole prompt of an OpenAI-style request"},
-    [OPTION_FIM] = {"fim", 0, KIND_PAIR, "PREFIX_FILE SUFFIX_FILE", AT(fim), .hidden = true,
+    [OPTION_FIM] = {"fim", 0, KIND_PAIR, "PREFIX_FILE SUFFIX_FILE", AT(fim),
                     .help = "ids of a fill-in-the-middle prompt"},
     [OPTION_SPECIAL] = {"special", 0, KIND_FLAG, AT(special), .help = "show control tokens"},
     [OPTION_IDS] = {"ids", 0, KIND_FILE, "FILE", AT(ids),

@@ -1,7 +1,6 @@
-/* gale tokenize: ids of a text, of lines of JSON strings, or of a chat request. */
+/* gale tokenize: ids of a text, of lines of JSON strings, of a chat request, or of a prompt to fill in the middle. */
 #include "command.h"
 #include "console.h"
-#include "conversation.h"
 #include "input.h"
 #include "open.h"
 
@@ -58,25 +57,40 @@ static int tokenize_lines(const options *o, const gale_tokenizer *tokenizer) {
 
 static int tokenize_chat(const options *o, const gale_tokenizer *tokenizer) {
   text t = {0};
-  conversation c = {0};
   int32_t *ids = NULL;
   size_t n = 0;
+  gale_error error = {0};
   int code = input_read(o->chat, &t);
-  if (!code) code = conversation_parse(&c, input_name(o->chat), t.bytes, t.length);
-  if (!code) code = conversation_render(&c, tokenizer, o->template, false, &ids, &n);
+  if (!code && gale_chat_request(tokenizer, o->template, t.bytes, t.length, &ids, &n, &error))
+    code = fail("%s: %s", input_name(o->chat), error.message);
   if (!code) print_ids(ids, n);
   gale_free(ids);
-  conversation_clear(&c);
   free(t.bytes);
+  return code;
+}
+
+static int tokenize_fim(const options *o, const gale_tokenizer *tokenizer) {
+  text prefix = {0}, suffix = {0};
+  int32_t *ids = NULL;
+  size_t n = 0;
+  gale_error error = {0};
+  int code = input_read(o->fim[0], &prefix);
+  if (!code) code = input_read(o->fim[1], &suffix);
+  if (!code && gale_fim_prompt(tokenizer, prefix.bytes, prefix.length, suffix.bytes, suffix.length, &ids, &n, &error))
+    code = fail_with(&error);
+  if (!code) print_ids(ids, n);
+  gale_free(ids);
+  free(prefix.bytes);
+  free(suffix.bytes);
   return code;
 }
 
 int tokenize_main(const options *o) {
   int sources = (o->n_arguments > 1) + (o->file != NULL) + (o->lines != NULL) + (o->chat != NULL) + (o->fim[0] != NULL);
-  if (sources > 1) return usage_error(o, "more than one of TEXT, -f, --lines and --chat was given");
+  if (sources > 1) return usage_error(o, "more than one of TEXT, -f, --lines, --chat and --fim was given");
   if (o->template && !o->chat) return usage_error(o, "--template goes with --chat");
   if (o->bos && o->chat) return usage_error(o, "--bos does not go with --chat: the template says where BOS is");
-  if (o->fim[0]) return fail("tokenize --fim: fill-in-the-middle prompts are not supported");
+  if (o->bos && o->fim[0]) return usage_error(o, "--bos does not go with --fim, which begins with BOS");
   gale_tokenizer *tokenizer = NULL;
   int code = open_tokenizer(o, &tokenizer);
   if (code) return code;
@@ -84,6 +98,8 @@ int tokenize_main(const options *o) {
     code = tokenize_lines(o, tokenizer);
   else if (o->chat)
     code = tokenize_chat(o, tokenizer);
+  else if (o->fim[0])
+    code = tokenize_fim(o, tokenizer);
   else
     code = tokenize_text(o, tokenizer);
   gale_tokenizer_close(&tokenizer);

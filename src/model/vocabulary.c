@@ -226,17 +226,10 @@ gale_status vocabulary_read(const checkpoint *c, vocabulary_fn use, void *user, 
   return read_file(c->tokenizer_path, &hints, use, user, error);
 }
 
-static bool is_tekken(const char *path) {
-  static const char NAME[] = "tekken.json";
-  size_t n = strlen(path);
-  return n >= sizeof NAME - 1 && strcmp(path + n - (sizeof NAME - 1), NAME) == 0;
-}
-
 gale_status vocabulary_load(const checkpoint *c, gale_tokenizer **tokenizer, gale_error *error) {
   *tokenizer = NULL;
   if (c->kind == CHECKPOINT_GGUF) return load_gguf(c, tokenizer, error);
-  /* A model whose tokenizer cannot be read yet is still good for ids. */
-  if (!c->tokenizer_path || is_tekken(c->tokenizer_path)) return GALE_OK;
+  if (!c->tokenizer_path) return GALE_OK;
   return vocabulary_read(c, vocabulary_create, tokenizer, error);
 }
 
@@ -244,8 +237,9 @@ gale_status vocabulary_load(const checkpoint *c, gale_tokenizer **tokenizer, gal
 
 /* The tokenizer file of a directory that is no checkpoint, or NULL; the caller frees it. */
 static char *find_file(const char *directory) {
-  static const char *const NAMES[] = {"tokenizer.json",     "tokenizer.model",    "tokenizer.model.v7",
-                                      "tokenizer.model.v3", "tokenizer.model.v2", "tokenizer.model.v1"};
+  static const char *const NAMES[] = {"tekken.json",        "tokenizer.json",     "tokenizer.model",
+                                      "tokenizer.model.v7", "tokenizer.model.v3", "tokenizer.model.v2",
+                                      "tokenizer.model.v1"};
   for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++) {
     char *path = path_join(directory, NAMES[i]);
     if (path && path_is_file(path)) return path;
@@ -289,6 +283,5 @@ gale_status gale_tokenizer_open(const char *path, gale_tokenizer **tokenizer, ga
   file_close(&f);
   if (status) return status;
   if (memcmp(magic, "GGUF", sizeof magic) == 0) return open_checkpoint(path, tokenizer, error);
-  if (is_tekken(path)) return error_set(error, GALE_E_UNSUPPORTED, "%s: tekken files are not supported yet", path);
   return read_file(path, NULL, vocabulary_create, tokenizer, error);
 }

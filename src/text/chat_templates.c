@@ -3,19 +3,19 @@
 
 /* ---- ChatML ---- */
 
-static void chatml_message(prompt *p, const char *role, const char *content) {
+static void chatml_message(prompt *p, const char *role, slice content) {
   prompt_mark(p, "<|im_start|>");
   prompt_text(p, role);
   prompt_text(p, "\n");
-  prompt_text(p, content);
+  prompt_slice(p, content);
   prompt_mark(p, "<|im_end|>");
   prompt_text(p, "\n");
 }
 
-static void render_chatml(prompt *p, const gale_message *messages, size_t n) {
+static void render_chatml(prompt *p, const chat *c) {
   const char *system = p->tokenizer->default_system;
-  if (system && !message_is(&messages[0], "system")) chatml_message(p, "system", system);
-  for (size_t i = 0; i < n; i++) chatml_message(p, messages[i].role, messages[i].content);
+  if (system && c->messages[0].role != ROLE_SYSTEM) chatml_message(p, "system", slice_of(system));
+  for (size_t i = 0; i < c->n; i++) chatml_message(p, role_name(c->messages[i].role), message_text(p, &c->messages[i]));
   prompt_mark(p, "<|im_start|>");
   prompt_text(p, "assistant\n");
 }
@@ -29,43 +29,43 @@ static void llama3_header(prompt *p, const char *role) {
   prompt_text(p, "\n\n");
 }
 
-static void render_llama3(prompt *p, const gale_message *messages, size_t n) {
+static void render_llama3(prompt *p, const chat *c) {
   prompt_bos(p);
-  for (size_t i = 0; i < n; i++) {
-    llama3_header(p, messages[i].role);
-    prompt_trimmed(p, messages[i].content);
+  for (size_t i = 0; i < c->n; i++) {
+    llama3_header(p, role_name(c->messages[i].role));
+    prompt_trimmed(p, message_text(p, &c->messages[i]));
     prompt_mark(p, "<|eot_id|>");
   }
   llama3_header(p, "assistant");
 }
 
 /* Turns of user and assistant by turns, after an optional system message. */
-static bool check_turns(prompt *p, const gale_message *messages, size_t n) {
-  size_t first = message_is(&messages[0], "system");
-  if (first == n) prompt_refuse(p, "there is no user's message");
-  for (size_t i = first; i < n; i++)
-    if (!message_is(&messages[i], (i - first) % 2 ? "assistant" : "user"))
+static bool check_turns(prompt *p, const chat *c) {
+  size_t first = c->messages[0].role == ROLE_SYSTEM;
+  if (first == c->n) prompt_refuse(p, "there is no user's message");
+  for (size_t i = first; i < c->n; i++)
+    if (c->messages[i].role != ((i - first) % 2 ? ROLE_ASSISTANT : ROLE_USER))
       prompt_refuse(p, "message %zu is the %s's; user and assistant must alternate, after at most one system message",
-                    i, messages[i].role);
+                    i, role_name(c->messages[i].role));
   return p->status == GALE_OK;
 }
 
-static void render_llama2(prompt *p, const gale_message *messages, size_t n) {
-  if (!check_turns(p, messages, n)) return;
-  size_t first = message_is(&messages[0], "system");
-  for (size_t i = first; i < n; i += 2) {
+static void render_llama2(prompt *p, const chat *c) {
+  if (!check_turns(p, c)) return;
+  size_t first = c->messages[0].role == ROLE_SYSTEM;
+  for (size_t i = first; i < c->n; i += 2) {
     prompt_bos(p);
     prompt_text(p, "[INST] ");
     if (first && i == first) {
       prompt_text(p, "<<SYS>>\n");
-      prompt_text(p, messages[0].content);
+      prompt_slice(p, message_text(p, &c->messages[0]));
       prompt_text(p, "\n<</SYS>>\n\n");
     }
-    prompt_trimmed(p, messages[i].content);
+    prompt_trimmed(p, message_text(p, &c->messages[i]));
     prompt_text(p, " [/INST]");
-    if (i + 1 == n) break;
+    if (i + 1 == c->n) break;
     prompt_text(p, " ");
-    prompt_trimmed(p, messages[i + 1].content);
+    prompt_trimmed(p, message_text(p, &c->messages[i + 1]));
     prompt_text(p, " ");
     prompt_eos(p);
   }
@@ -73,118 +73,24 @@ static void render_llama2(prompt *p, const gale_message *messages, size_t n) {
 
 /* ---- Gemma ---- */
 
-static void render_gemma(prompt *p, const gale_message *messages, size_t n) {
-  if (!check_turns(p, messages, n)) return;
-  size_t first = message_is(&messages[0], "system");
+static void render_gemma(prompt *p, const chat *c) {
+  if (!check_turns(p, c)) return;
+  size_t first = c->messages[0].role == ROLE_SYSTEM;
   prompt_bos(p);
-  for (size_t i = first; i < n; i++) {
+  for (size_t i = first; i < c->n; i++) {
     prompt_mark(p, "<start_of_turn>");
-    prompt_text(p, message_is(&messages[i], "user") ? "user\n" : "model\n");
+    prompt_text(p, c->messages[i].role == ROLE_USER ? "user\n" : "model\n");
     /* Gemma has no system role: the text goes in front of the first user's. */
     if (first && i == first) {
-      prompt_trimmed(p, messages[0].content);
+      prompt_trimmed(p, message_text(p, &c->messages[0]));
       prompt_text(p, "\n\n");
     }
-    prompt_trimmed(p, messages[i].content);
+    prompt_trimmed(p, message_text(p, &c->messages[i]));
     prompt_mark(p, "<end_of_turn>");
     prompt_text(p, "\n");
   }
   prompt_mark(p, "<start_of_turn>");
   prompt_text(p, "model\n");
-}
-
-/* ---- Mistral v1 and v3 ---- */
-
-/* How the two versions differ. */
-typedef struct mistral_form {
-  const char *open, *close; /* around a user's text */
-  bool marks;               /* open and close are control tokens */
-  bool system_last;         /* system prompts go before the last user's text, not the first */
-  bool trim;                /* answers lose U+0020 at their end */
-} mistral_form;
-
-static const mistral_form MISTRAL_V1 = {"[INST] ", " [/INST]", false, false, false};
-static const mistral_form MISTRAL_V3 = {"[INST]", "[/INST]", true, true, true};
-
-/* The contents of messages of one role (those that are not empty), with a blank line between. Returns
- * whether there was any. */
-static bool joined_text(prompt *p, const gale_message *messages, size_t n, const char *role) {
-  bool any = false;
-  for (size_t i = 0; i < n; i++) {
-    if (!message_is(&messages[i], role) || !*messages[i].content) continue;
-    if (any) prompt_text(p, "\n\n");
-    prompt_text(p, messages[i].content);
-    any = true;
-  }
-  return any;
-}
-
-/* End of the run of messages of one role that starts at i. */
-static size_t run_end(const gale_message *messages, size_t n, size_t i) {
-  size_t end = i + 1;
-  while (end < n && message_is(&messages[end], messages[i].role)) end++;
-  return end;
-}
-
-static void mistral_bracket(prompt *p, const mistral_form *form, const char *text) {
-  if (form->marks)
-    prompt_mark(p, text);
-  else
-    prompt_text(p, text);
-}
-
-typedef struct mistral_turns {
-  const mistral_form *form;
-  const gale_message *messages;
-  size_t n, with_system, done; /* the user's turn that has the system prompts; turns written */
-} mistral_turns;
-
-static void mistral_user(prompt *p, mistral_turns *turns, size_t start, size_t end) {
-  mistral_bracket(p, turns->form, turns->form->open);
-  if (turns->done++ == turns->with_system && joined_text(p, turns->messages, turns->n, "system"))
-    prompt_text(p, "\n\n");
-  joined_text(p, turns->messages + start, end - start, "user");
-  mistral_bracket(p, turns->form, turns->form->close);
-}
-
-static void mistral_assistant(prompt *p, const mistral_turns *turns, size_t start, size_t end) {
-  for (size_t i = start; i < end; i++)
-    if (!*turns->messages[i].content) prompt_refuse(p, "message %zu, the assistant's, is empty", i);
-  prompt_flush(p);
-  joined_text(p, turns->messages + start, end - start, "assistant");
-  if (turns->form->trim) prompt_rtrim(p);
-  prompt_eos(p);
-}
-
-static void render_mistral(prompt *p, const gale_message *messages, size_t n, const mistral_form *form) {
-  mistral_turns turns = {.form = form, .messages = messages, .n = n};
-  size_t first = 0, n_turns = 0;
-  while (first < n && message_is(&messages[first], "system")) first++;
-  /* Where the conversation does not begin with a user, an empty turn does. */
-  bool empty_turn = first == n || !message_is(&messages[first], "user");
-  for (size_t i = 0; i < n; i = run_end(messages, n, i)) {
-    n_turns += message_is(&messages[i], "user");
-    if (i > 0 && message_is(&messages[i], "system") && message_is(&messages[i - 1], "assistant"))
-      prompt_refuse(p, "message %zu is a system message after the assistant's", i);
-  }
-  turns.with_system = form->system_last ? n_turns + empty_turn - 1 : 0;
-  prompt_bos(p);
-  if (empty_turn) mistral_user(p, &turns, 0, 0);
-  for (size_t i = 0, end; i < n; i = end) {
-    end = run_end(messages, n, i);
-    /* Each turn of v1 is a run of its own. */
-    prompt_flush(p);
-    if (message_is(&messages[i], "user")) mistral_user(p, &turns, i, end);
-    if (message_is(&messages[i], "assistant")) mistral_assistant(p, &turns, i, end);
-  }
-}
-
-static void render_mistral_v1(prompt *p, const gale_message *messages, size_t n) {
-  render_mistral(p, messages, n, &MISTRAL_V1);
-}
-
-static void render_mistral_v3(prompt *p, const gale_message *messages, size_t n) {
-  render_mistral(p, messages, n, &MISTRAL_V3);
 }
 
 /* ---- The table: the first row that fits is the model's ---- */
@@ -215,11 +121,18 @@ const chat_template CHAT_TEMPLATES[] = {
      .render = render_llama2},
     {.name = "mistral-v1",
      .jinja = {"[INST]"},
-     .by_source = ".model.v1",
      .mark_not = "[INST]",
      .kind = VOCABULARY_SENTENCEPIECE,
-     .render = render_mistral_v1},
-    /* v2 has no [PREFIX], v7 has [SYSTEM_PROMPT]. */
+     .version = 1,
+     .render = render_mistral},
+    {.name = "mistral-v2",
+     .jinja = {"[INST]"},
+     .by_mark = "[INST]",
+     .marks = {"[INST]", "[/INST]", "[AVAILABLE_TOOLS]"},
+     .mark_not = "[PREFIX]",
+     .kind = VOCABULARY_SENTENCEPIECE,
+     .version = 2,
+     .render = render_mistral},
     {.name = "mistral-v3",
      .jinja = {"[INST]"},
      .jinja_not = "[SYSTEM_PROMPT]",
@@ -227,19 +140,58 @@ const chat_template CHAT_TEMPLATES[] = {
      .marks = {"[INST]", "[/INST]", "[AVAILABLE_TOOLS]"},
      .mark_not = "[SYSTEM_PROMPT]",
      .kind = VOCABULARY_SENTENCEPIECE,
-     .render = render_mistral_v3},
+     .version = 3,
+     .render = render_mistral},
     {.name = "mistral-v3-tekken",
      .jinja = {"[INST]"},
      .jinja_not = "[SYSTEM_PROMPT]",
      .marks = {"[INST]", "[/INST]", "[AVAILABLE_TOOLS]"},
-     .mark_not = "[SYSTEM_PROMPT]",
      .kind = VOCABULARY_BPE,
-     .render = render_mistral_v3},
+     .version = 3,
+     .render = render_mistral},
+    {.name = "mistral-v7",
+     .jinja = {"[INST]", "[SYSTEM_PROMPT]"},
+     .by_mark = "[SYSTEM_PROMPT]",
+     .marks = {"[INST]", "[/INST]", "[SYSTEM_PROMPT]", "[TOOL_CONTENT]"},
+     .kind = VOCABULARY_SENTENCEPIECE,
+     .version = 7,
+     .render = render_mistral},
+    {.name = "mistral-v7-tekken",
+     .jinja = {"[INST]", "[SYSTEM_PROMPT]"},
+     .jinja_not = "[ARGS]",
+     .marks = {"[INST]", "[/INST]", "[SYSTEM_PROMPT]", "[TOOL_CONTENT]"},
+     .kind = VOCABULARY_BPE,
+     .version = 7,
+     .render = render_mistral},
+    {.name = "mistral-v11",
+     .jinja = {"[INST]", "[CALL_ID]"},
+     .marks = {"[INST]", "[SYSTEM_PROMPT]", "[ARGS]", "[CALL_ID]"},
+     .kind = VOCABULARY_BPE,
+     .version = 11,
+     .render = render_mistral},
+    {.name = "mistral-v13",
+     .jinja = {"[INST]", "[ARGS]"},
+     .jinja_not = "[MODEL_SETTINGS]",
+     .marks = {"[INST]", "[SYSTEM_PROMPT]", "[ARGS]"},
+     .kind = VOCABULARY_BPE,
+     .version = 13,
+     .render = render_mistral},
+    {.name = "mistral-v15",
+     .jinja = {"[INST]", "[MODEL_SETTINGS]"},
+     .marks = {"[INST]", "[SYSTEM_PROMPT]", "[ARGS]", "[MODEL_SETTINGS]"},
+     .kind = VOCABULARY_BPE,
+     .version = 15,
+     .render = render_mistral},
     {0},
 };
 
 const char *const *gale_chat_templates(void) {
-  static const char *const NAMES[] = {"chatml",     "llama-3",           "gemma", "llama-2", "mistral-v1",
-                                      "mistral-v3", "mistral-v3-tekken", NULL};
+  static const char *const NAMES[] = {"chatml",      "llama-3",
+                                      "gemma",       "llama-2",
+                                      "mistral-v1",  "mistral-v2",
+                                      "mistral-v3",  "mistral-v3-tekken",
+                                      "mistral-v7",  "mistral-v7-tekken",
+                                      "mistral-v11", "mistral-v13",
+                                      "mistral-v15", NULL};
   return NAMES;
 }

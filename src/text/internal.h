@@ -49,8 +49,10 @@ struct gale_tokenizer {
   int32_t *ends; /* ids that end an answer */
   size_t n_ends;
   bool add_bos, add_space_prefix;
-  const chat_template *chat;  /* NULL: none that is known */
-  const char *default_system; /* the system prompt that the model's own template puts in; NULL: none */
+  int version;                    /* of Mistral's prompts; 0: not said */
+  const model_settings *settings; /* NULL: none */
+  const chat_template *chat;      /* NULL: none that is known */
+  const char *default_system;     /* the system prompt that the model's own template puts in; NULL: none */
 };
 
 /* The control token with this stored text, or -1. */
@@ -91,6 +93,8 @@ bool mergeable(const gale_tokenizer *t, uint32_t id);
 
 /* GPT-2's printable alphabet: the byte that a character stands for, or -1. */
 int alphabet_byte(uint32_t c);
+/* The character that stands for a byte. */
+uint32_t alphabet_character(unsigned char byte);
 
 /* Writes a normal token's or a merge's part as the bytes it stands for; returns how many, at most length. */
 size_t plain_text(vocabulary_kind kind, const char *text, size_t length, char *to);

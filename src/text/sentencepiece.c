@@ -216,6 +216,17 @@ static gale_status read_file(reader whole, arena *memory, pieces *p, settings *s
   return r.status ? r.status : check_settings(r.source, s, r.error);
 }
 
+/* Mistral's files say in their names which prompts they are for: tokenizer.model.v3, .v7m1 with images. */
+static int version_of(const char *source) {
+  static const char MARK[] = ".model.v";
+  const char *at = strstr(source, MARK), *next;
+  while (at && (next = strstr(at + 1, MARK))) at = next;
+  if (!at) return 0;
+  int version = 0;
+  for (at += sizeof MARK - 1; *at >= '0' && *at <= '9' && version < 100; at++) version = 10 * version + *at - '0';
+  return !*at || *at == 'm' ? version : 0;
+}
+
 gale_status vocabulary_from_sentencepiece(const char *source, const void *data, size_t n, const tokenizer_hints *hints,
                                           vocabulary_fn use, void *user, gale_error *error) {
   arena memory = {0};
@@ -236,7 +247,8 @@ gale_status vocabulary_from_sentencepiece(const char *source, const void *data, 
                     .eos = s.eos,
                     .unk = s.unk,
                     .add_bos = s.bos >= 0,
-                    .add_space_prefix = s.dummy_prefix};
+                    .add_space_prefix = s.dummy_prefix,
+                    .version = version_of(source)};
     status = vocabulary_apply(&v, hints, error);
     if (!status) status = use(&v, user, error);
   }

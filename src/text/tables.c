@@ -57,9 +57,14 @@ static int compare_scores(const void *a, const void *b, void *scores) {
   return (x < y) - (x > y);
 }
 
-/* rank[id] of each token by its score: the best is 0, equal scores share a rank. */
-static uint32_t *score_ranks(const vocabulary *v) {
+/* rank[id] of each token by its id, or by its score: the best is 0, equal scores share a rank. */
+static uint32_t *token_ranks(const vocabulary *v) {
   uint32_t *order = malloc(v->n_tokens * sizeof *order), *rank = malloc(v->n_tokens * sizeof *rank);
+  if (v->merge_by_id) {
+    for (size_t i = 0; rank && i < v->n_tokens; i++) rank[i] = (uint32_t)i;
+    free(order);
+    return rank;
+  }
   if (order && rank) {
     for (size_t i = 0; i < v->n_tokens; i++) order[i] = (uint32_t)i;
     qsort_r(order, v->n_tokens, sizeof *order, compare_scores, (void *)v->scores);
@@ -76,14 +81,19 @@ static uint32_t *score_ranks(const vocabulary *v) {
   return rank;
 }
 
+/* Bytes of what may not be cut at s: a character in SentencePiece, a byte otherwise. */
+static size_t uncut(const gale_tokenizer *t, const char *s, size_t n) {
+  size_t step = 1;
+  if (t->kind == VOCABULARY_SENTENCEPIECE) utf8_at(s, n, &step);
+  return step;
+}
+
 /* Finds every way to cut piece `id` into two symbols; adds them if `ranks` is given. Returns how many. */
 static size_t cut_piece(gale_tokenizer *t, uint32_t id, const uint32_t *ranks) {
-  size_t n, step, found = 0;
+  size_t n, found = 0;
   const char *s = texts_get(&t->plain, id, &n);
   if (!mergeable(t, id) || lookup_find(&t->words, s, n) != id) return 0;
-  utf8_at(s, n, &step);
-  for (size_t k = step; k < n; k += step) {
-    utf8_at(s + k, n - k, &step);
+  for (size_t k = uncut(t, s, n); k < n; k += uncut(t, s + k, n - k)) {
     uint32_t left = lookup_find(&t->words, s, k), right = lookup_find(&t->words, s + k, n - k);
     if (left == SYMBOL_NONE || right == SYMBOL_NONE) continue;
     found++;
@@ -92,10 +102,10 @@ static size_t cut_piece(gale_tokenizer *t, uint32_t id, const uint32_t *ranks) {
   return found;
 }
 
-static gale_status scored_merges(gale_tokenizer *t, const vocabulary *v, gale_error *error) {
+static gale_status possible_merges(gale_tokenizer *t, const vocabulary *v, gale_error *error) {
   size_t n = 0;
   for (uint32_t i = 0; i < t->n_tokens; i++) n += cut_piece(t, i, NULL);
-  uint32_t *ranks = score_ranks(v);
+  uint32_t *ranks = token_ranks(v);
   if (!ranks || !merge_table_create(&t->merges, &t->memory, n)) {
     free(ranks);
     return error_memory(error, n * 2 * sizeof(merge));
@@ -106,7 +116,8 @@ static gale_status scored_merges(gale_tokenizer *t, const vocabulary *v, gale_er
 }
 
 gale_status build_merges(gale_tokenizer *t, const vocabulary *v, gale_error *error) {
-  return v->n_merges || v->kind == VOCABULARY_BPE ? listed_merges(t, v, error) : scored_merges(t, v, error);
+  bool listed = v->n_merges || (v->kind == VOCABULARY_BPE && !v->merge_by_id);
+  return listed ? listed_merges(t, v, error) : possible_merges(t, v, error);
 }
 
 /* ---- Shortcuts of the encoder ---- */

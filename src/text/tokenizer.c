@@ -19,6 +19,12 @@ int alphabet_byte(uint32_t c) {
   return c == 0x143 ? 0xAD : -1;
 }
 
+uint32_t alphabet_character(unsigned char byte) {
+  if (alphabet_byte(byte) == byte) return byte;
+  if (byte == 0xAD) return 0x143;
+  return byte <= 0x20 ? 0x100u + byte : 0x121u + byte - 0x7F;
+}
+
 size_t plain_text(vocabulary_kind kind, const char *text, size_t length, char *to) {
   size_t n = 0;
   for (size_t i = 0; i < length;) {
@@ -300,12 +306,29 @@ static void set_types(gale_tokenizer *t, const vocabulary *v) {
   t->add_space_prefix = v->kind == VOCABULARY_SENTENCEPIECE && v->add_space_prefix;
 }
 
+/* Keeps what the model can be told. */
+static gale_status set_settings(gale_tokenizer *t, const model_settings *from, gale_error *error) {
+  if (!from) return GALE_OK;
+  model_settings *to = arena_alloc(&t->memory, sizeof *to);
+  const char **efforts = arena_array(&t->memory, from->n_efforts, sizeof *efforts);
+  if (!to || !efforts) return error_memory(error, sizeof *to);
+  *to = (model_settings){.efforts = efforts, .n_efforts = from->n_efforts, .schema = from->schema};
+  for (size_t i = 0; i < from->n_efforts; i++) {
+    efforts[i] = arena_string(&t->memory, from->efforts[i], strlen(from->efforts[i]));
+    if (!efforts[i]) return error_memory(error, strlen(from->efforts[i]));
+    if (from->default_effort && strcmp(efforts[i], from->default_effort) == 0) to->default_effort = efforts[i];
+  }
+  t->settings = to;
+  return GALE_OK;
+}
+
 /* Recognises the chat template among all special tokens, whose marks are control tokens from then on. */
 static gale_status set_chat(gale_tokenizer *t, const vocabulary *v, gale_error *error) {
   for (uint32_t i = 0; i < t->n_tokens; i++)
     if (t->types[i] == TOKEN_USER_DEFINED && chat_is_mark(v->tokens[i], v->lengths[i])) t->types[i] = TOKEN_CONTROL;
   if (!sorted_tokens(t, TOKEN_CONTROL, &t->stored, &t->marks, &t->n_marks)) return error_memory(error, t->n_tokens);
-  t->chat = chat_recognise(t, v->chat_template, v->source);
+  t->version = v->version;
+  t->chat = chat_recognise(t, v->chat_template);
   int32_t end = t->chat && t->chat->end ? tokenizer_mark(t, t->chat->end) : -1;
   if (end >= 0) t->ends[t->n_ends++] = end;
   size_t at, length;
@@ -343,6 +366,7 @@ static gale_status build(gale_tokenizer *t, const vocabulary *v, gale_error *err
   for (size_t i = 0; i < v->n_tokens; i++) bytes += v->lengths[i];
   if (!copy_texts(t, v, chars)) return error_memory(error, bytes);
   if ((status = set_chat(t, v, error))) return status;
+  if ((status = set_settings(t, v->settings, error))) return status;
   if (!build_words(t, chars) || !sorted_tokens(t, TOKEN_USER_DEFINED, &t->plain, &t->user, &t->n_user))
     return error_memory(error, bytes);
   if ((status = build_merges(t, v, error))) return status;

@@ -18,6 +18,14 @@ typedef enum vocabulary_kind {
   VOCABULARY_BPE,           /* byte-level BPE: tokens and merges written in GPT-2's printable alphabet */
 } vocabulary_kind;
 
+/* What a model can be told of how to answer, in [MODEL_SETTINGS]. */
+typedef struct model_settings {
+  const char *const *efforts; /* n_efforts: what reasoning_effort may be */
+  size_t n_efforts;
+  const char *default_effort; /* where none is asked for; NULL: the model knows no effort */
+  bool schema;                /* the schema of the answer is told */
+} model_settings;
+
 /* A vocabulary as a file states it; everything is borrowed for the duration of tokenizer_create(). Where
  * two tokens have the same text, the one with the lower id is what that text becomes. */
 typedef struct vocabulary {
@@ -31,14 +39,18 @@ typedef struct vocabulary {
   size_t n_merges;      /* "left right", best first; BPE, or SentencePiece whose file lists them */
   const char *const *merges;
   const uint32_t *merge_lengths;
-  const char *pre;       /* BPE: name of the pre-tokeniser ("smollm", ...) */
+  bool merge_by_id; /* BPE without merges: any two tokens merge that make a token together, that of the lowest id first
+                     */
+  const char *pre;  /* BPE: name of the pre-tokeniser ("smollm", ...) */
   bool ignore_merges;    /* BPE: a word that is a token becomes it; also on where pre's row says so */
   int32_t bos, eos, unk; /* -1: none; bos and eos count as control tokens */
   const int32_t *ends;   /* n_ends further tokens that end an answer; they count as control tokens */
   size_t n_ends;
   bool add_bos;
-  bool add_space_prefix;     /* SentencePiece */
-  const char *chat_template; /* Jinja text by which the template is recognised; NULL: none */
+  bool add_space_prefix;          /* SentencePiece */
+  const char *chat_template;      /* Jinja text by which the template is recognised; NULL: none */
+  int version;                    /* of Mistral's prompts, as the tokenizer's file states it; 0: not said */
+  const model_settings *settings; /* NULL: none */
 } vocabulary;
 
 /* Checks everything (ids in range, merges of known tokens, finite scores) and builds the tokenizer. */
@@ -56,8 +68,8 @@ typedef struct tokenizer_hints {
 /* What is done with a vocabulary that a file states; all of it is borrowed for the duration of the call. */
 typedef gale_status (*vocabulary_fn)(const vocabulary *v, void *user, gale_error *error);
 
-/* Reads the bytes of a SentencePiece model file (BPE type), or of a Hugging Face tokenizer.json with a BPE model, and
- * calls `use` with the vocabulary, into which hints (NULL: none) have been written. */
+/* Reads the bytes of a SentencePiece model file (BPE type), of a Hugging Face tokenizer.json with a BPE model, or of a
+ * tekken.json, and calls `use` with the vocabulary, into which hints (NULL: none) have been written. */
 gale_status vocabulary_from_sentencepiece(const char *source, const void *data, size_t n, const tokenizer_hints *hints,
                                           vocabulary_fn use, void *user, gale_error *error);
 gale_status vocabulary_from_json(const char *source, const void *data, size_t n, const tokenizer_hints *hints,

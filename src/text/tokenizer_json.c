@@ -2,7 +2,7 @@
  * U+2581, bytes as <0xXX>). Its parts are recognised by their structure; an unknown one is refused. */
 #include <jansson.h>
 
-#include "text/internal.h"
+#include "text/tekken.h"
 
 enum { MOST_STAGES = 8, MOST_GAPS = 1024 };
 
@@ -298,6 +298,11 @@ gale_status vocabulary_from_json(const char *source, const void *data, size_t n,
   if (!root)
     return error_set(error, GALE_E_FORMAT, "%s: line %d, byte %d: %s", source, problem.line, problem.position,
                      problem.text);
+  if (is_tekken(root)) {
+    gale_status read = vocabulary_from_tekken(source, root, hints, use, user, error);
+    json_decref(root);
+    return read;
+  }
   json_tokenizer j = {.source = source, .root = root, .v = {.source = source}, .error = error};
   gale_status status = read_all(&j, hints);
   if (!status) status = use(&j.v, user, error);

@@ -42,16 +42,16 @@ static inline int utf8_decode(const char *s, size_t n, uint32_t *c) {
   /* The second byte alone rules out overlong forms, surrogates and what lies past U+10FFFF. */
   unsigned low = first == 0xE0 ? 0xA0 : first == 0xF0 ? 0x90 : 0x80;
   unsigned high = first == 0xED ? 0x9F : first == 0xF4 ? 0x8F : 0xBF;
-  uint32_t value = first & (0x7Fu >> length);
+  uint32_t bits = first & (0x7Fu >> length);
   for (int i = 1; i < length; i++) {
     if ((size_t)i == n) return 0;
     unsigned byte = (unsigned char)s[i];
     if (byte < low || byte > high) return -i;
-    value = value << 6 | (byte & 0x3F);
+    bits = bits << 6 | (byte & 0x3F);
     low = 0x80;
     high = 0xBF;
   }
-  *c = value;
+  *c = bits;
   return length;
 }
 

@@ -449,7 +449,25 @@ class Text(Case):
                 self.bad(1, "tokenize", DEMO, "--chat", self.write("r", request))
         good = self.write("r", '{"messages": [%s]}' % user)
         self.bad(1, "tokenize", DEMO, "--chat", good, "--template", "no-such-template")
-        self.bad(1, "tokenize", DEMO, "--fim", good, good)
+        self.bad(1, "tokenize", DEMO, "--fim", good, good, says="no control token")
+
+
+class Tekken(Case):
+    def test_prompts(self):
+        tekken = os.path.join(ROOT, "tests/data/text/tekken.json")
+        request = self.write("r", json.dumps({"messages": [{"role": "user", "content": "Hi"}], "tools": [
+            {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]}))
+        ids = self.good("tokenize", tekken, "--chat", request)
+        self.assertEqual(self.good("detokenize", tekken, "--special", stdin=ids.decode()),
+                         b'<s>[AVAILABLE_TOOLS][{"type": "function", "function": {"name": "f", "description": "", '
+                         b'"parameters": {"type": "object"}}}][/AVAILABLE_TOOLS][INST]Hi[/INST]')
+        prefix, suffix = self.write("prefix", "def f("), self.write("suffix", "")
+        ids = self.good("tokenize", tekken, "--fim", prefix, suffix)
+        self.assertEqual(self.good("detokenize", tekken, "--special", stdin=ids.decode()),
+                         b"<s>[SUFFIX][PREFIX]def f(")
+        self.assertEqual(self.gale("tokenize", tekken, "--fim", prefix, suffix, "--bos").returncode, 2)
+        effort = self.write("r", '{"messages": [{"role": "user", "content": "x"}], "reasoning_effort": "high"}')
+        self.bad(1, "tokenize", tekken, "--chat", effort, says="v15")
 
 
 @needs_demo

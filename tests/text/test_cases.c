@@ -99,8 +99,8 @@ static void run_chats(const char *folder, const char *name) {
   json_array_foreach(t ? json_object_get(root, "chats") : NULL, i, row) {
     gale_message messages[8];
     json_array_foreach(json_array_get(row, 0), k, turn) {
-      messages[k] =
-          (gale_message){json_string_value(json_array_get(turn, 0)), json_string_value(json_array_get(turn, 1))};
+      messages[k] = (gale_message){.role = json_string_value(json_array_get(turn, 0)),
+                                   .content = json_string_value(json_array_get(turn, 1))};
     }
     int32_t *ids;
     size_t n;

@@ -77,8 +77,10 @@ static void renders(const gale_tokenizer *t, const char *name, const gale_messag
   gale_free(ids);
 }
 
-static const gale_message TALK[] = {
-    {"system", "Be short."}, {"user", " Hi \n"}, {"assistant", "Hello "}, {"user", "Bye </s>"}};
+static const gale_message TALK[] = {{.role = "system", .content = "Be short."},
+                                    {.role = "user", .content = " Hi \n"},
+                                    {.role = "assistant", .content = "Hello "},
+                                    {.role = "user", .content = "Bye </s>"}};
 
 static void chatml(void **state) {
   (void)state;
@@ -164,14 +166,21 @@ static void refusals(void **state) {
   refused(t, "llama-2", TALK, 3, GALE_E_ARGUMENT, "the last message is the assistant's");
   refused(t, "llama-2", TALK, 1, GALE_E_ARGUMENT, "no user's message");
   refused(t, "chatml", TALK, 2, GALE_E_ARGUMENT, "no control token <|im_start|>");
-  refused(t, "llama-2", (gale_message[]){{"tool", "x"}}, 1, GALE_E_ARGUMENT, "\"tool\"");
-  refused(t, "llama-2", (gale_message[]){{NULL, "x"}}, 1, GALE_E_ARGUMENT, "(none)");
-  refused(t, "llama-2", (gale_message[]){{"user", NULL}}, 1, GALE_E_ARGUMENT, "no content");
-  refused(t, "gemma", (gale_message[]){{"user", "a"}, {"user", "b"}}, 2, GALE_E_ARGUMENT, "alternate");
-  refused(t, "mistral-v1", (gale_message[]){{"user", "a"}, {"assistant", ""}, {"user", "b"}}, 3, GALE_E_ARGUMENT,
-          "empty");
-  refused(t, "mistral-v1", (gale_message[]){{"user", "a"}, {"assistant", "b"}, {"system", "c"}, {"user", "d"}}, 4,
-          GALE_E_ARGUMENT, "system message after");
+  refused(t, "llama-2", (gale_message[]){{.role = "tool", .content = "x"}}, 1, GALE_E_ARGUMENT, "knows no tools");
+  refused(t, "llama-2", (gale_message[]){{.role = NULL, .content = "x"}}, 1, GALE_E_ARGUMENT, "(none)");
+  refused(t, "llama-2", (gale_message[]){{.role = "user", .content = NULL}}, 1, GALE_E_ARGUMENT, "no content");
+  refused(t, "gemma", (gale_message[]){{.role = "user", .content = "a"}, {.role = "user", .content = "b"}}, 2,
+          GALE_E_ARGUMENT, "alternate");
+  refused(t, "mistral-v1",
+          (gale_message[]){
+              {.role = "user", .content = "a"}, {.role = "assistant", .content = ""}, {.role = "user", .content = "b"}},
+          3, GALE_E_ARGUMENT, "empty");
+  refused(t, "mistral-v1",
+          (gale_message[]){{.role = "user", .content = "a"},
+                           {.role = "assistant", .content = "b"},
+                           {.role = "system", .content = "c"},
+                           {.role = "user", .content = "d"}},
+          4, GALE_E_ARGUMENT, "system message after");
   gale_tokenizer_close(&t);
 }
 

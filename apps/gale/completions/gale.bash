@@ -28,6 +28,7 @@ _gale() {
     --template) return ;;
     --lines) COMPREPLY=($(compgen -f -- "$word")); return ;;
     --chat) COMPREPLY=($(compgen -f -- "$word")); return ;;
+    --fim) return ;;
     --ids) COMPREPLY=($(compgen -f -- "$word")); return ;;
     --out) COMPREPLY=($(compgen -f -- "$word")); return ;;
     --type) return ;;
@@ -45,7 +46,7 @@ _gale() {
   case ${COMP_WORDS[1]} in
     run) words='-t --threads -c --context --window --kv --chunk --cpu --quant --override -n --predict --temp --top-k --top-p --min-p --repeat-penalty -s --seed --stop -v --verbose -q --quiet -f --file --system --template --raw -h --help' ;;
     info) words='-t --threads --cpu --override -v --verbose -q --quiet --tensors --json -h --help' ;;
-    tokenize) words='-t --threads --cpu --override -v --verbose -q --quiet -f --file --template --bos --lines --chat -h --help' ;;
+    tokenize) words='-t --threads --cpu --override -v --verbose -q --quiet -f --file --template --bos --lines --chat --fim -h --help' ;;
     detokenize) words='-t --threads --cpu --override -v --verbose -q --quiet --lines --special -h --help' ;;
     logits) words='-t --threads -c --context --window --kv --chunk --cpu --quant --override -n --predict --temp --top-k --top-p --min-p --repeat-penalty -s --seed --stop -v --verbose -q --quiet --ids --out --last -h --help' ;;
     bench) words='-t --threads --window --kv --chunk --cpu --quant --override -v --verbose -q --quiet --json -p --n-prompt -n --n-gen -b --batch -d --n-depth -r --repetitions --csv --markdown --plot -h --help' ;;
