@@ -159,27 +159,27 @@ static int print(const bench_report *b, const options *o) {
   return o->markdown ? bench_print_markdown(b) : bench_print_text(b);
 }
 
-int bench_main(const options *given) {
-  options o = *given;
-  int code = check_usage(&o);
+int bench_main(const options *o) {
+  options all = *o;
+  int code = check_usage(&all);
   if (code) return code;
-  use_default(&o.n_prompt, (int_list){{512}, 1});
-  use_default(&o.n_gen, (int_list){{64}, 1});
-  use_default(&o.batch, (int_list){{1, 4, 8}, 3});
-  use_default(&o.n_depth, (int_list){{0, 8192}, 2});
+  use_default(&all.n_prompt, (int_list){{512}, 1});
+  use_default(&all.n_gen, (int_list){{64}, 1});
+  use_default(&all.batch, (int_list){{1, 4, 8}, 3});
+  use_default(&all.n_depth, (int_list){{0, 8192}, 2});
   gale_probe_options settings;
   gale_probe_defaults(&settings);
-  settings.cpu = o.cpu;
-  settings.threads = o.threads;
+  settings.cpu = all.cpu;
+  settings.threads = all.threads;
   gale_probe *probe = NULL;
   gale_error error = {0};
   if (gale_probe_open(&settings, &probe, &error)) return fail_with(&error);
   bench_report b = {0};
   name_processor(b.processor);
   code = bench_add_probe(&b, probe);
-  for (int i = 0; !code && i < o.n_arguments; i++) code = measure_model(&b, probe, &o, i);
-  if (!code) code = print(&b, &o);
-  if (!code && o.plot) code = bench_plot(&b, o.plot);
+  for (int i = 0; !code && i < all.n_arguments; i++) code = measure_model(&b, probe, &all, i);
+  if (!code) code = print(&b, &all);
+  if (!code && all.plot) code = bench_plot(&b, all.plot);
   gale_probe_close(&probe);
   for (size_t i = 0; i < b.n_results; i++) free(b.results[i].samples);
   free(b.results);

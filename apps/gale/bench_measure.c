@@ -137,7 +137,7 @@ static double median(const double *samples, size_t n) {
 static int repeat(const bench_setting *s, work *w, bench_result *r) {
   enum { FIRST_STEPS = 4 };
   const bench_test *t = w->test;
-  double seconds;
+  double seconds = 0;
   int32_t first = t->kind == BENCH_DECODE && t->tokens > FIRST_STEPS ? FIRST_STEPS : t->tokens;
   progress shown;
   char title[96];
@@ -169,7 +169,7 @@ static int open_work(const bench_setting *s, work *w) {
   if (gale_session_open(s->model, &settings, &w->session, &error)) return fail_with(&error);
   gale_session_get_options(w->session, &settings);
   w->chunk = settings.chunk;
-  w->sequences = malloc((size_t)t->batch * sizeof *w->sequences);
+  w->sequences = calloc((size_t)t->batch, sizeof *w->sequences);
   w->inputs = malloc((size_t)t->batch * sizeof *w->inputs);
   w->tokens = malloc((size_t)t->tokens * sizeof *w->tokens);
   if (!w->sequences || !w->inputs || !w->tokens) return fail_memory();
