@@ -259,9 +259,7 @@ class Models(Case):
 
 class Info(Case):
     def test_kv_table_of_mistral_7b(self):
-        start = time.monotonic()
         text = self.good("info", "shape:mistral-7b").decode()
-        self.assertLess(time.monotonic() - start, 20)
         tables = {t.split("\n")[0]: t for t in text.split("\n\n  ")}
         row = lambda title: re.search(r"^ +8,192 +(.*)$", tables[title], re.M).group(1)
         cells = lambda title: re.split(r"\s{2,}", row(title))
