@@ -3,6 +3,7 @@
  * In order: repeat penalty, top-k, top-p, min-p (both on the probabilities at temperature 1), temperature,
  * draw. Probabilities are doubles, summed in order of the vocabulary; equal logits rank by the smaller id. */
 #include "base/error.h"
+#include "base/random.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -165,10 +166,7 @@ static size_t keep_top_p(candidate *c, size_t n, double total, double top_p) {
 
 /* Uniform in [0, 1): the next value of a counter-based generator (splitmix64). */
 static double draw(gale_sampler *s) {
-  uint64_t z = s->options.seed + ++s->draws * 0x9E3779B97F4A7C15u;
-  z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
-  z = (z ^ z >> 27) * 0x94D049BB133111EBu;
-  return (double)((z ^ z >> 31) >> 11) * 0x1p-53;
+  return (double)(random_at(s->options.seed, s->draws++) >> 11) * 0x1p-53;
 }
 
 static int32_t draw_from(gale_sampler *s, size_t n, float top) {

@@ -1,7 +1,7 @@
 /* F32, F16 and BF16: elements that are numbers by themselves. */
 #include "base/half.h"
+#include "base/random.h"
 #include "quant/quant.h"
-#include "quant/random.h"
 
 static void pack_elements(void *panel, const void *from, size_t stride, int n_rows, size_t n_cols, size_t size) {
   char *to = panel;

@@ -1,7 +1,7 @@
 #include "quant/quantized.h"
 
 #include "base/half.h"
-#include "quant/random.h"
+#include "base/random.h"
 
 #include <math.h>
 

@@ -12,8 +12,8 @@
 #include <string.h>
 
 #include "base/half.h"
+#include "base/random.h"
 #include "quant/encode.h"
-#include "quant/random.h"
 
 enum { N = 256 * 24, MOST_BYTES = 4 * N };
 

@@ -1,6 +1,6 @@
 /* A counter-based random generator (splitmix64's mixing function): the i-th value of stream `seed`. */
-#ifndef QUANT_RANDOM_H
-#define QUANT_RANDOM_H
+#ifndef BASE_RANDOM_H
+#define BASE_RANDOM_H
 
 #include <stdint.h>
 
