@@ -6,6 +6,7 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <sys/syscall.h>
 
 static unsigned long long enabled_states(void) {
   unsigned low, high;
@@ -13,11 +14,18 @@ static unsigned long long enabled_states(void) {
   return (unsigned long long)high << 32 | low;
 }
 
+/* Tiles are off until a process asks for them; from then on all its threads may use them. */
+static bool tiles_granted(void) {
+  enum { REQUEST_STATE = 0x1023, TILE_DATA = 18 };
+  return syscall(SYS_arch_prctl, REQUEST_STATE, TILE_DATA) == 0;
+}
+
 cpu_level cpu_detect(void) {
   enum { FMA = 1 << 12, OSXSAVE = 1 << 27, AVX = 1 << 28, F16C = 1 << 29 }; /* leaf 1, ECX */
   enum { AVX2 = 1 << 5, F = 1 << 16, DQ = 1 << 17, BW = 1 << 30 };          /* leaf 7, EBX */
   const unsigned VL = 1u << 31, VNNI = 1u << 11;                            /* leaf 7, EBX; leaf 7, ECX */
-  const unsigned long long YMM = 0x6, ZMM = 0xE6;
+  const unsigned TILES = 1u << 24 | 1u << 25;                               /* leaf 7, EDX: AMX-TILE, AMX-INT8 */
+  const unsigned long long YMM = 0x6, ZMM = 0xE6, TMM = 0x60000;
   unsigned a, b, c, d;
   const unsigned first = FMA | OSXSAVE | AVX | F16C;
   if (!__get_cpuid(1, &a, &b, &c, &d) || (c & first) != first) return CPU_GENERIC;
@@ -25,7 +33,9 @@ cpu_level cpu_detect(void) {
   if ((states & YMM) != YMM || !__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(b & AVX2)) return CPU_GENERIC;
   const unsigned wide = F | DQ | BW | VL;
   bool avx512 = (states & ZMM) == ZMM && (b & wide) == wide && (c & VNNI);
-  return avx512 ? CPU_AVX512 : CPU_AVX2;
+  if (!avx512) return CPU_AVX2;
+  bool amx = (states & TMM) == TMM && (d & TILES) == TILES && tiles_granted();
+  return amx ? CPU_AMX : CPU_AVX512;
 }
 #elif defined(__aarch64__)
 #include <sys/auxv.h>
@@ -41,7 +51,7 @@ cpu_level cpu_detect(void) {
 #endif
 
 static const char *const names[CPU_LEVELS] = {
-    [CPU_GENERIC] = "generic", [CPU_AVX2] = "avx2", [CPU_AVX512] = "avx512", [CPU_NEON] = "neon"};
+    [CPU_GENERIC] = "generic", [CPU_AVX2] = "avx2", [CPU_AVX512] = "avx512", [CPU_AMX] = "amx", [CPU_NEON] = "neon"};
 
 const char *cpu_level_name(cpu_level level) {
   return names[level];
@@ -57,7 +67,7 @@ bool cpu_level_from_name(const char *name, cpu_level *level) {
 }
 
 bool cpu_level_includes(cpu_level has, cpu_level wants) {
-  return wants == CPU_GENERIC || wants == has || (has == CPU_AVX512 && wants == CPU_AVX2);
+  return wants == CPU_GENERIC || wants == has || (has != CPU_NEON && wants <= has);
 }
 
 int cpu_count(void) {

@@ -8,6 +8,7 @@ typedef enum cpu_level {
   CPU_GENERIC, /* portable C */
   CPU_AVX2,    /* AVX2, FMA, F16C */
   CPU_AVX512,  /* AVX-512 F, BW, VL, DQ and VNNI as well */
+  CPU_AMX,     /* AMX tiles of 8-bit integers as well */
   CPU_NEON,    /* AArch64 with the dot-product extension */
   CPU_LEVELS
 } cpu_level;

@@ -20,7 +20,7 @@ typedef struct linear_case {
   quant_type type;
   shape shape;
   int stride;
-  guarded weights, f32, level, scale, neg_sum, out[2];
+  guarded weights, f32, level, scale, neg_sum, out[2], scratch;
   be_act x;
 } linear_case;
 
@@ -126,11 +126,14 @@ static linear_case case_new(quant_type type, shape s, values v, uint64_t seed) {
     c.x.f32[i] = special ? random_special(&seed) : random_unit(&seed);
   }
   for (int k = 0; k < 2; k++) c.out[k] = guarded_new(out_floats(&c) * sizeof(float));
+  cpu_kernels best;
+  cpu_kernels_fill(&best, cpu_detect());
+  c.scratch = guarded_new((best.linear_scratch + PANEL_ALIGN - 1) / PANEL_ALIGN * PANEL_ALIGN);
   return c;
 }
 
 static void case_free(linear_case *c) {
-  guarded all[] = {c->weights, c->f32, c->level, c->scale, c->neg_sum, c->out[0], c->out[1]};
+  guarded all[] = {c->weights, c->f32, c->level, c->scale, c->neg_sum, c->out[0], c->out[1], c->scratch};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) guarded_free(all[i]);
 }
 
@@ -152,7 +155,8 @@ static float *run(const linear_case *c, cpu_level level, int output, bool add) {
                       .out = out,
                       .n_rows = c->shape.rows,
                       .stride = c->stride,
-                      .add = add};
+                      .add = add,
+                      .scratch = c->scratch.data};
   k.linear[c->type](&task);
   return out;
 }

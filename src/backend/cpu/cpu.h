@@ -21,7 +21,8 @@ typedef struct attend_scratch {
 struct be_worker {
   be_context *context;
   int index;
-  float *tile; /* this worker's own: [2 * ATTEND_QUERIES][2 + head_dim] */
+  float *tile;  /* this worker's own: [2 * ATTEND_QUERIES][2 + head_dim] */
+  void *linear; /* likewise: cpu_kernels.linear_scratch bytes */
 };
 
 struct be_context {

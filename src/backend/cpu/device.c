@@ -103,7 +103,7 @@ static gale_status weight_pack(const be_device *d, team *t, const be_source *sou
 
 /* Where the parts of a context's memory begin. */
 typedef struct context_parts {
-  size_t partials, q_level, q_scale, q_neg_sum, tiles, tile_bytes, total;
+  size_t partials, q_level, q_scale, q_neg_sum, tiles, tile_bytes, linear_bytes, total;
 } context_parts;
 
 /* False where the sizes overflow. */
@@ -118,7 +118,8 @@ static bool context_layout(const be_context *c, size_t tokens, size_t workers, c
   p->q_neg_sum = p->q_scale + cpu_align(tokens * heads * blocks * sizeof(float));
   p->tiles = p->q_neg_sum + cpu_align(tokens * heads * blocks * 2 * sizeof(int16_t));
   p->tile_bytes = cpu_align(2 * ATTEND_QUERIES * (2 + dim) * sizeof(float));
-  p->total = p->tiles + workers * p->tile_bytes;
+  p->linear_bytes = cpu_align(c->device->kernels.linear_scratch);
+  p->total = p->tiles + workers * (p->tile_bytes + p->linear_bytes);
   return true;
 }
 
@@ -128,9 +129,10 @@ static void context_place(be_context *c, const context_parts *p, int workers) {
                                .q_level = (int8_t *)(base + p->q_level),
                                .q_scale = (float *)(base + p->q_scale),
                                .q_neg_sum = (int16_t *)(base + p->q_neg_sum)};
-  for (int i = 0; i < workers; i++)
-    c->workers[i] =
-        (be_worker){.context = c, .index = i, .tile = (float *)(base + p->tiles + (size_t)i * p->tile_bytes)};
+  for (int i = 0; i < workers; i++) {
+    char *own = base + p->tiles + (size_t)i * (p->tile_bytes + p->linear_bytes);
+    c->workers[i] = (be_worker){.context = c, .index = i, .tile = (float *)own, .linear = own + p->tile_bytes};
+  }
 }
 
 static void context_close(be_context **out) {
@@ -218,7 +220,7 @@ static const be_ops cpu_ops = {
 gale_status be_open(const char *level_name, be_device **device, gale_error *error) {
   cpu_level has = cpu_detect(), level = has;
   if (level_name && !cpu_level_from_name(level_name, &level))
-    return error_set(error, GALE_E_ARGUMENT, "cpu \"%s\": generic, avx2, avx512 or neon is accepted", level_name);
+    return error_set(error, GALE_E_ARGUMENT, "cpu \"%s\": generic, avx2, avx512, amx or neon is accepted", level_name);
   if (!cpu_level_includes(has, level))
     return error_set(error, GALE_E_UNSUPPORTED, "cpu \"%s\": this processor has %s", level_name, cpu_level_name(has));
   cpu_device *d = calloc(1, sizeof *d);

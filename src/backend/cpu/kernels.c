@@ -15,6 +15,7 @@ void cpu_kernels_fill(cpu_kernels *k, cpu_level level) {
     cpu_rows_avx512(k);
     cpu_probe_avx512(k);
   }
+  if (cpu_level_includes(level, CPU_AMX)) cpu_linear_amx(k);
 #else
   (void)level;
 #endif

@@ -17,8 +17,11 @@ typedef struct linear_task {
   float *out;     /* of the first panel's first row; token t is at out + t * stride */
   int64_t n_rows; /* rows to write: n_panels * 16, or fewer where the last panel is not full */
   int64_t stride;
-  bool add; /* to what is there */
+  bool add;      /* to what is there */
+  void *scratch; /* cpu_kernels.linear_scratch bytes, aligned to PANEL_ALIGN, of this caller alone */
 } linear_task;
+
+typedef void (*linear_kernel)(const linear_task *t);
 
 enum { ATTEND_QUERIES = 16 };
 
@@ -48,7 +51,8 @@ typedef struct probe_arithmetic {
 } probe_arithmetic;
 
 typedef struct cpu_kernels {
-  void (*linear[QUANT_TYPES])(const linear_task *t);
+  linear_kernel linear[QUANT_TYPES];
+  size_t linear_scratch;
   void (*attend[3])(const attend_task *t); /* by gale_kv_type */
 
   /* Blocks of 32 of x [n], n a multiple of 32: scale = max |x| / 127, level = x * (127 / max |x|) rounded to
@@ -93,5 +97,6 @@ void cpu_linear_avx512(cpu_kernels *k);
 void cpu_attend_avx512(cpu_kernels *k);
 void cpu_rows_avx512(cpu_kernels *k);
 void cpu_probe_avx512(cpu_kernels *k);
+void cpu_linear_amx(cpu_kernels *k);
 
 #endif

@@ -332,40 +332,16 @@ TILE_INLINE void quantized_tiles(tile_format f, const linear_task *t, int64_t pa
   static void NAME##_tile(const linear_task *t, int64_t panel, int32_t token, int tokens) {                            \
     TILES(FORMAT, t, panel, token, tokens);                                                                            \
   }                                                                                                                    \
-  static void NAME(const linear_task *t) {                                                                             \
+  static void linear_##NAME(const linear_task *t) {                                                                    \
     tile_all(t, FORMAT, 1, TOKENS, NAME##_tile);                                                                       \
   }
+#define FLOAT(NAME, TYPE) LINEAR(NAME, TILE_##TYPE, FLOAT_TOKENS, float_tiles)
+#define QUANTIZED(NAME, TYPE) LINEAR(NAME, TILE_##TYPE, LEVEL_TOKENS, quantized_tiles)
+TILE_FLOAT(FLOAT)
+TILE_QUANTIZED(QUANTIZED)
 
-LINEAR(linear_f32, TILE_F32, FLOAT_TOKENS, float_tiles)
-LINEAR(linear_f16, TILE_F16, FLOAT_TOKENS, float_tiles)
-LINEAR(linear_bf16, TILE_BF16, FLOAT_TOKENS, float_tiles)
-LINEAR(linear_q8_0, TILE_Q8_0, LEVEL_TOKENS, quantized_tiles)
-LINEAR(linear_q4_0, TILE_Q4_0, LEVEL_TOKENS, quantized_tiles)
-LINEAR(linear_q4_1, TILE_Q4_1, LEVEL_TOKENS, quantized_tiles)
-LINEAR(linear_q5_0, TILE_Q5_0, LEVEL_TOKENS, quantized_tiles)
-LINEAR(linear_q5_1, TILE_Q5_1, LEVEL_TOKENS, quantized_tiles)
-LINEAR(linear_q2_k, TILE_Q2_K, LEVEL_TOKENS, quantized_tiles)
-LINEAR(linear_q3_k, TILE_Q3_K, LEVEL_TOKENS, quantized_tiles)
-LINEAR(linear_q4_k, TILE_Q4_K, LEVEL_TOKENS, quantized_tiles)
-LINEAR(linear_q5_k, TILE_Q5_K, LEVEL_TOKENS, quantized_tiles)
-LINEAR(linear_q6_k, TILE_Q6_K, LEVEL_TOKENS, quantized_tiles)
-LINEAR(linear_iq4_nl, TILE_IQ4_NL, LEVEL_TOKENS, quantized_tiles)
-LINEAR(linear_iq4_xs, TILE_IQ4_XS, LEVEL_TOKENS, quantized_tiles)
-
+#define FILL(NAME, TYPE) k->linear[QUANT_##TYPE] = linear_##NAME;
 void cpu_linear_avx2(cpu_kernels *k) {
-  k->linear[QUANT_F32] = linear_f32;
-  k->linear[QUANT_F16] = linear_f16;
-  k->linear[QUANT_BF16] = linear_bf16;
-  k->linear[QUANT_Q8_0] = linear_q8_0;
-  k->linear[QUANT_Q4_0] = linear_q4_0;
-  k->linear[QUANT_Q4_1] = linear_q4_1;
-  k->linear[QUANT_Q5_0] = linear_q5_0;
-  k->linear[QUANT_Q5_1] = linear_q5_1;
-  k->linear[QUANT_Q2_K] = linear_q2_k;
-  k->linear[QUANT_Q3_K] = linear_q3_k;
-  k->linear[QUANT_Q4_K] = linear_q4_k;
-  k->linear[QUANT_Q5_K] = linear_q5_k;
-  k->linear[QUANT_Q6_K] = linear_q6_k;
-  k->linear[QUANT_IQ4_NL] = linear_iq4_nl;
-  k->linear[QUANT_IQ4_XS] = linear_iq4_xs;
+  TILE_FLOAT(FILL)
+  TILE_QUANTIZED(FILL)
 }

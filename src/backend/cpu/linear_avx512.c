@@ -1,15 +1,8 @@
 /* Linear layers with AVX-512 and VNNI: the rows of a panel are the lanes of a vector. */
-#include "backend/cpu/linear_tiles.h"
-
-#include <immintrin.h>
-#include <string.h>
+#include "backend/cpu/linear_512.h"
 
 /* 12 chains and 12 integer sums leave 8 registers for weights and activations. */
 enum { PANELS = 2, TOKENS = 6 };
-
-TILE_INLINE __m512 load_halves(const char *p) {
-  return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
-}
 
 TILE_INLINE void store(const linear_task *t, int64_t panel, int32_t token, __m512 acc) {
   __mmask16 rows = (__mmask16)((1u << tile_rows(t, panel)) - 1);
@@ -56,108 +49,7 @@ TILE_INLINE void float_tile(tile_format f, const linear_task *t, int64_t panel, 
   }
 }
 
-/* ---- Quantised weights: levels ---- */
-
-TILE_INLINE int32_t four_bytes(const void *p) {
-  int32_t v;
-  memcpy(&v, p, sizeof v);
-  return v;
-}
-
-/* The values of a type that has some, 128 above the true ones, at the indices of each 128 bits. */
-TILE_INLINE __m512i load_values(tile_format f) {
-  if (!tile_has_values(f)) return _mm512_setzero_si512();
-  __m512i values = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)quant_get(f.type)->values));
-  return _mm512_xor_si512(values, _mm512_set1_epi8(-128));
-}
-
-/* How much the levels that are multiplied are above the true ones. */
-TILE_INLINE int zero_point(tile_format f) {
-  return tile_has_values(f) ? 128 : f.zero;
-}
-
-/* Two bits of each of inputs 4 step .. 4 step + 3, at bit `at`, among others. */
-TILE_INLINE __m512i step_twos(const char *plane, int step, int at) {
-  __m512i twos = _mm512_loadu_si512(plane + step / 4 * 64);
-  switch (step % 4 * 2 - at) {
-  case -4:
-    return _mm512_slli_epi16(twos, 4);
-  case -2:
-    return _mm512_slli_epi16(twos, 2);
-  case 2:
-    return _mm512_srli_epi16(twos, 2);
-  case 4:
-    return _mm512_srli_epi16(twos, 4);
-  case 6:
-    return _mm512_srli_epi16(twos, 6);
-  default:
-    return twos;
-  }
-}
-
-/* Inputs 4 step .. 4 step + 3 of a piece. */
-TILE_INLINE __m512i step_levels(tile_format f, const char *plane, int step, __m512i values) {
-  if (f.bits == 8) return _mm512_loadu_si512(plane + step * 64);
-  __m512i level = _mm512_setzero_si512();
-  if (f.bits & 4) {
-    __m512i packed = _mm512_loadu_si512(plane + step % 4 * 64);
-    if (step >= 4) packed = _mm512_srli_epi16(packed, 4);
-    level = _mm512_and_si512(packed, _mm512_set1_epi8(15));
-    plane += NIBBLES;
-  }
-  if (tile_has_values(f)) return _mm512_shuffle_epi8(values, level);
-  if (f.bits & 2) {
-    enum { OR_AND = 0xF8 }; /* a | (b & c) */
-    int at = f.bits & 4;
-    __m512i mask = _mm512_set1_epi8((char)(3 << at));
-    level = _mm512_ternarylogic_epi32(level, step_twos(plane, step, at), mask, OR_AND);
-    plane += TWOS;
-  }
-  if (f.bits & 1) {
-    __mmask64 ones;
-    memcpy(&ones, plane + step * 8, sizeof ones);
-    level = _mm512_mask_add_epi8(level, ones, level, _mm512_set1_epi8((char)(1 << (f.bits - 1))));
-  }
-  return level;
-}
-
-/* ---- Factors ---- */
-
-/* The bytes a of each row and the bytes b of each row, as pairs of 16 bits. */
-TILE_INLINE __m512i pairs(__m128i a, __m128i b) {
-  return _mm512_cvtepi8_epi16(_mm256_set_m128i(_mm_unpackhi_epi8(a, b), _mm_unpacklo_epi8(a, b)));
-}
-
-TILE_INLINE __m128i load_bytes(const char *p) {
-  return _mm_loadu_si128((const __m128i *)p);
-}
-
-/* The nibbles of bytes, from bit `shift` on: 0 or 4. */
-TILE_INLINE __m128i nibbles(__m128i bytes, int shift) {
-  return _mm_and_si128(shift ? _mm_srli_epi16(bytes, 4) : bytes, _mm_set1_epi8(15));
-}
-
-/* Of half a piece, as floats: these add and multiply integers below 2^24 exactly. */
-TILE_INLINE __m512 load_factor(tile_format f, const char *factors, int half) {
-  __m128i factor = load_bytes(factors + half * PANEL_ROWS);
-  if (f.factors == FACTORS_SCALES_MINS) factor = nibbles(factor, 0);
-  return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(factor));
-}
-
-/* Minus the factors of the minima of both halves. */
-TILE_INLINE __m512i minus_mins(tile_format f, const char *factors) {
-  __m128i a = load_bytes(factors), b = load_bytes(factors + PANEL_ROWS);
-  __m512i mins = f.factors == FACTORS_SCALE_MIN ? pairs(b, b) : pairs(nibbles(a, 4), nibbles(b, 4));
-  return _mm512_sub_epi16(_mm512_setzero_si512(), mins);
-}
-
 /* ---- Quantised weights: tiles ---- */
-
-/* Types with factors for halves of a piece need a sum for each. With both there are more sums than registers, which
- * costs less than unpacking levels more often. */
-TILE_INLINE int sums_of(tile_format f) {
-  return tile_has_halves(f) ? 2 : 1;
-}
 
 /* Where a tile's operands are. */
 typedef struct operands {
@@ -349,44 +241,19 @@ TILE_INLINE void tile(tile_format f, const linear_task *t, int64_t panel, int32_
   }
 }
 
-#define LINEAR(NAME, FORMAT)                                                                                           \
+#define LINEAR(NAME, TYPE)                                                                                             \
   static void NAME##_tile(const linear_task *t, int64_t panel, int32_t token, int tokens) {                            \
-    tile(FORMAT, t, panel, token, tokens);                                                                             \
+    tile(TILE_##TYPE, t, panel, token, tokens);                                                                        \
   }                                                                                                                    \
-  static void NAME(const linear_task *t) {                                                                             \
-    tile_all(t, FORMAT, PANELS, TOKENS, NAME##_tile);                                                                  \
+  static void linear_##NAME(const linear_task *t) {                                                                    \
+    tile_all(t, TILE_##TYPE, PANELS, TOKENS, NAME##_tile);                                                             \
   }
+TILE_FLOAT(LINEAR)
+TILE_QUANTIZED(LINEAR)
 
-LINEAR(linear_f32, TILE_F32)
-LINEAR(linear_f16, TILE_F16)
-LINEAR(linear_bf16, TILE_BF16)
-LINEAR(linear_q8_0, TILE_Q8_0)
-LINEAR(linear_q4_0, TILE_Q4_0)
-LINEAR(linear_q4_1, TILE_Q4_1)
-LINEAR(linear_q5_0, TILE_Q5_0)
-LINEAR(linear_q5_1, TILE_Q5_1)
-LINEAR(linear_q2_k, TILE_Q2_K)
-LINEAR(linear_q3_k, TILE_Q3_K)
-LINEAR(linear_q4_k, TILE_Q4_K)
-LINEAR(linear_q5_k, TILE_Q5_K)
-LINEAR(linear_q6_k, TILE_Q6_K)
-LINEAR(linear_iq4_nl, TILE_IQ4_NL)
-LINEAR(linear_iq4_xs, TILE_IQ4_XS)
+#define ENTRY(NAME, TYPE) [QUANT_##TYPE] = linear_##NAME,
+const linear_kernel linear_avx512[QUANT_TYPES] = {TILE_FLOAT(ENTRY) TILE_QUANTIZED(ENTRY)};
 
 void cpu_linear_avx512(cpu_kernels *k) {
-  k->linear[QUANT_F32] = linear_f32;
-  k->linear[QUANT_F16] = linear_f16;
-  k->linear[QUANT_BF16] = linear_bf16;
-  k->linear[QUANT_Q8_0] = linear_q8_0;
-  k->linear[QUANT_Q4_0] = linear_q4_0;
-  k->linear[QUANT_Q4_1] = linear_q4_1;
-  k->linear[QUANT_Q5_0] = linear_q5_0;
-  k->linear[QUANT_Q5_1] = linear_q5_1;
-  k->linear[QUANT_Q2_K] = linear_q2_k;
-  k->linear[QUANT_Q3_K] = linear_q3_k;
-  k->linear[QUANT_Q4_K] = linear_q4_k;
-  k->linear[QUANT_Q5_K] = linear_q5_k;
-  k->linear[QUANT_Q6_K] = linear_q6_k;
-  k->linear[QUANT_IQ4_NL] = linear_iq4_nl;
-  k->linear[QUANT_IQ4_XS] = linear_iq4_xs;
+  memcpy(k->linear, linear_avx512, sizeof k->linear);
 }

@@ -50,6 +50,22 @@ enum { HALVES = 2 * PANEL_ROWS, NIBBLES = PANEL_ROWS * QUANT_BLOCK / 2, TWOS = P
 #define TILE_IQ4_NL TILE_LEVELS(QUANT_IQ4_NL, 4, 0, false, FACTORS_NONE, 0, 1)
 #define TILE_IQ4_XS TILE_LEVELS(QUANT_IQ4_XS, 4, 0, false, FACTORS_SCALE, 1, 8)
 
+/* X(name, TYPE) for every type. */
+#define TILE_FLOAT(X) X(f32, F32) X(f16, F16) X(bf16, BF16)
+#define TILE_QUANTIZED(X)                                                                                              \
+  X(q8_0, Q8_0)                                                                                                        \
+  X(q4_0, Q4_0)                                                                                                        \
+  X(q4_1, Q4_1)                                                                                                        \
+  X(q5_0, Q5_0)                                                                                                        \
+  X(q5_1, Q5_1)                                                                                                        \
+  X(q2_k, Q2_K)                                                                                                        \
+  X(q3_k, Q3_K)                                                                                                        \
+  X(q4_k, Q4_K)                                                                                                        \
+  X(q5_k, Q5_K)                                                                                                        \
+  X(q6_k, Q6_K)                                                                                                        \
+  X(iq4_nl, IQ4_NL)                                                                                                    \
+  X(iq4_xs, IQ4_XS)
+
 /* Types whose stored levels are indices of values. */
 TILE_INLINE bool tile_has_values(tile_format f) {
   return f.type == QUANT_IQ4_NL || f.type == QUANT_IQ4_XS;

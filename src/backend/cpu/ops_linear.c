@@ -6,8 +6,8 @@ static int64_t panels_of(const be_weight *w) {
 }
 
 /* Panels first .. end - 1 of one product. */
-static void compute(const cpu_device *d, const be_act *x, const be_product *p, int64_t first, int64_t end, int32_t n,
-                    bool add) {
+static void compute(const be_worker *worker, const be_act *x, const be_product *p, int64_t first, int64_t end,
+                    int32_t n, bool add) {
   const be_weight *w = p->weight;
   size_t panel_bytes = quant_panel_bytes(w->type, (size_t)w->cols);
   int64_t row = first * PANEL_ROWS, rows = (end - first) * PANEL_ROWS;
@@ -19,8 +19,9 @@ static void compute(const cpu_device *d, const be_act *x, const be_product *p, i
                       .out = p->out + row,
                       .n_rows = w->rows - row < rows ? w->rows - row : rows,
                       .stride = w->rows,
-                      .add = add};
-  d->kernels.linear[w->type](&task);
+                      .add = add,
+                      .scratch = worker->linear};
+  worker->context->device->kernels.linear[w->type](&task);
 }
 
 /* Pieces are large enough that taking one costs little, and small enough that the workers end together. */
@@ -39,7 +40,7 @@ void cpu_linear(be_worker *w, const be_act *x, const be_product *products, int n
     for (int i = 0; i < n_products; i++) {
       int64_t panels = panels_of(products[i].weight), stop = start + panels;
       int64_t a = first > start ? first : start, b = end < stop ? end : stop;
-      if (a < b) compute(w->context->device, x, &products[i], a - start, b - start, n, add);
+      if (a < b) compute(w, x, &products[i], a - start, b - start, n, add);
       start = stop;
     }
   }
