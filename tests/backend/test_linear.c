@@ -204,8 +204,11 @@ static void level_equals_portable(cpu_level level) {
       check_all(level, type, (shape){33, whole(type, cols[i]), 4});
     for (size_t i = 0; i < sizeof odd_cols / sizeof *odd_cols && quant_get(type)->is_float; i++)
       check_all(level, type, (shape){41, odd_cols[i], 5});
-    /* More activations than stay in the cache. */
+    /* More activations than stay in the cache; more than one part of the inputs, the tokens and the panels. */
     check_equal(level, type, (shape){17, 8192, 41}, QUIET);
+    check_all(level, type, (shape){35, 2304, 47});
+    check_equal(level, type, (shape){20, whole(type, 96), 300}, QUIET);
+    check_equal(level, type, (shape){530, whole(type, 96), 33}, QUIET);
   }
 }
 

@@ -7,12 +7,13 @@
 enum {
   TILE_TOKENS = 16,
   TOKENS = 256,
-  BLOCKS = 16,
-  PANELS = 16,
+  BLOCKS = 32,
+  PANELS = 32,
   PIECE = PANEL_ROWS * QUANT_BLOCK,
-  LAG = 4, /* blocks from a tile product to its use: a load waits for a tile's store to leave the core */
+  LAG = 6, /* blocks from a tile product to its use: a load waits until the tile's store has left the core */
   SUMS = 8,
-  MIN_TOKENS = 5 /* fewer take less time in vectors */
+  MIN_TOKENS = 32, /* fewer take less time in vectors, */
+  MIN_REST = 8     /* and so does a tile with fewer */
 };
 
 typedef struct amx_scratch {
@@ -20,7 +21,7 @@ typedef struct amx_scratch {
   int8_t weight[BLOCKS][PIECE]; /* true levels, as in panels of 8 bits */
   float scale[TOKENS / TILE_TOKENS][BLOCKS][TILE_TOKENS];
   int32_t sum_of_levels[TOKENS / TILE_TOKENS][BLOCKS][TILE_TOKENS]; /* for minima, see pack_sums() */
-  int32_t product[SUMS][2][TILE_TOKENS][PANEL_ROWS];
+  int32_t product[2][SUMS][TILE_TOKENS][PANEL_ROWS];
   float acc[PANELS][TOKENS][PANEL_ROWS];
 } amx_scratch;
 
@@ -53,7 +54,7 @@ static void configure_tiles(int depth) {
 
 /* The products of one piece of 16 rows and of 16 tokens, [token][row], of each half where asked. */
 TILE_INLINE void multiply_tiles(bool halves, const int8_t *level, const int8_t *weight, int32_t *to) {
-  enum { HALF = TILE_TOKENS * PANEL_ROWS };
+  enum { HALF = SUMS * TILE_TOKENS * PANEL_ROWS };
   _tile_loadd(4, level, QUANT_BLOCK);
   _tile_loadd(6, weight, 64);
   _tile_zero(0);
@@ -77,27 +78,41 @@ TILE_INLINE __m512i pack_sums(tile_format f, __m512i neg_sums, __m512 scale) {
   return _mm512_castps_si512(f.factors == FACTORS_NONE ? _mm512_mul_ps(scale, sum) : sum);
 }
 
-/* Tokens that aren't there get levels of zero. */
+/* The levels of a tile of tokens, n of which are there; the others get levels of zero. */
+TILE_INLINE void pack_levels(const be_act *x, const amx_part *p, int tile, int n, amx_scratch *s) {
+  const int8_t *from = x->level + (p->token + tile * TILE_TOKENS) * x->cols + p->block * QUANT_BLOCK;
+  __m256i zero = _mm256_setzero_si256();
+  for (int b = 0; b < p->blocks; b += 2) /* a cache line holds two */
+    for (int i = 0; i < TILE_TOKENS; i++) {
+      const int8_t *at = from + i * x->cols + b * QUANT_BLOCK;
+      bool second = b + 1 < p->blocks;
+      __m256i level = i < n ? _mm256_loadu_si256((const __m256i *)at) : zero;
+      _mm256_store_si256((__m256i *)s->level[tile][b][i], level);
+      if (second) level = i < n ? _mm256_loadu_si256((const __m256i *)(at + QUANT_BLOCK)) : zero;
+      if (second) _mm256_store_si256((__m256i *)s->level[tile][b + 1][i], level);
+    }
+}
+
+/* The scales and sums of 16 blocks from block b of the part on, of token i of a tile. */
+TILE_INLINE void pack_scales(tile_format f, const be_act *x, const amx_part *p, int tile, int i, int b,
+                             amx_scratch *s) {
+  int64_t at = (p->token + tile * TILE_TOKENS + i) * (x->cols / QUANT_BLOCK) + p->block + b;
+  __mmask16 blocks = (__mmask16)(p->blocks - b < 16 ? (1u << (p->blocks - b)) - 1 : 0xFFFF);
+  __m512i rows = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  __m512i to = _mm512_mullo_epi32(rows, _mm512_set1_epi32(TILE_TOKENS));
+  __m512 scale = _mm512_maskz_loadu_ps(blocks, x->scale + at);
+  _mm512_i32scatter_ps(&s->scale[tile][b][i], to, scale, sizeof(float));
+  if (!f.has_min) return;
+  __m512i sums = pack_sums(f, _mm512_maskz_loadu_epi32(blocks, x->neg_sum + 2 * at), scale);
+  _mm512_i32scatter_epi32(&s->sum_of_levels[tile][b][i], to, sums, sizeof(int32_t));
+}
+
 TILE_INLINE void pack_activations(tile_format f, const be_act *x, const amx_part *p, amx_scratch *s) {
-  int64_t all = x->cols / QUANT_BLOCK;
-  for (int32_t i = 0; i < (p->tokens + TILE_TOKENS - 1) / TILE_TOKENS * TILE_TOKENS; i++) {
-    int tile = i / TILE_TOKENS, row = i % TILE_TOKENS;
-    int64_t at = (p->token + i) * all + p->block;
-    for (int b = 0; b < p->blocks; b++) {
-      __m256i level = _mm256_setzero_si256();
-      if (i < p->tokens) level = _mm256_loadu_si256((const __m256i *)(x->level + (at + b) * QUANT_BLOCK));
-      _mm256_storeu_si256((__m256i *)s->level[tile][b][row], level);
-    }
-    for (int b = 0; b < p->blocks; b += 16) {
-      __mmask16 mask = (__mmask16)(i >= p->tokens ? 0 : p->blocks - b < 16 ? (1u << (p->blocks - b)) - 1 : 0xFFFF);
-      __m512i to = _mm512_mullo_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
-                                      _mm512_set1_epi32(TILE_TOKENS));
-      __m512 scale = _mm512_maskz_loadu_ps(mask, x->scale + at + b);
-      _mm512_i32scatter_ps(&s->scale[tile][b][row], to, scale, sizeof(float));
-      if (!f.has_min) continue;
-      __m512i sums = _mm512_maskz_loadu_epi32(mask, x->neg_sum + 2 * (at + b));
-      _mm512_i32scatter_epi32(&s->sum_of_levels[tile][b][row], to, pack_sums(f, sums, scale), sizeof(int32_t));
-    }
+  for (int tile = 0; tile * TILE_TOKENS < p->tokens; tile++) {
+    int left = p->tokens - tile * TILE_TOKENS, n = left < TILE_TOKENS ? left : TILE_TOKENS;
+    pack_levels(x, p, tile, n, s);
+    for (int i = 0; i < n; i++)
+      for (int b = 0; b < p->blocks; b += 16) pack_scales(f, x, p, tile, i, b, s);
   }
 }
 
@@ -120,16 +135,16 @@ TILE_INLINE void unpack_weights(tile_format f, const char *levels, int blocks, c
 #define UNROLL_TOKENS _Pragma("GCC unroll 16")
 
 TILE_INLINE void add_scaled(tile_format f, const char *scales, int64_t block, const float *scale,
-                            int32_t (*product)[TILE_TOKENS][PANEL_ROWS], __m512 acc[TILE_TOKENS]) {
+                            int32_t (*first)[PANEL_ROWS], int32_t (*second)[PANEL_ROWS], __m512 acc[TILE_TOKENS]) {
   __m512 d = load_halves(tile_scales(f, scales, block)), factor[2] = {d, d};
   for (int h = 0; h < sums_of(f) && f.factors != FACTORS_NONE; h++)
     factor[h] = load_factor(f, tile_factors(f, scales, block), h);
   UNROLL_TOKENS
   for (int i = 0; i < TILE_TOKENS; i++) {
-    __m512 sum = _mm512_cvtepi32_ps(_mm512_loadu_si512(product[0][i]));
+    __m512 sum = _mm512_cvtepi32_ps(_mm512_loadu_si512(first[i]));
     /* The addition gives a product of zero the sign that it has as an integer. */
     if (f.factors != FACTORS_NONE) sum = _mm512_fmadd_ps(factor[0], sum, _mm512_setzero_ps());
-    if (sums_of(f) == 2) sum = _mm512_fmadd_ps(factor[1], _mm512_cvtepi32_ps(_mm512_loadu_si512(product[1][i])), sum);
+    if (sums_of(f) == 2) sum = _mm512_fmadd_ps(factor[1], _mm512_cvtepi32_ps(_mm512_loadu_si512(second[i])), sum);
     acc[i] = _mm512_fmadd_ps(_mm512_mul_ps(d, _mm512_set1_ps(scale[i])), sum, acc[i]);
   }
 }
@@ -157,15 +172,12 @@ TILE_INLINE void sum_tile(tile_format f, const char *scales, const amx_part *p, 
   __m512 acc[TILE_TOKENS];
   UNROLL_TOKENS
   for (int i = 0; i < TILE_TOKENS; i++) acc[i] = p->block ? _mm512_loadu_ps(to[i]) : _mm512_setzero_ps();
-  int lag = p->blocks < LAG ? p->blocks : LAG;
-  for (int b = 0; b < lag; b++)
-    multiply_tiles(tile_has_halves(f), s->level[tile][b][0], s->weight[b], s->product[b][0][0]);
-  for (int b = 0; b < p->blocks; b++) {
-    int ahead = b + LAG;
+  for (int ahead = 0; ahead < p->blocks + LAG; ahead++) {
     if (ahead < p->blocks)
-      multiply_tiles(tile_has_halves(f), s->level[tile][ahead][0], s->weight[ahead], s->product[ahead % SUMS][0][0]);
-    int32_t(*product)[TILE_TOKENS][PANEL_ROWS] = s->product[b % SUMS];
-    add_scaled(f, scales, p->block + b, s->scale[tile][b], product, acc);
+      multiply_tiles(tile_has_halves(f), s->level[tile][ahead][0], s->weight[ahead], s->product[0][ahead % SUMS][0]);
+    int b = ahead - LAG;
+    if (b < 0) continue;
+    add_scaled(f, scales, p->block + b, s->scale[tile][b], s->product[0][b % SUMS], s->product[1][b % SUMS], acc);
     if (f.has_min) add_minima(f, scales, p->block + b, s->scale[tile][b], s->sum_of_levels[tile][b], acc);
   }
   UNROLL_TOKENS
@@ -201,7 +213,8 @@ TILE_INLINE void sum_panels(tile_format f, const linear_task *t, int64_t first, 
 
 /* The tokens of a task for which tiles are worth while; the others are left to `vectors`. */
 TILE_INLINE void linear(tile_format f, const linear_task *t, void (*vectors)(const linear_task *t)) {
-  int32_t rest = t->n_tokens % TILE_TOKENS, tiled = rest < MIN_TOKENS ? t->n_tokens - rest : t->n_tokens;
+  int32_t rest = t->n_tokens % TILE_TOKENS, tiled = rest < MIN_REST ? t->n_tokens - rest : t->n_tokens;
+  if (t->n_tokens < MIN_TOKENS) tiled = 0;
   if (tiled > 0) {
     configure_tiles(tile_has_halves(f) ? QUANT_BLOCK / 2 : QUANT_BLOCK);
     for (int32_t token = 0; token < tiled; token += TOKENS) {
@@ -235,5 +248,6 @@ TILE_QUANTIZED(LINEAR)
 void cpu_linear_amx(cpu_kernels *k) {
 #define FILL(NAME, TYPE) k->linear[QUANT_##TYPE] = linear_##NAME;
   TILE_QUANTIZED(FILL)
+  k->linear[QUANT_Q2_K] = linear_avx512[QUANT_Q2_K]; /* its minima take longer than its products */
   k->linear_scratch = sizeof(amx_scratch);
 }
