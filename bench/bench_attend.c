@@ -33,7 +33,7 @@ typedef struct cache {
   int32_t q_neg_sum[LARGEST_DIM];
 } cache;
 
-/* All bytes equal 1: small positive numbers in every type. */
+/* All bytes equal 0x3C: ordinary numbers in every type. */
 static cache *cache_new(gale_kv_type type, int head_dim, int n_blocks) {
   cache *c = calloc(1, sizeof *c);
   if (!c) fail("out of memory");
@@ -42,7 +42,7 @@ static cache *cache_new(gale_kv_type type, int head_dim, int n_blocks) {
   size_t bytes = (size_t)n_blocks * PAGES * c->layout.layer_bytes;
   c->memory = aligned_alloc(64, bytes);
   if (!c->memory) fail("out of memory");
-  memset(c->memory, 1, bytes);
+  memset(c->memory, 0x3C, bytes);
   for (int i = 0; i < head_dim; i++) c->q[i] = (float)(i % 7) - 3;
   c->task = (attend_task){.head_dim = head_dim,
                           .head_pad = c->layout.head_pad,

@@ -1,4 +1,4 @@
-/* Attention with AVX2: tiles of 4 queries by 16 positions or 16 dimensions, in 8 of the 16 registers. */
+/* Attention with AVX2: tiles of 6 queries by 16 positions or 16 dimensions, in 12 of the 16 registers. */
 #include "backend/cpu/math_avx2.h"
 
 enum { SCORE_GROUPS = 1, VALUE_VECTORS = 1, Q8_VECTORS = 1 };

@@ -1,4 +1,4 @@
-/* Attention with AVX-512: tiles of 4 queries by 64 positions or 64 dimensions, in 16 of the 32 registers. */
+/* Attention with AVX-512: tiles of 6 queries by 64 positions or 64 dimensions, in 24 of the 32 registers. */
 #include "backend/cpu/math_avx512.h"
 
 enum { SCORE_GROUPS = 4, VALUE_VECTORS = 4, Q8_VECTORS = 2 };

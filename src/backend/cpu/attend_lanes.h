@@ -20,7 +20,13 @@
 #define UNROLL _Pragma("GCC unroll 8")
 #endif
 
-enum { TILE_QUERIES = 4, PAGES = KV_BLOCK / KV_PAGE, LINE = 64 };
+enum {
+  TILE_QUERIES = 6,
+  PAGES = KV_BLOCK / KV_PAGE,
+  LINE = 64,
+  WIDE_QUERIES = 8, /* from so many on a page of halves is converted once for all of them */
+  WIDE_DIM = 256    /* if its heads are no larger */
+};
 
 /* Dot products of a block of 32 levels of 16 keys (a Q8_0 panel's) and of n queries. */
 INLINE void score_dots(const uint8_t *keys, const int8_t *const *q, const int32_t *neg_sum, int n, lanes *dot);
@@ -137,14 +143,26 @@ INLINE void scores(const score_tile *s, int n, int groups, gale_kv_type type) {
 }
 
 INLINE void scores_of_n(const score_tile *s, int groups, gale_kv_type type) {
-  if (s->n == 1)
+  switch (s->n) {
+  case 1:
     scores(s, 1, groups, type);
-  else if (s->n == 2)
+    break;
+  case 2:
     scores(s, 2, groups, type);
-  else if (s->n == 3)
+    break;
+  case 3:
     scores(s, 3, groups, type);
-  else
+    break;
+  case 4:
     scores(s, 4, groups, type);
+    break;
+  case 5:
+    scores(s, 5, groups, type);
+    break;
+  default:
+    scores(s, TILE_QUERIES, groups, type);
+    break;
+  }
 }
 
 /* ---- Weights ---- */
@@ -230,14 +248,26 @@ INLINE void values(const value_tile *v, int n, int vectors, bool full, gale_kv_t
 }
 
 INLINE void values_of_n(const value_tile *v, int vectors, bool full, gale_kv_type type) {
-  if (v->n == 1)
+  switch (v->n) {
+  case 1:
     values(v, 1, vectors, full, type);
-  else if (v->n == 2)
+    break;
+  case 2:
     values(v, 2, vectors, full, type);
-  else if (v->n == 3)
+    break;
+  case 3:
     values(v, 3, vectors, full, type);
-  else
+    break;
+  case 4:
     values(v, 4, vectors, full, type);
+    break;
+  case 5:
+    values(v, 5, vectors, full, type);
+    break;
+  default:
+    values(v, TILE_QUERIES, vectors, full, type);
+    break;
+  }
 }
 
 /* ---- The tiles of each type of cache: of full size, and of one vector for what is left ---- */
@@ -274,6 +304,9 @@ TILE void values_f32_rest(const value_tile *v) {
 }
 TILE void values_q8(const value_tile *v) {
   values_of_n(v, Q8_VECTORS, true, GALE_KV_Q8);
+}
+TILE void values_levels(const value_tile *v) {
+  values_of_n(v, Q8_VECTORS, true, GALE_KV_F32);
 }
 TILE void values_q8_rest(const value_tile *v) {
   values_of_n(v, 1, false, GALE_KV_Q8);
@@ -355,14 +388,15 @@ static void values_page_float(const attend_task *t, const block *b, int page, co
   values_page(&v, b, page, kind);
 }
 
-/* Of a block of 32 dimensions every query's weights are multiplied by the positions' scales first. */
-static void values_page_q8(const attend_task *t, const block *b, int page, const char *ahead, const tiles *kind) {
+/* levels: those of the page, in the form that kind reads. Of a block of 32 dimensions every query's weights are
+ * multiplied by the positions' scales first. */
+static void values_page_q8(const attend_task *t, const block *b, int page, const char *levels, const char *ahead,
+                           const tiles *kind) {
   _Alignas(64) float weight[ATTEND_QUERIES][KV_PAGE], scale[KV_PAGE];
   size_t pad = (size_t)t->head_pad, dim = (size_t)t->head_dim, blocks = pad / QUANT_BLOCK;
   const uint16_t *scales = (const uint16_t *)(t->values[page] + KV_PAGE * pad);
-  value_tile v = {
-      .task = t, .values = t->values[page], .ahead = ahead, .row = pad, .weight = weight[0], .stride = KV_PAGE};
-  prefetch(ahead + KV_PAGE * pad, KV_PAGE * blocks * sizeof *scales);
+  value_tile v = {.task = t, .values = levels, .ahead = ahead, .row = pad, .weight = weight[0], .stride = KV_PAGE};
+  if (levels == t->values[page]) prefetch(ahead + KV_PAGE * pad, KV_PAGE * blocks * sizeof *scales);
   for (size_t k = 0; k < blocks; k++) {
     for (size_t p = 0; p < KV_PAGE; p++) scale[p] = lanes_half(scales[p * blocks + k]);
     for (int i = 0; i < t->n_queries; i++) {
@@ -383,17 +417,22 @@ static int next_page(const attend_task *t, int page, int end) {
   return page + 1 < end && t->keys[page + 1] ? page + 1 : page;
 }
 
+/* The positions that queries see, from the block's start. */
+static range find_seen(const attend_task *t, block *b) {
+  range all = {KV_BLOCK, 0};
+  for (int i = 0; i < t->n_queries; i++) {
+    b->first[i] = t->first[i] - t->block_start;
+    b->last[i] = t->last[i] - t->block_start;
+    all = (range){smaller(all.lo, b->first[i]), larger(all.hi, b->last[i])};
+  }
+  return all;
+}
+
 static void attend(const attend_task *t, gale_kv_type type) {
   const tiles *kind = &tiles_of[type];
   block b;
-  int first = KV_BLOCK, last = 0;
-  for (int i = 0; i < t->n_queries; i++) {
-    b.first[i] = t->first[i] - t->block_start;
-    b.last[i] = t->last[i] - t->block_start;
-    first = smaller(first, b.first[i]);
-    last = larger(last, b.last[i]);
-  }
-  int start = first / KV_PAGE, end = last / KV_PAGE + 1;
+  range all = find_seen(t, &b);
+  int start = all.lo / KV_PAGE, end = all.hi / KV_PAGE + 1;
   for (int page = start; page < end; page++) {
     int next = next_page(t, page, end);
     if (t->keys[page]) scores_page(t, &b, page, next > page ? t->keys[next] : t->values[start], kind);
@@ -404,20 +443,74 @@ static void attend(const attend_task *t, gale_kv_type type) {
     if (!t->values[page]) continue;
     const char *ahead = t->values[next_page(t, page, end)];
     if (type == GALE_KV_Q8)
-      values_page_q8(t, &b, page, ahead, kind);
+      values_page_q8(t, &b, page, t->values[page], ahead, kind);
     else
       values_page_float(t, &b, page, ahead, kind);
   }
 }
 
+/* ---- Many queries: a page's halves or levels become floats once for all of them ---- */
+
+/* Rows of types that take their values as floats, and of halves the keys too. */
+static const tiles wide_tiles_of[] = {
+    [GALE_KV_F16] = {SCORE_GROUPS, VALUE_VECTORS, scores_f32, scores_f32_one, values_f32, values_f32_rest},
+    [GALE_KV_Q8] = {SCORE_GROUPS, Q8_VECTORS, scores_q8_groups, scores_q8_one, values_levels, values_f32_rest},
+};
+
+/* n elements of a page. */
+INLINE const char *widen(gale_kv_type type, const char *from, size_t n, float *to) {
+  for (size_t i = 0; i < n; i += LANES) {
+    __builtin_prefetch(from + (n + i) * element_bytes(type));
+    lanes_store(to + i, load(type, from, i));
+  }
+  return (const char *)to;
+}
+
+INLINE void attend_wide(const attend_task *t, gale_kv_type type) {
+  _Alignas(64) float wide[KV_PAGE * WIDE_DIM];
+  const tiles *kind = &wide_tiles_of[type];
+  attend_task floats = *t;
+  block b;
+  range all = find_seen(t, &b);
+  int start = all.lo / KV_PAGE, end = all.hi / KV_PAGE + 1;
+  for (int page = start; page < end; page++) {
+    if (!t->keys[page]) continue;
+    if (type == GALE_KV_F16) floats.keys[page] = widen(type, t->keys[page], KV_PAGE * (size_t)t->head_dim, wide);
+    scores_page(&floats, &b, page, floats.keys[page], kind);
+  }
+  for (int i = 0; i < t->n_queries; i++) softmax(t, &b, i);
+  memset(t->out, 0, (size_t)t->n_queries * (size_t)t->head_dim * sizeof *t->out);
+  for (int page = start; page < end; page++) {
+    if (!t->values[page]) continue;
+    int row = type == GALE_KV_Q8 ? t->head_pad : t->head_dim;
+    const char *values = floats.values[page] = widen(type, t->values[page], KV_PAGE * (size_t)row, wide);
+    if (type == GALE_KV_Q8)
+      values_page_q8(t, &b, page, values, values, kind);
+    else
+      values_page_float(&floats, &b, page, values, kind);
+  }
+}
+
+static bool is_wide(const attend_task *t) {
+  return t->n_queries >= WIDE_QUERIES && t->head_pad <= WIDE_DIM;
+}
+
+/* ---- */
+
 static void attend_f16(const attend_task *t) {
-  attend(t, GALE_KV_F16);
+  if (is_wide(t))
+    attend_wide(t, GALE_KV_F16);
+  else
+    attend(t, GALE_KV_F16);
 }
 static void attend_f32(const attend_task *t) {
   attend(t, GALE_KV_F32);
 }
 static void attend_q8(const attend_task *t) {
-  attend(t, GALE_KV_Q8);
+  if (is_wide(t))
+    attend_wide(t, GALE_KV_Q8);
+  else
+    attend(t, GALE_KV_Q8);
 }
 
 static void attend_fill(cpu_kernels *k) {

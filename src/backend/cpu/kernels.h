@@ -23,7 +23,7 @@ typedef struct linear_task {
 
 typedef void (*linear_kernel)(const linear_task *t);
 
-enum { ATTEND_QUERIES = 16 };
+enum { ATTEND_QUERIES = 48 };
 
 /* n_queries query vectors over one KV_BLOCK of one key/value head. Query i sees positions first[i] ..
  * last[i] (absolute, at least one, all inside the block). Gives for each the largest score, the sum of
