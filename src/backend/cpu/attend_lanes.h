@@ -457,10 +457,10 @@ static const tiles wide_tiles_of[] = {
     [GALE_KV_Q8] = {SCORE_GROUPS, Q8_VECTORS, scores_q8_groups, scores_q8_one, values_levels, values_f32_rest},
 };
 
-/* n elements of a page. */
-INLINE const char *widen(gale_kv_type type, const char *from, size_t n, float *to) {
+/* n elements of a page. ahead: read after them. */
+INLINE const char *widen(gale_kv_type type, const char *from, size_t n, const char *ahead, float *to) {
   for (size_t i = 0; i < n; i += LANES) {
-    __builtin_prefetch(from + (n + i) * element_bytes(type));
+    __builtin_prefetch(ahead + i * element_bytes(type), 0, 2);
     lanes_store(to + i, load(type, from, i));
   }
   return (const char *)to;
@@ -475,15 +475,19 @@ INLINE void attend_wide(const attend_task *t, gale_kv_type type) {
   int start = all.lo / KV_PAGE, end = all.hi / KV_PAGE + 1;
   for (int page = start; page < end; page++) {
     if (!t->keys[page]) continue;
-    if (type == GALE_KV_F16) floats.keys[page] = widen(type, t->keys[page], KV_PAGE * (size_t)t->head_dim, wide);
-    scores_page(&floats, &b, page, floats.keys[page], kind);
+    int next = next_page(t, page, end);
+    const char *ahead = next > page ? t->keys[next] : t->values[start], *keys = t->keys[page];
+    if (type == GALE_KV_F16) ahead = keys = widen(type, keys, KV_PAGE * (size_t)t->head_dim, ahead, wide);
+    floats.keys[page] = keys;
+    scores_page(&floats, &b, page, ahead, kind);
   }
   for (int i = 0; i < t->n_queries; i++) softmax(t, &b, i);
   memset(t->out, 0, (size_t)t->n_queries * (size_t)t->head_dim * sizeof *t->out);
   for (int page = start; page < end; page++) {
     if (!t->values[page]) continue;
     int row = type == GALE_KV_Q8 ? t->head_pad : t->head_dim;
-    const char *values = floats.values[page] = widen(type, t->values[page], KV_PAGE * (size_t)row, wide);
+    const char *ahead = t->values[next_page(t, page, end)];
+    const char *values = floats.values[page] = widen(type, t->values[page], KV_PAGE * (size_t)row, ahead, wide);
     if (type == GALE_KV_Q8)
       values_page_q8(t, &b, page, values, values, kind);
     else
