@@ -1,8 +1,9 @@
 /* Linear layers with AVX-512 and VNNI: the rows of a panel are the lanes of a vector. */
 #include "backend/cpu/linear_512.h"
 
-/* 12 chains and 12 integer sums leave 8 registers for weights and activations. */
-enum { PANELS = 2, TOKENS = 6 };
+/* 12 chains and 12 integer sums leave 8 registers for weights and activations. Two panels read each activation half as
+ * often; 7 and 8 tokens take one, so that they pass over the weights only once. */
+enum { PANELS = 2, TOKENS = 6, NARROW_TOKENS = 8 };
 
 TILE_INLINE void store(const linear_task *t, int64_t panel, int32_t token, __m512 acc) {
   __mmask16 rows = (__mmask16)((1u << tile_rows(t, panel)) - 1);
@@ -21,21 +22,21 @@ TILE_INLINE __m512 load_weights(tile_format f, const char *p) {
   return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
 }
 
-TILE_INLINE void float_tile(tile_format f, const linear_task *t, int64_t panel, int32_t token, int tokens) {
+TILE_INLINE void float_tile(tile_format f, int panels, const linear_task *t, int64_t panel, int32_t token, int tokens) {
   int64_t cols = t->x->cols, ahead = tile_ahead(f, cols);
   const float *x = t->x->f32 + token * cols;
   const char *at[PANELS], *next[PANELS];
-  __m512 acc[PANELS][TOKENS];
+  __m512 acc[PANELS][NARROW_TOKENS];
   UNROLL
-  for (int p = 0; p < PANELS; p++) {
+  for (int p = 0; p < panels; p++) {
     at[p] = tile_panel(t, panel + p);
-    next[p] = tile_panel(t, panel + PANELS + p);
+    next[p] = tile_panel(t, panel + panels + p);
     UNROLL
     for (int i = 0; i < tokens; i++) acc[p][i] = _mm512_setzero_ps();
   }
   for (int64_t c = 0; c < cols; c++) {
     UNROLL
-    for (int p = 0; p < PANELS; p++) {
+    for (int p = 0; p < panels; p++) {
       tile_prefetch(at[p], next[p], c + ahead, cols, f.levels);
       __m512 w = load_weights(f, at[p] + c * f.levels);
       UNROLL
@@ -43,7 +44,7 @@ TILE_INLINE void float_tile(tile_format f, const linear_task *t, int64_t panel, 
     }
   }
   UNROLL
-  for (int p = 0; p < PANELS; p++) {
+  for (int p = 0; p < panels; p++) {
     UNROLL
     for (int i = 0; i < tokens; i++) store(t, panel + p, token + i, acc[p][i]);
   }
@@ -61,7 +62,7 @@ typedef struct operands {
   __m512i values;
 } operands;
 
-TILE_INLINE operands find_operands(tile_format f, const linear_task *t, int64_t panel, int32_t token) {
+TILE_INLINE operands find_operands(tile_format f, int panels, const linear_task *t, int64_t panel, int32_t token) {
   int64_t cols = t->x->cols, n_blocks = cols / QUANT_BLOCK;
   operands o = {.cols = cols,
                 .n_blocks = n_blocks,
@@ -72,9 +73,9 @@ TILE_INLINE operands find_operands(tile_format f, const linear_task *t, int64_t 
                 .neg_sum = t->x->neg_sum + token * n_blocks * 2,
                 .values = load_values(f)};
   UNROLL
-  for (int p = 0; p < PANELS; p++) {
+  for (int p = 0; p < panels; p++) {
     o.at[p] = tile_panel(t, panel + p);
-    o.next[p] = tile_panel(t, panel + PANELS + p);
+    o.next[p] = tile_panel(t, panel + panels + p);
   }
   return o;
 }
@@ -86,8 +87,8 @@ TILE_INLINE __m512i minus_sums(const operands *o, int i, int64_t b) {
 
 /* What blocks add to every row: of a tile's tokens, for 16 blocks from a multiple of 16 on. */
 typedef struct block_sums {
-  int32_t zero[2][TOKENS][16]; /* minus the zero point times the sum of the activation's levels: a sum's start */
-  float min[TOKENS][16];       /* the scaled sum of the levels, for minima without factors */
+  int32_t zero[2][NARROW_TOKENS][16]; /* minus the zero point times the sum of the activation's levels: a sum's start */
+  float min[NARROW_TOKENS][16];       /* the scaled sum of the levels, for minima without factors */
 } block_sums;
 
 TILE_INLINE void sum_blocks(tile_format f, const operands *o, int64_t b, int tokens, block_sums *to) {
@@ -113,8 +114,8 @@ TILE_INLINE bool has_block_sums(tile_format f) {
 }
 
 /* The integer products of piece b. */
-TILE_INLINE void multiply(tile_format f, const operands *o, int64_t b, int tokens, const block_sums *sums,
-                          __m512i sum[2][PANELS][TOKENS]) {
+TILE_INLINE void multiply(tile_format f, int panels, const operands *o, int64_t b, int tokens, const block_sums *sums,
+                          __m512i sum[2][PANELS][NARROW_TOKENS]) {
   UNROLL
   for (int i = 0; i < tokens; i++) {
     UNROLL
@@ -122,7 +123,7 @@ TILE_INLINE void multiply(tile_format f, const operands *o, int64_t b, int token
       /* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): prepared for every type with a zero point */
       __m512i start = zero_point(f) ? _mm512_set1_epi32(sums->zero[h][i][b % 16]) : _mm512_setzero_si512();
       UNROLL
-      for (int p = 0; p < PANELS; p++) sum[h][p][i] = start;
+      for (int p = 0; p < panels; p++) sum[h][p][i] = start;
     }
   }
   UNROLL
@@ -130,19 +131,19 @@ TILE_INLINE void multiply(tile_format f, const operands *o, int64_t b, int token
     int step = s % 2 * 4 + s / 2, h = step / 4 % sums_of(f); /* both nibbles of a byte one after the other */
     __m512i w[PANELS];
     UNROLL
-    for (int p = 0; p < PANELS; p++) w[p] = step_levels(f, o->at[p] + b * f.levels, step, o->values);
+    for (int p = 0; p < panels; p++) w[p] = step_levels(f, o->at[p] + b * f.levels, step, o->values);
     UNROLL
     for (int i = 0; i < tokens; i++) {
       __m512i x = _mm512_set1_epi32(four_bytes(o->level + i * o->cols + b * QUANT_BLOCK + step * 4));
       UNROLL
-      for (int p = 0; p < PANELS; p++) sum[h][p][i] = _mm512_dpbusd_epi32(sum[h][p][i], w[p], x);
+      for (int p = 0; p < panels; p++) sum[h][p][i] = _mm512_dpbusd_epi32(sum[h][p][i], w[p], x);
     }
   }
 }
 
 /* Adds the products of panel p, scaled. */
 TILE_INLINE void add_products(tile_format f, const operands *o, int64_t b, int p, int tokens,
-                              __m512i sum[2][PANELS][TOKENS], __m512 acc[TOKENS]) {
+                              __m512i sum[2][PANELS][NARROW_TOKENS], __m512 acc[NARROW_TOKENS]) {
   const char *scales = o->at[p] + o->scales_at;
   __m512 d = load_halves(tile_scales(f, scales, b)), factor[2];
   UNROLL
@@ -160,7 +161,7 @@ TILE_INLINE void add_products(tile_format f, const operands *o, int64_t b, int p
 
 /* Adds the minima of panel p. */
 TILE_INLINE void add_minima(tile_format f, const operands *o, int64_t b, int p, int tokens, const block_sums *sums,
-                            __m512 acc[TOKENS]) {
+                            __m512 acc[NARROW_TOKENS]) {
   const char *scales = o->at[p] + o->scales_at;
   __m512 m = load_halves(tile_scales(f, scales, b) + HALVES);
   bool factors = f.factors != FACTORS_NONE;
@@ -178,32 +179,33 @@ TILE_INLINE void add_minima(tile_format f, const operands *o, int64_t b, int p, 
   }
 }
 
-TILE_INLINE void quantized_tile(tile_format f, const linear_task *t, int64_t panel, int32_t token, int tokens) {
-  const operands o = find_operands(f, t, panel, token);
-  __m512 acc[PANELS][TOKENS];
+TILE_INLINE void quantized_tile(tile_format f, int panels, const linear_task *t, int64_t panel, int32_t token,
+                                int tokens) {
+  const operands o = find_operands(f, panels, t, panel, token);
+  __m512 acc[PANELS][NARROW_TOKENS];
   block_sums sums;
   UNROLL
-  for (int p = 0; p < PANELS; p++) {
+  for (int p = 0; p < panels; p++) {
     UNROLL
     for (int i = 0; i < tokens; i++) acc[p][i] = _mm512_setzero_ps();
   }
   for (int64_t b = 0; b < o.n_blocks; b++) {
     if (has_block_sums(f) && b % 16 == 0) sum_blocks(f, &o, b, tokens, &sums);
-    __m512i sum[2][PANELS][TOKENS];
+    __m512i sum[2][PANELS][NARROW_TOKENS];
     UNROLL
-    for (int p = 0; p < PANELS; p++) {
+    for (int p = 0; p < panels; p++) {
       tile_prefetch(o.at[p], o.next[p], b + o.ahead, o.n_blocks, f.levels);
       tile_prefetch(o.at[p] + o.scales_at, o.next[p] + o.scales_at, b + o.ahead, o.n_blocks, tile_scale_bytes(f));
     }
-    multiply(f, &o, b, tokens, &sums, sum);
+    multiply(f, panels, &o, b, tokens, &sums, sum);
     UNROLL
-    for (int p = 0; p < PANELS; p++) {
+    for (int p = 0; p < panels; p++) {
       add_products(f, &o, b, p, tokens, sum, acc[p]);
       if (f.has_min) add_minima(f, &o, b, p, tokens, &sums, acc[p]);
     }
   }
   UNROLL
-  for (int p = 0; p < PANELS; p++) {
+  for (int p = 0; p < panels; p++) {
     UNROLL
     for (int i = 0; i < tokens; i++) store(t, panel + p, token + i, acc[p][i]);
   }
@@ -211,42 +213,55 @@ TILE_INLINE void quantized_tile(tile_format f, const linear_task *t, int64_t pan
 
 /* ---- One function for each type ---- */
 
-TILE_INLINE void tile_of(tile_format f, const linear_task *t, int64_t panel, int32_t token, int tokens) {
+TILE_INLINE void tile_of(tile_format f, int panels, const linear_task *t, int64_t panel, int32_t token, int tokens) {
   if (f.bits > 8)
-    float_tile(f, t, panel, token, tokens);
+    float_tile(f, panels, t, panel, token, tokens);
   else
-    quantized_tile(f, t, panel, token, tokens);
+    quantized_tile(f, panels, t, panel, token, tokens);
 }
 
-TILE_INLINE void tile(tile_format f, const linear_task *t, int64_t panel, int32_t token, int tokens) {
+TILE_INLINE void wide_tile(tile_format f, const linear_task *t, int64_t panel, int32_t token, int tokens) {
   switch (tokens) {
   case 1:
-    tile_of(f, t, panel, token, 1);
+    tile_of(f, PANELS, t, panel, token, 1);
     break;
   case 2:
-    tile_of(f, t, panel, token, 2);
+    tile_of(f, PANELS, t, panel, token, 2);
     break;
   case 3:
-    tile_of(f, t, panel, token, 3);
+    tile_of(f, PANELS, t, panel, token, 3);
     break;
   case 4:
-    tile_of(f, t, panel, token, 4);
+    tile_of(f, PANELS, t, panel, token, 4);
     break;
   case 5:
-    tile_of(f, t, panel, token, 5);
+    tile_of(f, PANELS, t, panel, token, 5);
     break;
   default:
-    tile_of(f, t, panel, token, 6);
+    tile_of(f, PANELS, t, panel, token, TOKENS);
     break;
   }
 }
 
+TILE_INLINE void narrow_tile(tile_format f, const linear_task *t, int64_t panel, int32_t token, int tokens) {
+  if (tokens == NARROW_TOKENS)
+    tile_of(f, 1, t, panel, token, NARROW_TOKENS);
+  else
+    tile_of(f, 1, t, panel, token, TOKENS + 1);
+}
+
 #define LINEAR(NAME, TYPE)                                                                                             \
-  static void NAME##_tile(const linear_task *t, int64_t panel, int32_t token, int tokens) {                            \
-    tile(TILE_##TYPE, t, panel, token, tokens);                                                                        \
+  static void NAME##_wide(const linear_task *t, int64_t panel, int32_t token, int tokens) {                            \
+    wide_tile(TILE_##TYPE, t, panel, token, tokens);                                                                   \
+  }                                                                                                                    \
+  static void NAME##_narrow(const linear_task *t, int64_t panel, int32_t token, int tokens) {                          \
+    narrow_tile(TILE_##TYPE, t, panel, token, tokens);                                                                 \
   }                                                                                                                    \
   static void linear_##NAME(const linear_task *t) {                                                                    \
-    tile_all(t, TILE_##TYPE, PANELS, TOKENS, NAME##_tile);                                                             \
+    if (t->n_tokens > TOKENS && t->n_tokens <= NARROW_TOKENS)                                                          \
+      tile_all(t, TILE_##TYPE, 1, NARROW_TOKENS, NAME##_narrow);                                                       \
+    else                                                                                                               \
+      tile_all(t, TILE_##TYPE, PANELS, TOKENS, NAME##_wide);                                                           \
   }
 TILE_FLOAT(LINEAR)
 TILE_QUANTIZED(LINEAR)
