@@ -428,8 +428,8 @@ GALE_API gale_status gale_generate(gale_session *session, int32_t sequence, cons
 /* ---- Files -------------------------------------------------------------------------------- */
 
 /* Writes synthetic weights of a published shape as a GGUF file that other engines load too. shape is
- * e.g. "mistral-7b" or "mixtral-8x7b:layers=4", type e.g. "q4_0". The file appears under its name only when
- * it is whole. */
+ * e.g. "mistral-7b" or "mixtral-8x7b:layers=4", with or without "shape:" in front; type e.g. "q4_0" or "q4_k_m". The
+ * file appears under its name only when it is whole. */
 GALE_API gale_status gale_synth(const char *shape, const char *type, const char *path, gale_progress_fn progress,
                                 void *user, gale_error *error);
 

@@ -1,9 +1,10 @@
 /* Checkpoints made up from the published shapes of models: random weights and an invented vocabulary
  * under GGUF's keys and names, as llama.cpp's converter writes them. They serve to measure, and to write
- * GGUF files that any engine loads. Matrices have the asked type, the embedding and the output too; norms
- * and the routers of experts are F32. */
+ * GGUF files that any engine loads. Matrices have the asked type, the embedding and the output too, or those of a mix
+ * (quant/mix.h); norms and the routers of experts are F32. */
 #include "format/reader.h"
 #include "format/shapes.h"
+#include "quant/mix.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -191,23 +192,29 @@ static gale_status add_tensor(checkpoint *c, const shape *s, const part *p, int 
   return GALE_OK;
 }
 
-static gale_status add_layer(checkpoint *c, const shape *s, int layer, quant_type type, gale_error *error) {
+static quant_type part_type(const quant_mix *m, const shape *s, const part *p, int layer) {
+  if (strcmp(p->name, "attn_v.weight") == 0) return quant_mix_wv(m, layer, s->n_layers);
+  return strncmp(p->name, "ffn_down", 8) == 0 ? quant_mix_w2(m, layer, s->n_layers) : m->type;
+}
+
+static gale_status add_layer(checkpoint *c, const shape *s, int layer, const quant_mix *m, gale_error *error) {
   gale_status status = GALE_OK;
   for (int i = 0; i < MAX_PARTS && s->family->block[i]; i++)
-    for (const part *p = s->family->block[i]; p->name && !status; p++) status = add_tensor(c, s, p, layer, type, error);
+    for (const part *p = s->family->block[i]; p->name && !status; p++)
+      status = add_tensor(c, s, p, layer, part_type(m, s, p, layer), error);
   return status;
 }
 
-static gale_status add_tensors(checkpoint *c, const shape *s, quant_type type, gale_error *error) {
+static gale_status add_tensors(checkpoint *c, const shape *s, const quant_mix *m, gale_error *error) {
   static const part embedding = {"token_embd.weight", VOCAB, DIM, NONE, false};
   static const part norm = {"output_norm.weight", NONE, DIM, NONE, false};
   static const part output = {"output.weight", VOCAB, DIM, NONE, false};
   static const part divisors = {divisors_name, NONE, PAIRS, NONE, false};
-  gale_status status = add_tensor(c, s, &embedding, -1, type, error);
-  if (!status && s->scaling && !s->scaling->type) status = add_tensor(c, s, &divisors, -1, type, error);
-  for (int layer = 0; layer < s->n_layers && !status; layer++) status = add_layer(c, s, layer, type, error);
-  if (!status) status = add_tensor(c, s, &norm, -1, type, error);
-  if (!status && !s->tied) status = add_tensor(c, s, &output, -1, type, error);
+  gale_status status = add_tensor(c, s, &embedding, -1, s->tied ? m->output : m->type, error);
+  if (!status && s->scaling && !s->scaling->type) status = add_tensor(c, s, &divisors, -1, m->type, error);
+  for (int layer = 0; layer < s->n_layers && !status; layer++) status = add_layer(c, s, layer, m, error);
+  if (!status) status = add_tensor(c, s, &norm, -1, m->type, error);
+  if (!status && !s->tied) status = add_tensor(c, s, &output, -1, m->output, error);
   return status;
 }
 
@@ -286,22 +293,35 @@ static gale_status parse_layers(const char *spec, const char *from, size_t lengt
   return GALE_OK;
 }
 
+/* The name of a storage type means that type for all matrices, another name a mix. */
+static bool find_mix(const char *name, quant_mix *m) {
+  quant_type type;
+  const quant_mix *found = quant_mix_find(name);
+  bool pure = quant_from_name(name, &type);
+  if (pure)
+    *m = (quant_mix){.name = name, .type = type, .output = type};
+  else if (found)
+    *m = *found;
+  return pure || found;
+}
+
 /* NAME[:layers=N][@TYPE] */
-static gale_status parse(const char *spec, shape *s, quant_type *type, gale_error *error) {
+static gale_status parse(const char *spec, shape *s, quant_mix *m, gale_error *error) {
   size_t length = strcspn(spec, "@"), name = strcspn(spec, ":@");
   const shape *found = shape_find(spec, name);
   if (!found) return unknown_shape(spec, name, error);
   *s = *found;
   gale_status status = parse_layers(spec, spec + name, length - name, &s->n_layers, error);
   if (status) return status;
-  if (spec[length] && !quant_from_name(spec + length + 1, type))
-    return error_set(error, GALE_E_ARGUMENT, "shape:%.80s: unknown type; %s are accepted", spec,
+  if (spec[length] && !find_mix(spec + length + 1, m))
+    return error_set(error, GALE_E_ARGUMENT,
+                     "shape:%.80s: unknown type; %s and the mixes Q4_K_S, Q4_K_M, Q5_K_M are accepted", spec,
                      types_dividing(0).text);
   return GALE_OK;
 }
 
 gale_status shape_read(checkpoint *c, const char *spec, gale_error *error) {
-  quant_type type = QUANT_Q4_0;
+  quant_mix m = {.type = QUANT_Q4_0, .output = QUANT_Q4_0};
   shape *s = arena_alloc(&c->memory, sizeof *s);
   const char *title = arena_string(&c->memory, spec, strcspn(spec, "@"));
   if (!s || !title) return error_memory(error, sizeof *s);
@@ -310,9 +330,9 @@ gale_status shape_read(checkpoint *c, const char *spec, gale_error *error) {
   c->config_path = c->path;
   c->read = read_synthetic;
   c->source = s;
-  gale_status status = parse(spec, s, &type, error);
+  gale_status status = parse(spec, s, &m, error);
   if (!status) status = add_hyperparameters(c, title, s, error);
   if (!status) status = add_vocabulary(c, s, error);
-  if (!status) status = add_tensors(c, s, type, error);
+  if (!status) status = add_tensors(c, s, &m, error);
   return status ? status : checkpoint_index(c, error);
 }

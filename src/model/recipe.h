@@ -1,24 +1,13 @@
-/* Which storage type each tensor gets when a model is quantised to what users call a type: one row for each name.
- *
- * Vectors and the routers of experts are F32. Matrices have the row's type, but for those that are known to suffer
- * more: the output (or the embedding that serves as one), in the mixes wv and w2 of some layers, and with eight experts
- * the small matrices of attention. The choices are those that llama.cpp published for the same names, so that files and
- * their sizes compare. */
+/* Which storage type each tensor gets when a model is quantised to what users call a type (quant/mix.h): vectors and
+ * the routers of experts are F32, with eight experts the small matrices of attention have better types, and so has what
+ * does not fit the blocks of its type. */
 #ifndef MODEL_RECIPE_H
 #define MODEL_RECIPE_H
 
 #include "model/weights.h"
+#include "quant/mix.h"
 
-typedef struct recipe recipe;
-struct recipe {
-  const char *name;
-  quant_type type;
-  quant_type output;
-  quant_type better; /* of the layers that these pick; NULL: none */
-  bool (*better_wv)(int32_t layer, int32_t n_layers);
-  bool (*better_w2)(int32_t layer, int32_t n_layers);
-  int file_type; /* general.file_type */
-};
+typedef quant_mix recipe;
 
 /* Finds a row by its name (any case). The message of the error lists the names. */
 gale_status recipe_find(const char *name, const recipe **r, gale_error *error);

@@ -350,6 +350,9 @@ class Synth(Case):
             self.skipTest("there is no shape called tiny")
         self.assertEqual(self.good("synth", "tiny", "tiny.gguf", "--type", "f32"), b"")
         self.assertEqual(os.listdir(self.folder), ["tiny.gguf"])
+        self.good("synth", "shape:tiny", "again.gguf", "--type", "f32")
+        with open(os.path.join(self.folder, "tiny.gguf"), "rb") as a, open(os.path.join(self.folder, "again.gguf"), "rb") as b:
+            self.assertEqual(a.read(), b.read())
         wanted = json.loads(self.good("info", "shape:tiny@f32", "--json"))
         found = json.loads(self.good("info", "./tiny.gguf", "--json"))
         self.assertEqual(found["hyperparameters"], wanted["hyperparameters"])

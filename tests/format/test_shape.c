@@ -40,6 +40,26 @@ static void test_mistral_7b(void **state) {
   checkpoint_close(&c);
 }
 
+/* 32 layers: the first and the last four and every third between have better w2 and wv. */
+static void test_mix(void **state) {
+  (void)state;
+  static const struct {
+    const char *name;
+    quant_type type;
+  } expected[] = {
+      {"token_embd.weight", QUANT_Q4_K},      {"output.weight", QUANT_Q6_K},
+      {"blk.0.attn_q.weight", QUANT_Q4_K},    {"blk.0.attn_v.weight", QUANT_Q6_K},
+      {"blk.3.ffn_down.weight", QUANT_Q6_K},  {"blk.4.ffn_down.weight", QUANT_Q4_K},
+      {"blk.6.attn_v.weight", QUANT_Q6_K},    {"blk.7.attn_v.weight", QUANT_Q4_K},
+      {"blk.31.ffn_down.weight", QUANT_Q6_K}, {"blk.31.ffn_up.weight", QUANT_Q4_K},
+      {"blk.31.attn_norm.weight", QUANT_F32},
+  };
+  checkpoint *c = open_good("shape:mistral-7b@q4_k_m");
+  for (size_t i = 0; i < sizeof expected / sizeof *expected; i++)
+    assert_int_equal(checkpoint_tensor(c, expected[i].name)->type, expected[i].type);
+  checkpoint_close(&c);
+}
+
 static void test_head_dim_of_its_own(void **state) {
   (void)state;
   checkpoint *c = open_good("shape:mistral-nemo@f16");
@@ -417,6 +437,7 @@ static void test_refused_writes(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_mistral_7b),
+      cmocka_unit_test(test_mix),
       cmocka_unit_test(test_head_dim_of_its_own),
       cmocka_unit_test(test_every_shape),
       cmocka_unit_test(test_experts),
