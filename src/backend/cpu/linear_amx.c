@@ -132,14 +132,12 @@ TILE_INLINE void unpack_weights(tile_format f, const char *levels, int blocks, c
 
 /* ---- Sums ---- */
 
-#define UNROLL_TOKENS _Pragma("GCC unroll 16")
-
 TILE_INLINE void add_scaled(tile_format f, const char *scales, int64_t block, const float *scale,
                             int32_t (*first)[PANEL_ROWS], int32_t (*second)[PANEL_ROWS], __m512 acc[TILE_TOKENS]) {
   __m512 d = load_halves(tile_scales(f, scales, block)), factor[2] = {d, d};
   for (int h = 0; h < sums_of(f) && f.factors != FACTORS_NONE; h++)
     factor[h] = load_factor(f, tile_factors(f, scales, block), h);
-  UNROLL_TOKENS
+  UNROLL
   for (int i = 0; i < TILE_TOKENS; i++) {
     __m512 sum = _mm512_cvtepi32_ps(_mm512_loadu_si512(first[i]));
     /* The addition gives a product of zero the sign that it has as an integer. */
@@ -155,7 +153,7 @@ TILE_INLINE void add_minima(tile_format f, const char *scales, int64_t block, co
   __m512 m = load_halves(tile_scales(f, scales, block) + HALVES), min = m;
   if (f.factors == FACTORS_SCALE_MIN) min = load_factor(f, factors, 1);
   __m512i mins = f.factors == FACTORS_SCALES_MINS ? minus_mins(f, factors) : _mm512_setzero_si512();
-  UNROLL_TOKENS
+  UNROLL
   for (int i = 0; i < TILE_TOKENS; i++) {
     __m512i sum = _mm512_set1_epi32(sums[i]);
     __m512 scaled = _mm512_castsi512_ps(sum);
@@ -170,7 +168,7 @@ TILE_INLINE void add_minima(tile_format f, const char *scales, int64_t block, co
 TILE_INLINE void sum_tile(tile_format f, const char *scales, const amx_part *p, int tile, amx_scratch *s,
                           float (*to)[PANEL_ROWS]) {
   __m512 acc[TILE_TOKENS];
-  UNROLL_TOKENS
+  UNROLL
   for (int i = 0; i < TILE_TOKENS; i++) acc[i] = p->block ? _mm512_loadu_ps(to[i]) : _mm512_setzero_ps();
   for (int ahead = 0; ahead < p->blocks + LAG; ahead++) {
     if (ahead < p->blocks)
@@ -180,7 +178,7 @@ TILE_INLINE void sum_tile(tile_format f, const char *scales, const amx_part *p, 
     add_scaled(f, scales, p->block + b, s->scale[tile][b], s->product[0][b % SUMS], s->product[1][b % SUMS], acc);
     if (f.has_min) add_minima(f, scales, p->block + b, s->scale[tile][b], s->sum_of_levels[tile][b], acc);
   }
-  UNROLL_TOKENS
+  UNROLL
   for (int i = 0; i < TILE_TOKENS; i++) _mm512_storeu_ps(to[i], acc[i]);
 }
 
