@@ -55,13 +55,6 @@ typedef struct linear_call {
   int32_t n;
 } linear_call;
 
-static gale_status read_random(const void *user, int64_t first, int64_t n, void *to, gale_error *error) {
-  const be_weight *w = user;
-  (void)error;
-  quant_get(w->type)->synthesize(quant_get(w->type), to, (size_t)(n * w->cols), (uint64_t)(first * w->cols), 1, 0.02f);
-  return GALE_OK;
-}
-
 static void *zeroed(size_t n, size_t size) {
   void *p = calloc(n, size);
   if (!p) fail("out of memory");
@@ -97,6 +90,22 @@ static void forward(void *argument, be_worker *w) {
   c->ops->linear(w, &c->x, &c->product, 1, c->n, false);
 }
 
+/* A matrix of random weights, packed. */
+static be_weight packed_weight(const be_device *d, const setting *s, quant_type type, size_t bytes) {
+  const quant_info *q = quant_get(type);
+  size_t panel_bytes = d->ops->weight_bytes(d, type, PANEL_ROWS, s->cols);
+  char *memory = d->ops->alloc(d, bytes, true, NULL);
+  void *rows = malloc((size_t)quant_bytes(type, (uint64_t)(PANEL_ROWS * s->cols)));
+  if (!memory || !rows) fail("out of memory");
+  for (int64_t r = 0; r < s->rows; r += PANEL_ROWS) {
+    int64_t n = s->rows - r < PANEL_ROWS ? s->rows - r : PANEL_ROWS;
+    q->synthesize(q, rows, (size_t)(n * s->cols), (uint64_t)(r * s->cols), 1, 0.02f);
+    d->ops->weight_pack(d, type, s->cols, rows, (int)n, memory + (size_t)(r / PANEL_ROWS) * panel_bytes);
+  }
+  free(rows);
+  return (be_weight){.type = type, .rows = s->rows, .cols = s->cols, .data = memory};
+}
+
 static double best_time(be_context *context, linear_call *call, double seconds) {
   double best = 1e30, start = now(), end;
   do {
@@ -112,15 +121,8 @@ static void time_type(const be_device *d, be_context *context, const setting *s,
   static const int32_t counts[] = {1, 2, 4, 6, 8, 16, 64, MAX_TOKENS};
   const quant_info *q = quant_get(type);
   if (s->cols % q->block) fail("COLS is not a multiple of the type's block");
-  be_weight weight = {.type = type, .rows = s->rows, .cols = s->cols};
-  be_source source = {.type = type, .rows = s->rows, .cols = s->cols, .read = read_random, .user = &weight};
   size_t bytes = d->ops->weight_bytes(d, type, s->rows, s->cols);
-  void *memory = d->ops->alloc(d, bytes, true, NULL);
-  team *packers;
-  if (!memory || team_open(s->threads, &packers, NULL)) fail("out of memory");
-  be_weight packed;
-  if (d->ops->weight_pack(d, packers, &source, memory, &packed, NULL)) fail("packing failed");
-  team_close(&packers);
+  be_weight packed = packed_weight(d, s, type, bytes);
   linear_call call = {.ops = d->ops, .x = activations(s->cols, q->is_float), .product.weight = &packed};
   call.product.out = zeroed((size_t)s->rows * MAX_TOKENS, sizeof(float));
   printf("%s %s %lld x %lld, %d threads\n", q->name, d->ops->name(d), (long long)s->rows, (long long)s->cols,
@@ -136,7 +138,7 @@ static void time_type(const be_device *d, be_context *context, const setting *s,
   }
   free(call.product.out);
   release(&call.x);
-  d->ops->release(d, memory, bytes);
+  d->ops->release(d, packed.data, bytes);
 }
 
 static void usage(void) {

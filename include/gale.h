@@ -229,6 +229,14 @@ typedef struct gale_model_options {
   const char *quantize;         /* type to hold the weights in, as for gale_quantize(); NULL: as stored */
   const char *const *overrides; /* n_overrides texts "key=value": metadata that replaces or adds to the files' */
   size_t n_overrides;
+  /* Directory in which packed weights are kept for the next time, made where it is missing; NULL: none is used, and
+   * nothing is written. What was kept is used when everything that it depends on is as it was; a file that is damaged
+   * or cannot be written is no error, but the weights are then read and packed as without. Models of less than
+   * cache_least packed bytes are not kept, nor are shapes. cache_limit bounds the directory: what was not used for
+   * longest is removed. 0: half of what the file system would have free without it, up to 64 GiB. */
+  const char *cache;
+  uint64_t cache_least; /* default 64 MiB */
+  uint64_t cache_limit;
 } gale_model_options;
 
 GALE_API void gale_model_defaults(gale_model_options *options);
@@ -261,8 +269,29 @@ typedef struct gale_model_info {
   int64_t n_parameters;
   uint64_t weight_bytes; /* as stored in the files */
   uint64_t packed_bytes; /* as held in memory; 0 with metadata_only */
+  bool from_cache;        /* the weights were kept from an earlier time */
+  const char *cache_note; /* what became of the cache, e.g. "kept for the next start"; NULL: none was asked for */
 } gale_model_info;
 GALE_API void gale_model_get_info(const gale_model *model, gale_model_info *info);
+
+/* One file of packed weights in a cache directory. */
+typedef struct gale_cache_entry {
+  const char *path;
+  const char *source;   /* path of the model */
+  const char *quantize; /* the option with which it was opened; "": as stored */
+  uint64_t bytes;
+  int64_t used; /* when last, in seconds since 1970 */
+  bool sound;   /* false: damaged, of another version, or not of this user; source and quantize are "" */
+} gale_cache_entry;
+
+/* What a cache directory holds, last used first. *entries is allocated for the caller, who gives it to gale_free(). A
+ * directory that does not exist holds nothing. */
+GALE_API gale_status gale_cache_list(const char *directory, gale_cache_entry **entries, size_t *n, gale_error *error);
+
+/* Removes the files that were not used for longest, until no more than `keep` bytes are left, and what interrupted
+ * writers left. Models that use them keep them until they are closed. *removed, unless NULL, becomes the bytes of the
+ * files removed. */
+GALE_API gale_status gale_cache_prune(const char *directory, uint64_t keep, uint64_t *removed, gale_error *error);
 
 /* One tensor of the source files, 0 <= index < gale_model_tensors(). */
 typedef struct gale_tensor_info {

@@ -12,13 +12,13 @@ enum {
 
 #define COMMON                                                                                                         \
   (BIT(OPTION_THREADS) | BIT(OPTION_CONTEXT) | BIT(OPTION_WINDOW) | BIT(OPTION_KV) | BIT(OPTION_CHUNK) |               \
-   BIT(OPTION_CPU) | BIT(OPTION_QUANT) | BIT(OPTION_OVERRIDE) | BIT(OPTION_PREDICT) | BIT(OPTION_TEMP) |               \
-   BIT(OPTION_TOP_K) | BIT(OPTION_TOP_P) | BIT(OPTION_MIN_P) | BIT(OPTION_REPEAT_PENALTY) | BIT(OPTION_SEED) |         \
+   BIT(OPTION_CPU) | BIT(OPTION_QUANT) | BIT(OPTION_OVERRIDE) | BIT(OPTION_NO_CACHE) | BIT(OPTION_PREDICT) |           \
+   BIT(OPTION_TEMP) | BIT(OPTION_TOP_K) | BIT(OPTION_TOP_P) | BIT(OPTION_MIN_P) | BIT(OPTION_REPEAT_PENALTY) | BIT(OPTION_SEED) |         \
    BIT(OPTION_STOP) | BIT(OPTION_VERBOSE) | BIT(OPTION_QUIET))
 #define TALK (BIT(OPTION_VERBOSE) | BIT(OPTION_QUIET) | BIT(OPTION_HELP))
 #define COMPUTING                                                                                                      \
   (BIT(OPTION_CONTEXT) | BIT(OPTION_WINDOW) | BIT(OPTION_KV) | BIT(OPTION_CHUNK) | BIT(OPTION_THREADS) |               \
-   BIT(OPTION_CPU))
+   BIT(OPTION_CPU) | BIT(OPTION_NO_CACHE))
 #define OPENING (BIT(OPTION_THREADS) | BIT(OPTION_CPU) | BIT(OPTION_OVERRIDE) | TALK)
 
 const uint64_t common_options = COMMON;
@@ -63,7 +63,7 @@ const command command_table[] = {
      TALK | BIT(OPTION_N_PROMPT) | BIT(OPTION_N_GEN) | BIT(OPTION_BATCH) | BIT(OPTION_N_DEPTH) |
          BIT(OPTION_REPETITIONS) | BIT(OPTION_JSON) | BIT(OPTION_CSV) | BIT(OPTION_MARKDOWN) | BIT(OPTION_PLOT) |
          BIT(OPTION_THREADS) | BIT(OPTION_CPU) | BIT(OPTION_WINDOW) | BIT(OPTION_KV) | BIT(OPTION_CHUNK) |
-         BIT(OPTION_QUANT) | BIT(OPTION_OVERRIDE),
+         BIT(OPTION_QUANT) | BIT(OPTION_OVERRIDE) | BIT(OPTION_NO_CACHE),
      bench_main, NULL, "speed, and how near it is to the machine's limit",
      "Measures each MODEL and prints the median of the repetitions, and how much of the machine's own limit that is: "
      "the time that reading weights and cache takes at the read bandwidth, or that the arithmetic takes at the peak of "
@@ -95,8 +95,13 @@ const command command_table[] = {
      "write a synthetic model of a published shape",
      "Writes synthetic weights of a published shape as a GGUF file. The file appears under its name only when it is "
      "whole."},
-    {"list", "", 0, 0, TALK, list_main, NULL, "list the fetched models",
-     "Lists the models in ${XDG_CACHE_HOME:-~/.cache}/gale/models."},
+    {"list", "", 0, 0, TALK | BIT(OPTION_PRUNE), list_main, NULL, "list the fetched models and the packed weights",
+     "Lists the models in ${XDG_CACHE_HOME:-~/.cache}/gale/models, and the packed weights in "
+     "${XDG_CACHE_HOME:-~/.cache}/gale/packed, which make the next start of a model fast: it then reads nothing else of "
+     "the model than its header. They are checked when they are used, and made anew when the model has changed.\n"
+     "They take up to half of the free space, at most 64 GiB; what was not used for longest is removed first. In the "
+     "environment, GALE_CACHE_LIMIT sets another limit, e.g. 20G (0: the usual one), and GALE_CACHE_LEAST the size "
+     "from which on models are kept (64M). --no-cache in other commands leaves them alone."},
     {"help", "[COMMAND]", 0, 1, BIT(OPTION_HELP) | BIT(OPTION_MAN) | BIT(OPTION_COMPLETION), help_main, NULL,
      "say how gale or a command is used", "Prints this overview, or what a command does and the options it takes."},
     {0},

@@ -11,16 +11,24 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* The folder of all fetched models; NULL without a home or memory. */
-static char *models_folder(void) {
+/* A folder of gale's in the user's cache; NULL without a home or memory. */
+static char *cache_folder(const char *name) {
   const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
   char *folder = NULL;
   int n = -1;
   if (cache && *cache)
-    n = asprintf(&folder, "%s/gale/models", cache);
+    n = asprintf(&folder, "%s/gale/%s", cache, name);
   else if (home && *home)
-    n = asprintf(&folder, "%s/.cache/gale/models", home);
+    n = asprintf(&folder, "%s/.cache/gale/%s", home, name);
   return n < 0 ? NULL : folder;
+}
+
+static char *models_folder(void) {
+  return cache_folder("models");
+}
+
+char *models_packed_folder(void) {
+  return cache_folder("packed");
 }
 
 static bool exists(const char *directory, const char *name) {

@@ -2,9 +2,34 @@
 
 #include "console.h"
 #include "models.h"
+#include "units.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+
+/* Reads a size from the environment; *bytes stays where there is none. Returns 0 or an exit status. */
+static int size_of_environment(const char *name, uint64_t *bytes) {
+  const char *value = getenv(name);
+  if (!value || !*value || parse_bytes(value, bytes)) return 0;
+  return fail("%s is '%s': a size such as 500M or 20G is accepted", name, value);
+}
+
+/* folder is NULL where no packed weights are to be kept; the caller frees it. */
+static int cache_settings(const options *o, gale_model_options *settings, char **folder) {
+  *folder = NULL;
+  if (o->no_cache) return 0;
+  int code = size_of_environment("GALE_CACHE_LIMIT", &settings->cache_limit);
+  if (!code) code = size_of_environment("GALE_CACHE_LEAST", &settings->cache_least);
+  if (!code) settings->cache = *folder = models_packed_folder();
+  return code;
+}
+
+/* The most memory that the process has held so far. */
+static uint64_t peak_memory(void) {
+  struct rusage usage;
+  return getrusage(RUSAGE_SELF, &usage) == 0 ? (uint64_t)usage.ru_maxrss * 1024 : 0;
+}
 
 int open_model(const options *o, bool metadata_only, gale_model **model) {
   char *path;
@@ -22,18 +47,23 @@ int open_model(const options *o, bool metadata_only, gale_model **model) {
   settings.metadata_only = metadata_only;
   settings.progress = progress_step;
   settings.progress_user = &p;
+  char *folder = NULL;
+  code = cache_settings(o, &settings, &folder);
   gale_error error = {0};
   double start = seconds_now();
-  gale_status status = gale_model_open(path, &settings, model, &error);
+  gale_status status = code ? GALE_E_ARGUMENT : gale_model_open(path, &settings, model, &error);
   progress_end(&p);
   free(path);
+  free(folder);
+  if (code) return code;
   if (status) return fail_with(&error);
   gale_model_info info;
   gale_model_get_info(*model, &info);
   if (info.note) note(o, "gale: %s: %s", info.name, info.note);
   if (o->verbose)
-    note(o, "model: %s, %s, %s, %s, window %d, opened in %.2f s", info.name, info.format, info.types, info.cpu,
-         info.sliding_window, seconds_now() - start);
+    note(o, "model: %s, %s, %s, %s, window %d, opened in %.2f s, peak memory %s", info.name, info.format, info.types,
+         info.cpu, info.sliding_window, seconds_now() - start, about_bytes(peak_memory()).text);
+  if (o->verbose && info.cache_note) note(o, "cache: %s", info.cache_note);
   return 0;
 }
 

@@ -17,6 +17,7 @@ typedef enum option_id {
   OPTION_CPU,
   OPTION_QUANT,
   OPTION_OVERRIDE,
+  OPTION_NO_CACHE,
   OPTION_PREDICT,
   OPTION_TEMP,
   OPTION_TOP_K,
@@ -54,6 +55,7 @@ typedef enum option_id {
   OPTION_CSV,
   OPTION_MARKDOWN,
   OPTION_PLOT,
+  OPTION_PRUNE,
   OPTION_MAN,
   OPTION_COMPLETION,
   OPTION_HELP,
@@ -116,7 +118,7 @@ typedef struct options {
   const char *kv, *cpu, *quant;
   const char *file, *system, *template, *lines, *chat, *ids, *out, *type, *kl, *save, *plot, *completion;
   const char *fim[2];
-  bool verbose, quiet, raw, tensors, json, bos, special, last, csv, markdown, man, help;
+  bool verbose, quiet, raw, tensors, json, bos, special, last, csv, markdown, man, help, no_cache, prune;
 } options;
 
 /* Reads the arguments that follow the command's name. Returns 0, or 2 after saying on standard error

@@ -1,8 +1,10 @@
 #include "units.h"
 
 #include <inttypes.h>
-#include <stdbool.h>
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
 
@@ -50,4 +52,17 @@ number about_count(uint64_t n) {
   snprintf(out.text, sizeof out.text, "%.30s (%.2f %s)", exact.text, (double)n / (billions ? 1e9 : 1e6),
            billions ? "billion" : "million");
   return out;
+}
+
+bool parse_bytes(const char *text, uint64_t *bytes) {
+  static const char letters[] = "KMGT";
+  char *end;
+  if (*text < '0' || *text > '9') return false;
+  errno = 0;
+  unsigned long long n = strtoull(text, &end, 10);
+  const char *letter = *end ? strchr(letters, *end) : NULL;
+  unsigned shift = letter ? 10 * (unsigned)(letter - letters + 1) : 0;
+  if (errno || (*end && (!letter || end[1])) || n > UINT64_MAX >> shift) return false;
+  *bytes = (uint64_t)n << shift;
+  return true;
 }

@@ -2,6 +2,7 @@
 #ifndef GALE_UNITS_H
 #define GALE_UNITS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef struct number {
@@ -20,5 +21,8 @@ number about_count(uint64_t n);
 
 /* With commas between thousands: "131,072". */
 number with_commas(uint64_t n);
+
+/* Reads "1048576", "512K", "500M", "20G" or "1T" (powers of 1024). False, leaving *bytes, for anything else. */
+bool parse_bytes(const char *text, uint64_t *bytes);
 
 #endif

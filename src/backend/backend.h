@@ -19,15 +19,6 @@ typedef struct be_weight {
   void *data;
 } be_weight;
 
-/* Where a matrix's rows come from, in storage form. read copies rows first .. first + n - 1 to `to`, row
- * after row; it is called from several threads. */
-typedef struct be_source {
-  quant_type type;
-  int64_t rows, cols;
-  gale_status (*read)(const void *user, int64_t first, int64_t n, void *to, gale_error *error);
-  const void *user;
-} be_source;
-
 /* Activations [n_tokens][cols], row after row, in the forms that their readers want. */
 typedef struct be_act {
   int64_t cols;
@@ -100,10 +91,12 @@ typedef struct be_ops {
   void *(*alloc)(const be_device *d, size_t bytes, bool dense, gale_error *error);
   void (*release)(const be_device *d, void *memory, size_t bytes);
 
-  /* Bytes of a packed matrix, and packing it to `memory` of that size and PANEL_ALIGN. */
+  /* Bytes of a packed matrix: its panels of PANEL_ROWS rows, one after the other, without gaps. */
   size_t (*weight_bytes)(const be_device *d, quant_type type, int64_t rows, int64_t cols);
-  gale_status (*weight_pack)(const be_device *d, team *t, const be_source *source, void *memory, be_weight *weight,
-                             gale_error *error);
+
+  /* Packs n rows (1 .. PANEL_ROWS) of cols inputs, one after the other in storage form, to a panel of
+   * weight_bytes(d, type, PANEL_ROWS, cols) bytes in ordinary memory. Thread-safe. */
+  void (*weight_pack)(const be_device *d, quant_type type, int64_t cols, const void *rows, int n, void *panel);
 
   /* ---- Context ---- */
   /* threads >= 1. max_tokens: the largest step; head_dim, n_heads, max_blocks (KV_BLOCKs that a token may see, also

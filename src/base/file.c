@@ -8,24 +8,50 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-gale_status file_open(file *f, const char *path, gale_error *error) {
+static gale_status check_kind(const char *path, const struct stat *st, bool own, gale_error *error) {
+  if (!S_ISREG(st->st_mode)) return error_set(error, GALE_E_IO, "%s: not a regular file", path);
+  if (own && (st->st_uid != geteuid() || st->st_mode & (S_IWGRP | S_IWOTH)))
+    return error_set(error, GALE_E_IO, "%s: belongs to another user, or others may write it", path);
+  return GALE_OK;
+}
+
+static gale_status open_file(file *f, const char *path, bool own, gale_error *error) {
   *f = (file){.fd = -1};
   /* O_NONBLOCK: opening a FIFO that nobody writes to must not hang. */
-  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | (own ? O_NOFOLLOW : 0));
   if (fd < 0) return error_set(error, GALE_E_IO, "%s: %s", path, strerror(errno));
   struct stat st;
-  if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+  gale_status status = fstat(fd, &st) == 0 ? check_kind(path, &st, own, error)
+                                           : error_set(error, GALE_E_IO, "%s: %s", path, strerror(errno));
+  f->path = status ? NULL : strdup(path);
+  if (!status && !f->path) status = error_memory(error, strlen(path) + 1);
+  if (status) {
     close(fd);
-    return error_set(error, GALE_E_IO, "%s: not a regular file", path);
-  }
-  f->path = strdup(path);
-  if (!f->path) {
-    close(fd);
-    return error_memory(error, strlen(path) + 1);
+    return status;
   }
   f->fd = fd;
   f->size = (uint64_t)st.st_size;
+  f->modified = st.st_mtim;
+  f->changed = st.st_ctim;
   return GALE_OK;
+}
+
+gale_status file_open(file *f, const char *path, gale_error *error) {
+  return open_file(f, path, false, error);
+}
+
+gale_status file_open_own(file *f, const char *path, gale_error *error) {
+  return open_file(f, path, true, error);
+}
+
+static bool same_time(struct timespec a, struct timespec b) {
+  return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+bool file_unchanged(const file *f) {
+  struct stat st;
+  return fstat(f->fd, &st) == 0 && (uint64_t)st.st_size == f->size && same_time(st.st_mtim, f->modified) &&
+         same_time(st.st_ctim, f->changed);
 }
 
 void file_close(file *f) {

@@ -2,13 +2,14 @@
 
 #include "base/cpu.h"
 #include "model/convert.h"
+#include "model/load.h"
 #include "model/vocabulary.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 void gale_model_defaults(gale_model_options *options) {
-  *options = (gale_model_options){0};
+  *options = (gale_model_options){.cache_least = (uint64_t)64 << 20};
 }
 
 /* "Q4_0, F32": the types of the tensors, those with the most bytes first. */
@@ -44,9 +45,9 @@ static gale_status quantize(gale_model *m, const char *type, gale_error *error) 
   if (!config || !weights) return error_memory(error, sizeof *config + sizeof *weights);
   *config = m->config;
   *weights = m->weights;
-  const convert_source source = {m->checkpoint, config, weights};
+  m->source = (convert_source){m->checkpoint, config, weights};
   const char *note;
-  status = convert_open(&source, r, NULL, &m->quantized, &m->config, &note, error);
+  status = convert_open(&m->source, r, NULL, &m->quantized, &m->config, &note, error);
   if (!status) status = weights_find(m->quantized, &m->config, &m->memory, &m->weights, error);
   m->weights.stored_bytes = weights->stored_bytes;
   m->weights.vision = weights->vision;
@@ -68,9 +69,15 @@ static gale_status open_parts(gale_model *m, const char *path, const gale_model_
   const checkpoint *stored = m->quantized ? m->quantized : m->checkpoint;
   if (!(m->types = list_types(stored, &m->memory))) return error_memory(error, 64);
   if (options->metadata_only) return GALE_OK;
-  int threads = options->threads ? options->threads : cpu_count();
-  status = weights_load(stored, &m->config, m->device, threads, options->progress, options->progress_user, &m->weights,
-                        error);
+  const load_request request = {.checkpoint = stored,
+                                .config = &m->config,
+                                .device = m->device,
+                                .threads = options->threads ? options->threads : cpu_count(),
+                                .progress = options->progress,
+                                .user = options->progress_user,
+                                .options = options,
+                                .converted = m->quantized ? &m->source : NULL};
+  status = weights_load(&request, &m->weights, &m->load, error);
   m->loaded = !status;
   return status;
 }
@@ -138,6 +145,8 @@ void gale_model_get_info(const gale_model *model, gale_model_info *info) {
       .n_parameters = model->weights.n_parameters,
       .weight_bytes = model->weights.stored_bytes,
       .packed_bytes = model->weights.memory_bytes,
+      .from_cache = model->load.from_cache,
+      .cache_note = model->load.note.message[0] ? model->load.note.message : NULL,
   };
   for (int32_t l = 0; l < c->n_layers; l++) {
     int32_t window = c->layers[l].window;

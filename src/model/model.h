@@ -3,11 +3,13 @@
 #define MODEL_MODEL_H
 
 #include "model/config.h"
-#include "model/weights.h"
+#include "model/load.h"
 
 struct gale_model {
   checkpoint *checkpoint; /* names and settings stay; the files are only read while loading */
   checkpoint *quantized;  /* what the weights are loaded from instead, where they are quantised at load, or NULL */
+  convert_source source; /* of that */
+  load_report load;
   model_config config;
   model_weights weights;
   be_device *device;

@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- Finding ---- */
-
 /* The search for all tensors of a model. After a failure `status` is set and nothing more is looked for. */
 typedef struct search {
   const checkpoint *c;
@@ -123,94 +121,4 @@ gale_status weights_find(const checkpoint *c, const model_config *config, arena 
   if (w->tied) w->output = w->tok_embeddings;
   free(s.used);
   return s.status;
-}
-
-/* ---- Loading ---- */
-
-typedef struct source {
-  const checkpoint *c;
-  const tensor *t;
-  uint64_t row_bytes;
-  int64_t first_row;
-  int64_t head_dim; /* 0: rows as they are; else each head's pairs (2i, 2i + 1) become (i, i + head_dim / 2) */
-} source;
-
-static gale_status read_rows(const void *user, int64_t first, int64_t n, void *to, gale_error *error) {
-  const source *s = user;
-  uint64_t bytes = s->row_bytes;
-  if (s->head_dim == 0)
-    return checkpoint_read(s->c, s->t, (uint64_t)(s->first_row + first) * bytes, to, (uint64_t)n * bytes, error);
-  gale_status status = GALE_OK;
-  for (int64_t i = 0; i < n && !status; i++) {
-    int64_t row = first + i, in_head = row % s->head_dim, half = s->head_dim / 2;
-    int64_t from = row - in_head + (in_head < half ? 2 * in_head : 2 * (in_head - half) + 1);
-    status = checkpoint_read(s->c, s->t, (uint64_t)from * bytes, (char *)to + (uint64_t)i * bytes, bytes, error);
-  }
-  return status;
-}
-
-static size_t item_bytes(const be_device *device, const weight_item *i) {
-  if (i->matrix) return device->ops->weight_bytes(device, i->matrix->type, i->rows, i->cols);
-  return ((size_t)i->cols * sizeof(float) + PANEL_ALIGN - 1) / PANEL_ALIGN * PANEL_ALIGN;
-}
-
-static gale_status load_vector(const checkpoint *c, const tensor *t, float offset, float *to, gale_error *error) {
-  void *stored = malloc((size_t)t->bytes);
-  if (!stored) return error_memory(error, t->bytes);
-  gale_status status = checkpoint_read(c, t, 0, stored, t->bytes, error);
-  const quant_info *q = quant_get(t->type);
-  if (!status) q->dequantize(q, stored, to, (size_t)t->shape[0]);
-  for (int64_t i = 0; i < t->shape[0] && !status; i++) to[i] += offset;
-  free(stored);
-  return status;
-}
-
-static gale_status load_item(const checkpoint *c, const model_config *config, const be_device *device, team *crew,
-                             const weight_item *i, void *memory, gale_error *error) {
-  const tensor *t = i->place.tensor;
-  if (i->vector) {
-    *i->vector = memory;
-    return load_vector(c, t, config->norm_offset, memory, error);
-  }
-  bool pairs = config->interleaved && (i->role == WQ || i->role == WK);
-  source s = {.c = c,
-              .t = t,
-              .row_bytes = quant_bytes(t->type, (uint64_t)i->cols),
-              .first_row = i->place.first_row,
-              .head_dim = pairs ? config->head_dim : 0};
-  be_source from = {.type = t->type, .rows = i->rows, .cols = i->cols, .read = read_rows, .user = &s};
-  return device->ops->weight_pack(device, crew, &from, memory, i->matrix, error);
-}
-
-static gale_status load_all(const checkpoint *c, const model_config *config, const be_device *device, team *crew,
-                            gale_progress_fn progress, void *user, model_weights *w, gale_error *error) {
-  size_t at = 0;
-  for (size_t i = 0; i < w->n_items; i++) {
-    if (progress && !progress(user, (double)at / (double)w->memory_bytes, "loading"))
-      return error_set(error, GALE_E_CANCELLED, "loading was cancelled");
-    gale_status status = load_item(c, config, device, crew, &w->items[i], (char *)w->memory + at, error);
-    if (status) return status;
-    at += item_bytes(device, &w->items[i]);
-  }
-  if (w->tied) w->output = w->tok_embeddings;
-  if (progress) progress(user, 1, "loading");
-  return GALE_OK;
-}
-
-gale_status weights_load(const checkpoint *c, const model_config *config, const be_device *device, int threads,
-                         gale_progress_fn progress, void *user, model_weights *w, gale_error *error) {
-  for (size_t i = 0; i < w->n_items; i++) w->memory_bytes += item_bytes(device, &w->items[i]);
-  w->memory = device->ops->alloc(device, w->memory_bytes, true, error);
-  if (!w->memory) return GALE_E_MEMORY;
-  team *crew;
-  gale_status status = team_open(threads, &crew, error);
-  if (status) return status;
-  status = load_all(c, config, device, crew, progress, user, w, error);
-  team_close(&crew);
-  return status;
-}
-
-void weights_release(const be_device *device, model_weights *w) {
-  if (w->memory) device->ops->release(device, w->memory, w->memory_bytes);
-  w->memory = NULL;
 }

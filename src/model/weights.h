@@ -42,8 +42,10 @@ typedef struct model_weights {
   bool vision; /* the files also hold a vision part, which is not used */
   int64_t n_parameters;
   uint64_t stored_bytes; /* in the files */
-  void *memory;          /* of the device: all packed matrices and norms */
+  void *memory;          /* all packed matrices and norms */
   size_t memory_bytes;
+  void *mapping; /* NULL: memory is of the device; else it lies in these mapped bytes of a file */
+  size_t mapping_bytes;
   weight_item *items; /* [n_items]: what weights_load() loads */
   size_t n_items;
 } model_weights;
@@ -52,11 +54,5 @@ typedef struct model_weights {
  * Fills in all but the packed data; arrays live in `memory`. */
 gale_status weights_find(const checkpoint *c, const model_config *config, arena *memory, model_weights *w,
                          gale_error *error);
-
-/* Reads and packs what weights_find() found. */
-gale_status weights_load(const checkpoint *c, const model_config *config, const be_device *device, int threads,
-                         gale_progress_fn progress, void *user, model_weights *w, gale_error *error);
-
-void weights_release(const be_device *device, model_weights *w);
 
 #endif

@@ -1,8 +1,6 @@
 /* The CPU as a device: memory, packing, contexts. */
 #include "backend/cpu/cpu.h"
 
-#include <errno.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -54,49 +52,10 @@ static size_t weight_bytes(const be_device *d, quant_type type, int64_t rows, in
   return (size_t)((rows + PANEL_ROWS - 1) / PANEL_ROWS) * quant_panel_bytes(type, (size_t)cols);
 }
 
-typedef struct pack_job {
-  team *team;
-  const be_source *source;
-  char *memory;
-  atomic_int failed;
-  gale_error error; /* of the worker that failed first */
-} pack_job;
-
-static gale_status pack_pieces(pack_job *job) {
-  const be_source *s = job->source;
-  const quant_info *q = quant_get(s->type);
-  size_t row_bytes = (size_t)quant_bytes(s->type, (uint64_t)s->cols);
-  size_t panel_bytes = quant_panel_bytes(s->type, (size_t)s->cols);
-  int64_t n_panels = (s->rows + PANEL_ROWS - 1) / PANEL_ROWS;
-  gale_error error = {0};
-  char *rows = malloc(PANEL_ROWS * row_bytes);
-  gale_status status = rows ? GALE_OK : error_memory(&error, PANEL_ROWS * row_bytes);
-  while (!status && !atomic_load_explicit(&job->failed, memory_order_relaxed)) {
-    int64_t panel = team_take(job->team, 1);
-    if (panel >= n_panels) break;
-    int64_t first = panel * PANEL_ROWS, n = s->rows - first < PANEL_ROWS ? s->rows - first : PANEL_ROWS;
-    status = s->read(s->user, first, n, rows, &error);
-    if (!status) q->pack(q, job->memory + (size_t)panel * panel_bytes, rows, row_bytes, (int)n, (size_t)s->cols);
-  }
-  free(rows);
-  if (status && atomic_exchange(&job->failed, 1) == 0) job->error = error;
-  return status;
-}
-
-static void pack_worker(void *argument, int worker) {
-  (void)worker;
-  pack_pieces(argument);
-}
-
-static gale_status weight_pack(const be_device *d, team *t, const be_source *source, void *memory, be_weight *weight,
-                               gale_error *error) {
+static void weight_pack(const be_device *d, quant_type type, int64_t cols, const void *rows, int n, void *panel) {
   (void)d;
-  pack_job job = {.team = t, .source = source, .memory = memory};
-  atomic_init(&job.failed, 0);
-  team_run(t, pack_worker, &job);
-  if (atomic_load(&job.failed)) return error_set(error, job.error.code, "%s", job.error.message);
-  *weight = (be_weight){.type = source->type, .rows = source->rows, .cols = source->cols, .data = memory};
-  return GALE_OK;
+  const quant_info *q = quant_get(type);
+  q->pack(q, panel, rows, (size_t)quant_bytes(type, (uint64_t)cols), n, (size_t)cols);
 }
 
 /* ---- Contexts ---- */

@@ -1,0 +1,36 @@
+/* Getting a model's weights into memory: read and packed, or as an earlier time left them. */
+#ifndef MODEL_LOAD_H
+#define MODEL_LOAD_H
+
+#include "base/checksum.h"
+#include "model/convert.h"
+
+typedef struct load_request {
+  const checkpoint *checkpoint; /* that the weights were found in */
+  const model_config *config;   /* by which */
+  const be_device *device;
+  int threads;
+  gale_progress_fn progress; /* may be NULL */
+  void *user;
+  /* The cache: */
+  const gale_model_options *options;
+  const convert_source *converted; /* what the checkpoint is made of, or NULL: it is of files */
+} load_request;
+
+/* What became of the cache. */
+typedef struct load_report {
+  bool from_cache;
+  gale_error note; /* its message is for people; "": no cache was asked for */
+} load_report;
+
+/* Fills in the data of what weights_find() found. */
+gale_status weights_load(const load_request *r, model_weights *w, load_report *report, gale_error *error);
+
+void weights_release(const be_device *device, model_weights *w);
+
+/* ---- Inside ---- */
+
+/* Names everything that the packed bytes depend on. False with *why set: no name can be given, or it may not hold. */
+bool load_key(const load_request *r, const model_weights *w, digest *key, const char **why);
+
+#endif

@@ -1,0 +1,243 @@
+#include "model/packed_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum { PAGE = 4096, MOST_TEXT = 1 << 16 };
+
+/* Raised when this layout of files changes; what the data depend on is the key's business. */
+enum { FILE_VERSION = 1 };
+
+static const uint64_t file_magic = 0x31306B6361506C47; /* "GlPack01" on little-endian machines */
+
+typedef struct footer {
+  uint64_t magic, version;
+  uint64_t data_bytes, source_bytes, recipe_bytes; /* texts without NUL */
+  digest key;
+  uint64_t sum; /* of sums and texts, with this footer mixed in while `sum` is 0 */
+} footer;
+
+/* What comes after the data: sums, then both texts with a NUL each, up to a multiple of 8, then the footer. */
+typedef struct layout {
+  uint64_t data_end; /* a multiple of PAGE */
+  size_t n_windows, source_at, recipe_at, meta_bytes;
+} layout;
+
+static layout layout_of(uint64_t data_bytes, uint64_t source_bytes, uint64_t recipe_bytes) {
+  layout l = {.data_end = (data_bytes + PAGE - 1) / PAGE * PAGE};
+  l.n_windows = (size_t)((data_bytes + PACKED_WINDOW - 1) / PACKED_WINDOW);
+  l.source_at = l.n_windows * sizeof(uint64_t);
+  l.recipe_at = l.source_at + (size_t)source_bytes + 1;
+  l.meta_bytes = (l.recipe_at + (size_t)recipe_bytes + 1 + 7) / 8 * 8;
+  return l;
+}
+
+/* Over pieces, since checksum() takes no more at a time. */
+static uint64_t meta_sum(const void *meta, size_t n, footer f) {
+  f.sum = 0;
+  uint64_t sum = checksum(&f, sizeof f);
+  for (size_t at = 0; at < n; at += CHECKSUM_MOST) {
+    uint64_t both[2] = {sum, checksum((const char *)meta + at, n - at < CHECKSUM_MOST ? n - at : CHECKSUM_MOST)};
+    sum = checksum(both, sizeof both);
+  }
+  return sum;
+}
+
+size_t packed_window_bytes(uint64_t data_bytes, size_t window) {
+  uint64_t left = data_bytes - (uint64_t)window * PACKED_WINDOW;
+  return left < PACKED_WINDOW ? (size_t)left : PACKED_WINDOW;
+}
+
+/* ---- Reading ---- */
+
+static gale_status read_footer(const file *f, footer *foot, layout *l, gale_error *error) {
+  static const char refused[] = "%s: not a whole file of packed weights of this version";
+  if (f->size < sizeof *foot) return error_set(error, GALE_E_FORMAT, refused, f->path);
+  gale_status status = file_read(f, f->size - sizeof *foot, foot, sizeof *foot, error);
+  if (status) return status;
+  if (foot->magic != file_magic || foot->version != FILE_VERSION || foot->data_bytes == 0 ||
+      foot->data_bytes > f->size || foot->source_bytes > MOST_TEXT || foot->recipe_bytes > MOST_TEXT)
+    return error_set(error, GALE_E_FORMAT, refused, f->path);
+  *l = layout_of(foot->data_bytes, foot->source_bytes, foot->recipe_bytes);
+  if (l->data_end + l->meta_bytes + sizeof *foot != f->size) return error_set(error, GALE_E_FORMAT, refused, f->path);
+  return GALE_OK;
+}
+
+static gale_status read_meta(packed_file *p, gale_error *error) {
+  footer foot;
+  layout l;
+  gale_status status = read_footer(&p->file, &foot, &l, error);
+  if (status) return status;
+  char *meta = p->meta = malloc(l.meta_bytes);
+  if (!meta) return error_memory(error, l.meta_bytes);
+  status = file_read(&p->file, l.data_end, meta, l.meta_bytes, error);
+  if (status) return status;
+  if (meta_sum(meta, l.meta_bytes, foot) != foot.sum || meta[l.recipe_at - 1] || meta[l.meta_bytes - 1])
+    return error_set(error, GALE_E_FORMAT, "%s: damaged", p->file.path);
+  p->n_windows = l.n_windows;
+  p->sums = p->meta;
+  p->about = (packed_about){
+      .key = foot.key, .data_bytes = foot.data_bytes, .source = meta + l.source_at, .recipe = meta + l.recipe_at};
+  return GALE_OK;
+}
+
+gale_status packed_open(packed_file *p, const char *path, gale_error *error) {
+  *p = (packed_file){.file.fd = -1};
+  gale_status status = file_open_own(&p->file, path, error);
+  if (!status) status = read_meta(p, error);
+  if (status) packed_close(p);
+  return status;
+}
+
+void packed_close(packed_file *p) {
+  file_close(&p->file);
+  free(p->meta);
+  *p = (packed_file){.file.fd = -1};
+}
+
+bool packed_check(const packed_file *p, size_t window, const void *bytes) {
+  return checksum(bytes, packed_window_bytes(p->about.data_bytes, window)) == p->sums[window];
+}
+
+/* ---- Writing ---- */
+
+/* Takes the blocks at once where the file system can: a full disk then shows before the work. */
+static int reserve(int fd, uint64_t n) {
+  if (n > INT64_MAX) return EFBIG;
+  if (fallocate(fd, 0, 0, (off_t)n) == 0) return 0;
+  if (errno != EOPNOTSUPP && errno != ENOSYS) return errno;
+  return ftruncate(fd, (off_t)n) == 0 ? 0 : errno;
+}
+
+gale_status packed_create(packed_writer *w, const char *directory, uint64_t data_bytes, gale_error *error) {
+  *w = (packed_writer){.fd = -1, .data_bytes = data_bytes};
+  layout l = layout_of(data_bytes, 0, 0);
+  w->sums = calloc(l.n_windows, sizeof *w->sums);
+  w->path = path_join(directory, "packing-XXXXXX");
+  if (!w->sums || !w->path) {
+    packed_writer_close(w);
+    return error_memory(error, l.n_windows * sizeof *w->sums);
+  }
+  w->fd = mkostemp(w->path, O_CLOEXEC);
+  int reason = w->fd < 0 ? errno : flock(w->fd, LOCK_EX | LOCK_NB) != 0 ? errno : reserve(w->fd, l.data_end);
+  if (reason == 0) return GALE_OK;
+  gale_status status = error_set(error, GALE_E_IO, "%s: %s", w->path, strerror(reason));
+  packed_writer_close(w);
+  return status;
+}
+
+static gale_status write_all(const packed_writer *w, uint64_t offset, const void *bytes, size_t n, gale_error *error) {
+  const char *from = bytes;
+  while (n > 0) {
+    ssize_t put = pwrite(w->fd, from, n, (off_t)offset);
+    if (put < 0 && errno == EINTR) continue;
+    if (put <= 0) return error_set(error, GALE_E_IO, "%s: %s", w->path, put ? strerror(errno) : "nothing was written");
+    from += put;
+    offset += (uint64_t)put;
+    n -= (size_t)put;
+  }
+  return GALE_OK;
+}
+
+gale_status packed_put(packed_writer *w, size_t window, const void *bytes, gale_error *error) {
+  size_t n = packed_window_bytes(w->data_bytes, window);
+  w->sums[window] = checksum(bytes, n);
+  return write_all(w, (uint64_t)window * PACKED_WINDOW, bytes, n, error);
+}
+
+gale_status packed_commit(packed_writer *w, const packed_about *about, const char *path, gale_error *error) {
+  size_t source_bytes = strlen(about->source), recipe_bytes = strlen(about->recipe);
+  if (source_bytes > MOST_TEXT || recipe_bytes > MOST_TEXT)
+    return error_set(error, GALE_E_ARGUMENT, "%s: the source's path is too long", path);
+  layout l = layout_of(w->data_bytes, source_bytes, recipe_bytes);
+  footer foot = {.magic = file_magic,
+                 .version = FILE_VERSION,
+                 .data_bytes = w->data_bytes,
+                 .source_bytes = source_bytes,
+                 .recipe_bytes = recipe_bytes,
+                 .key = about->key};
+  char *meta = calloc(1, l.meta_bytes);
+  if (!meta) return error_memory(error, l.meta_bytes);
+  memcpy(meta, w->sums, l.n_windows * sizeof *w->sums);
+  memcpy(meta + l.source_at, about->source, source_bytes);
+  memcpy(meta + l.recipe_at, about->recipe, recipe_bytes);
+  foot.sum = meta_sum(meta, l.meta_bytes, foot);
+  gale_status status = write_all(w, l.data_end, meta, l.meta_bytes, error);
+  if (!status) status = write_all(w, l.data_end + l.meta_bytes, &foot, sizeof foot, error);
+  free(meta);
+  if (!status && rename(w->path, path) != 0) status = error_set(error, GALE_E_IO, "%s: %s", path, strerror(errno));
+  if (status) return status;
+  free(w->path);
+  w->path = NULL;
+  return GALE_OK;
+}
+
+void packed_writer_close(packed_writer *w) {
+  if (w->fd >= 0) {
+    if (w->path) unlink(w->path);
+    close(w->fd);
+  }
+  free(w->path);
+  free(w->sums);
+  *w = (packed_writer){.fd = -1};
+}
+
+/* ---- Mapping ---- */
+
+const void *packed_map(int fd, uint64_t data_bytes, void **mapping, size_t *mapping_bytes) {
+  if (data_bytes > SIZE_MAX - PACKED_WINDOW) return NULL;
+  size_t n = (size_t)data_bytes + PACKED_WINDOW;
+  char *room = mmap(NULL, n, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (room == MAP_FAILED) return NULL;
+  char *data = room + (PACKED_WINDOW - (uintptr_t)room % PACKED_WINDOW) % PACKED_WINDOW;
+  if (mmap(data, (size_t)data_bytes, PROT_READ, MAP_PRIVATE | MAP_FIXED, fd, 0) == MAP_FAILED) {
+    munmap(room, n);
+    return NULL;
+  }
+  madvise(data, (size_t)data_bytes, MADV_HUGEPAGE);
+  *mapping = room;
+  *mapping_bytes = n;
+  return data;
+}
+
+static bool has_large_pages(void) {
+  char text[64] = "";
+  FILE *f = fopen("/sys/kernel/mm/transparent_hugepage/enabled", "r");
+  bool has = f && fgets(text, sizeof text, f) && !strstr(text, "[never]");
+  if (f) fclose(f);
+  return has;
+}
+
+/* Kilobytes of the mapping at `data` that are mapped in large pages, by Linux's account. */
+static long large_kilobytes(const void *data) {
+  FILE *f = fopen("/proc/self/smaps", "r");
+  if (!f) return 0;
+  char line[512];
+  unsigned long start, end;
+  long kilobytes = 0, value;
+  bool inside = false;
+  while (fgets(line, sizeof line, f)) {
+    if (sscanf(line, "%lx-%lx ", &start, &end) == 2) inside = start <= (uintptr_t)data && (uintptr_t)data < end;
+    if (inside && sscanf(line, "FilePmdMapped: %ld", &value) == 1) {
+      kilobytes = value;
+      break;
+    }
+  }
+  fclose(f);
+  return kilobytes;
+}
+
+bool packed_in_large_pages(const void *data, uint64_t data_bytes) {
+  enum { PROBES = 16, WINDOW_KB = PACKED_WINDOW / 1024 };
+  size_t whole = (size_t)(data_bytes / PACKED_WINDOW), probes = whole < PROBES ? whole : PROBES;
+  if (probes == 0 || !has_large_pages()) return true;
+  for (size_t i = 0; i < probes; i++) (void)((const volatile char *)data)[whole * i / probes * PACKED_WINDOW];
+  return large_kilobytes(data) >= (long)probes * WINDOW_KB / 2;
+}
