@@ -267,8 +267,8 @@ typedef struct gale_model_info {
   double norm_eps, rope_theta;
   bool tied; /* the output matrix is the embedding */
   int64_t n_parameters;
-  uint64_t weight_bytes; /* as stored in the files */
-  uint64_t packed_bytes; /* as held in memory; 0 with metadata_only */
+  uint64_t weight_bytes;  /* as stored in the files */
+  uint64_t packed_bytes;  /* as held in memory; 0 with metadata_only */
   bool from_cache;        /* the weights were kept from an earlier time */
   const char *cache_note; /* what became of the cache, e.g. "kept for the next start"; NULL: none was asked for */
 } gale_model_info;

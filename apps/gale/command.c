@@ -13,8 +13,8 @@ enum {
 #define COMMON                                                                                                         \
   (BIT(OPTION_THREADS) | BIT(OPTION_CONTEXT) | BIT(OPTION_WINDOW) | BIT(OPTION_KV) | BIT(OPTION_CHUNK) |               \
    BIT(OPTION_CPU) | BIT(OPTION_QUANT) | BIT(OPTION_OVERRIDE) | BIT(OPTION_NO_CACHE) | BIT(OPTION_PREDICT) |           \
-   BIT(OPTION_TEMP) | BIT(OPTION_TOP_K) | BIT(OPTION_TOP_P) | BIT(OPTION_MIN_P) | BIT(OPTION_REPEAT_PENALTY) | BIT(OPTION_SEED) |         \
-   BIT(OPTION_STOP) | BIT(OPTION_VERBOSE) | BIT(OPTION_QUIET))
+   BIT(OPTION_TEMP) | BIT(OPTION_TOP_K) | BIT(OPTION_TOP_P) | BIT(OPTION_MIN_P) | BIT(OPTION_REPEAT_PENALTY) |         \
+   BIT(OPTION_SEED) | BIT(OPTION_STOP) | BIT(OPTION_VERBOSE) | BIT(OPTION_QUIET))
 #define TALK (BIT(OPTION_VERBOSE) | BIT(OPTION_QUIET) | BIT(OPTION_HELP))
 #define COMPUTING                                                                                                      \
   (BIT(OPTION_CONTEXT) | BIT(OPTION_WINDOW) | BIT(OPTION_KV) | BIT(OPTION_CHUNK) | BIT(OPTION_THREADS) |               \
@@ -97,7 +97,8 @@ const command command_table[] = {
      "whole."},
     {"list", "", 0, 0, TALK | BIT(OPTION_PRUNE), list_main, NULL, "list the fetched models and the packed weights",
      "Lists the models in ${XDG_CACHE_HOME:-~/.cache}/gale/models, and the packed weights in "
-     "${XDG_CACHE_HOME:-~/.cache}/gale/packed, which make the next start of a model fast: it then reads nothing else of "
+     "${XDG_CACHE_HOME:-~/.cache}/gale/packed, which make the next start of a model fast: it then reads nothing else "
+     "of "
      "the model than its header. They are checked when they are used, and made anew when the model has changed.\n"
      "They take up to half of the free space, at most 64 GiB; what was not used for longest is removed first. In the "
      "environment, GALE_CACHE_LIMIT sets another limit, e.g. 20G (0: the usual one), and GALE_CACHE_LEAST the size "

@@ -14,7 +14,8 @@ typedef struct model_list {
 int models_find(model_list *list);
 void models_free(model_list *list);
 
-/* Where packed weights are kept, ${XDG_CACHE_HOME:-~/.cache}/gale/packed, for the caller to free; NULL without a home. */
+/* Where packed weights are kept, ${XDG_CACHE_HOME:-~/.cache}/gale/packed, for the caller to free; NULL without a home.
+ */
 char *models_packed_folder(void);
 
 /* The path of a fetched model, for the caller to free. NULL if there is none, or none that can be told

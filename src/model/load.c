@@ -45,15 +45,15 @@ typedef struct place {
 typedef struct job {
   const load_request *request;
   model_weights *w;
-  place *places; /* [n_items] */
+  place *places;               /* [n_items] */
   size_t most_unit, most_rows; /* bytes of the largest unit, and of the stored rows of one */
   team *crew;
   /* One of these three: */
-  char *memory;             /* pack to it */
-  packed_writer *writer;    /* or pack to a file, */
-  const packed_file *kept;  /* or take what a file has: */
-  const char *mapped;       /* looking at the mapped bytes, or with NULL */
-  char *copy;               /* reading them to here */
+  char *memory;            /* pack to it */
+  packed_writer *writer;   /* or pack to a file, */
+  const packed_file *kept; /* or take what a file has: */
+  const char *mapped;      /* looking at the mapped bytes, or with NULL */
+  char *copy;              /* reading them to here */
 
   atomic_uint_fast64_t done; /* bytes */
   atomic_int failed;

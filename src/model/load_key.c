@@ -52,8 +52,12 @@ static bool add_file(digest *d, const file *f) {
 static void add_config(digest *d, const model_config *c) {
   uint32_t offset;
   memcpy(&offset, &c->norm_offset, sizeof offset);
-  const uint64_t numbers[] = {(uint64_t)c->n_layers,  (uint64_t)c->n_experts, (uint64_t)c->n_heads,
-                              (uint64_t)c->n_kv_heads, (uint64_t)c->head_dim,  c->interleaved,
+  const uint64_t numbers[] = {(uint64_t)c->n_layers,
+                              (uint64_t)c->n_experts,
+                              (uint64_t)c->n_heads,
+                              (uint64_t)c->n_kv_heads,
+                              (uint64_t)c->head_dim,
+                              c->interleaved,
                               offset};
   digest_add(d, numbers, sizeof numbers);
   digest_add(d, c->family->name, strlen(c->family->name));

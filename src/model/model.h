@@ -8,7 +8,7 @@
 struct gale_model {
   checkpoint *checkpoint; /* names and settings stay; the files are only read while loading */
   checkpoint *quantized;  /* what the weights are loaded from instead, where they are quantised at load, or NULL */
-  convert_source source; /* of that */
+  convert_source source;  /* of that */
   load_report load;
   model_config config;
   model_weights weights;

@@ -8,11 +8,11 @@
  *
  * Nibble byte i holds input i in its low half and input 16 + i in its high half; the fifth bits are in
  * order of the inputs. (Layout: the GGUF specification's ggml block types.) */
-#include "quant/quantized.h"
+#include "quant/pack.h"
 
 enum { FIFTH_BYTES = 4 };
 
-static void load_head(const uint8_t *block, bool has_min, quant_piece *to) {
+static ALWAYS_INLINE void load_head(const uint8_t *block, bool has_min, quant_piece *to) {
   *to = (quant_piece){.d = load_half(block), .m = has_min ? load_half(block + 2) : 0, .scale = {1, 1}, .min = {1, 1}};
 }
 
@@ -21,7 +21,7 @@ static void store_head(uint8_t *block, bool has_min, const quant_piece *from) {
   if (has_min) store_half(block + 2, from->m);
 }
 
-static void load_fifths(const uint8_t *fifths, uint8_t *level) {
+static ALWAYS_INLINE void load_fifths(const uint8_t *fifths, uint8_t *level) {
   for (int i = 0; i < FIFTH_BYTES; i++) spread_bits(fifths[i], 4, level + 8 * i);
 }
 
@@ -31,7 +31,7 @@ static void store_fifths(uint8_t *fifths, const uint8_t *level) {
 
 /* ---- One pair for each type ---- */
 
-static void q8_0_load(const uint8_t *block, int piece, quant_piece *to) {
+static ALWAYS_INLINE void q8_0_load(const uint8_t *block, int piece, quant_piece *to) {
   (void)piece;
   load_head(block, false, to);
   for (int i = 0; i < QUANT_BLOCK; i++) to->level[i] = block[2 + i] ^ 0x80;
@@ -42,7 +42,7 @@ static void q8_0_store(uint8_t *block, int piece, const quant_piece *from) {
   for (int i = 0; i < QUANT_BLOCK; i++) block[2 + i] = from->level[i] ^ 0x80;
 }
 
-static void q4_0_load(const uint8_t *block, int piece, quant_piece *to) {
+static ALWAYS_INLINE void q4_0_load(const uint8_t *block, int piece, quant_piece *to) {
   (void)piece;
   load_head(block, false, to);
   load_nibbles(block + 2, to->level);
@@ -53,7 +53,7 @@ static void q4_0_store(uint8_t *block, int piece, const quant_piece *from) {
   store_nibbles(block + 2, from->level);
 }
 
-static void q4_1_load(const uint8_t *block, int piece, quant_piece *to) {
+static ALWAYS_INLINE void q4_1_load(const uint8_t *block, int piece, quant_piece *to) {
   (void)piece;
   load_head(block, true, to);
   load_nibbles(block + 4, to->level);
@@ -64,7 +64,7 @@ static void q4_1_store(uint8_t *block, int piece, const quant_piece *from) {
   store_nibbles(block + 4, from->level);
 }
 
-static void q5_0_load(const uint8_t *block, int piece, quant_piece *to) {
+static ALWAYS_INLINE void q5_0_load(const uint8_t *block, int piece, quant_piece *to) {
   (void)piece;
   load_head(block, false, to);
   load_fifths(block + 2, to->level);
@@ -77,7 +77,7 @@ static void q5_0_store(uint8_t *block, int piece, const quant_piece *from) {
   store_nibbles(block + 2 + FIFTH_BYTES, from->level);
 }
 
-static void q5_1_load(const uint8_t *block, int piece, quant_piece *to) {
+static ALWAYS_INLINE void q5_1_load(const uint8_t *block, int piece, quant_piece *to) {
   (void)piece;
   load_head(block, true, to);
   load_fifths(block + 4, to->level);
@@ -90,11 +90,17 @@ static void q5_1_store(uint8_t *block, int piece, const quant_piece *from) {
   store_nibbles(block + 4 + FIFTH_BYTES, from->level);
 }
 
+PACK(q8_0)
+PACK(q4_0)
+PACK(q4_1)
+PACK(q5_0)
+PACK(q5_1)
+
 #define ROW(NAME, ID, BYTES, BITS, ZERO, HAS_MIN, LOWER)                                                               \
   {                                                                                                                    \
-    QUANTIZED(QUANT_BLOCK, BITS, HAS_MIN, FACTORS_NONE), .name = NAME, .gguf_id = ID, .block_bytes = BYTES,            \
-                                                         .level_start = HAS_MIN ? 4 : 2, .zero = ZERO,                 \
-                                                         .load = LOWER##_load, .store = LOWER##_store                  \
+    QUANTIZED(QUANT_BLOCK, BITS, HAS_MIN, FACTORS_NONE),                                                               \
+        .name = NAME, .gguf_id = ID, .block_bytes = BYTES, .level_start = HAS_MIN ? 4 : 2, .zero = ZERO,               \
+        .pack = LOWER##_pack, .load = LOWER##_load, .store = LOWER##_store                                             \
   }
 
 const quant_info quant_q8_0 = ROW("Q8_0", 8, 34, 8, 128, false, q8_0);

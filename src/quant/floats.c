@@ -1,21 +1,21 @@
 /* F32, F16 and BF16: elements that are numbers by themselves. */
 #include "base/half.h"
 #include "base/random.h"
-#include "quant/quant.h"
+#include "quant/quantized.h"
 
-static void pack_elements(void *panel, const void *from, size_t stride, int n_rows, size_t n_cols, size_t size) {
+/* Columns by the tile, so that the lines of a panel that its rows share are written while they are at hand. */
+static ALWAYS_INLINE void pack_elements(void *panel, const void *from, size_t stride, int n_rows, size_t n_cols,
+                                        size_t size) {
+  enum { TILE = 32 };
   char *to = panel;
-  memset(to, 0, n_cols * PANEL_ROWS * size);
-  for (int r = 0; r < n_rows; r++) {
-    const char *row = (const char *)from + (size_t)r * stride;
-    for (size_t c = 0; c < n_cols; c++) memcpy(to + (c * PANEL_ROWS + (size_t)r) * size, row + c * size, size);
+  if (n_rows < PANEL_ROWS) memset(to, 0, n_cols * PANEL_ROWS * size);
+  for (size_t first = 0; first < n_cols; first += TILE) {
+    size_t end = n_cols - first < TILE ? n_cols : first + TILE;
+    for (int r = 0; r < n_rows; r++) {
+      const char *row = (const char *)from + (size_t)r * stride;
+      for (size_t c = first; c < end; c++) memcpy(to + (c * PANEL_ROWS + (size_t)r) * size, row + c * size, size);
+    }
   }
-}
-
-static uint16_t load_half(const char *p) {
-  uint16_t h;
-  memcpy(&h, p, sizeof h);
-  return h;
 }
 
 /* Three uniform values summed come near enough to a normal distribution for weights. */
@@ -67,7 +67,7 @@ static void half_pack(const quant_info *q, void *panel, const void *from, size_t
 
 static void f16_dequantize(const quant_info *q, const void *from, float *to, size_t n) {
   (void)q;
-  for (size_t i = 0; i < n; i++) to[i] = half_to_float(load_half((const char *)from + 2 * i));
+  for (size_t i = 0; i < n; i++) to[i] = half_to_float(load_half((const uint8_t *)from + 2 * i));
 }
 
 static void f16_unpack_row(const quant_info *q, const void *panel, int row, float *to, size_t n_cols) {
@@ -97,7 +97,7 @@ const quant_info quant_f16 = {
 
 static void bf16_dequantize(const quant_info *q, const void *from, float *to, size_t n) {
   (void)q;
-  for (size_t i = 0; i < n; i++) to[i] = bfloat_to_float(load_half((const char *)from + 2 * i));
+  for (size_t i = 0; i < n; i++) to[i] = bfloat_to_float(load_half((const uint8_t *)from + 2 * i));
 }
 
 static void bf16_unpack_row(const quant_info *q, const void *panel, int row, float *to, size_t n_cols) {

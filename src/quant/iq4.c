@@ -6,13 +6,13 @@
  *
  * Of a piece's nibble bytes, byte i holds input i in its low half and input 16 + i in its high half.
  * (Layout and values: the GGUF specification's ggml block types.) */
-#include "quant/quantized.h"
+#include "quant/pack.h"
 
 enum { XS_HIGH = 2, XS_LOW = 4, XS_LEVELS = 8, SUPER = 256 };
 
 static const int8_t iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
 
-static void iq4_nl_load(const uint8_t *block, int piece, quant_piece *to) {
+static ALWAYS_INLINE void iq4_nl_load(const uint8_t *block, int piece, quant_piece *to) {
   (void)piece;
   *to = (quant_piece){.d = load_half(block), .scale = {1, 1}, .min = {1, 1}};
   load_nibbles(block + 2, to->level);
@@ -24,7 +24,7 @@ static void iq4_nl_store(uint8_t *block, int piece, const quant_piece *from) {
   store_nibbles(block + 2, from->level);
 }
 
-static void iq4_xs_load(const uint8_t *block, int piece, quant_piece *to) {
+static ALWAYS_INLINE void iq4_xs_load(const uint8_t *block, int piece, quant_piece *to) {
   int high = block[XS_HIGH + piece / 4] >> piece % 4 * 2 & 3, low = block[XS_LOW + piece / 2] >> piece % 2 * 4 & 15;
   int8_t scale = (int8_t)((high << 4 | low) - 32);
   *to = (quant_piece){.d = load_half(block), .scale = {scale, scale}, .min = {1, 1}};
@@ -39,6 +39,9 @@ static void iq4_xs_store(uint8_t *block, int piece, const quant_piece *from) {
   store_nibbles(block + XS_LEVELS + piece * 16, from->level);
 }
 
+PACK(iq4_nl)
+PACK(iq4_xs)
+
 const quant_info quant_iq4_nl = {
     QUANTIZED(QUANT_BLOCK, 4, false, FACTORS_NONE),
     .name = "IQ4_NL",
@@ -46,6 +49,7 @@ const quant_info quant_iq4_nl = {
     .block_bytes = 18,
     .level_start = 2,
     .values = iq4_values,
+    .pack = iq4_nl_pack,
     .load = iq4_nl_load,
     .store = iq4_nl_store,
 };
@@ -58,6 +62,7 @@ const quant_info quant_iq4_xs = {
     .factor_bits = 5,
     .level_start = XS_LEVELS,
     .values = iq4_values,
+    .pack = iq4_xs_pack,
     .load = iq4_xs_load,
     .store = iq4_xs_store,
 };

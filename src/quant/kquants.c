@@ -10,15 +10,14 @@
  *
  * Levels are in planes of 32 bytes: byte i holds some bits of input i of each of several pieces.
  * (Layout: the GGUF specification's ggml block types.) */
-#include "quant/quantized.h"
+#include "quant/pack.h"
 
 enum { SUPER = 256 };
 
 /* ---- Levels: `width` bits of each of 32 levels, from bit `at` on, in bits `shift` and up of a plane's bytes ---- */
 
-static void load_bits(const uint8_t *plane, int shift, int width, int at, uint8_t *level) {
-  unsigned mask = (1u << width) - 1;
-  for (int i = 0; i < QUANT_BLOCK; i++) level[i] |= (uint8_t)((plane[i] >> shift & mask) << at);
+static ALWAYS_INLINE void load_bits(const uint8_t *plane, int shift, int width, int at, uint8_t *level) {
+  add_bits(plane, QUANT_BLOCK, shift, width, at, level);
 }
 
 static void store_bits(uint8_t *plane, int shift, int width, int at, const uint8_t *level) {
@@ -40,7 +39,7 @@ static void store_minus(uint8_t *p, uint16_t h) {
 
 enum { Q2_LEVELS = 16, Q2_D = 80, Q2_MIN = 82, Q2_BYTES = 84 };
 
-static void q2_k_load(const uint8_t *block, int piece, quant_piece *to) {
+static ALWAYS_INLINE void q2_k_load(const uint8_t *block, int piece, quant_piece *to) {
   *to = (quant_piece){.d = load_half(block + Q2_D), .m = load_minus(block + Q2_MIN)};
   for (int h = 0; h < 2; h++) {
     to->scale[h] = block[2 * piece + h] & 15;
@@ -60,7 +59,7 @@ static void q2_k_store(uint8_t *block, int piece, const quant_piece *from) {
 
 enum { Q3_THIRDS = 0, Q3_LEVELS = 32, Q3_SCALES = 96, Q3_D = 108, Q3_BYTES = 110 };
 
-static void q3_k_load(const uint8_t *block, int piece, quant_piece *to) {
+static ALWAYS_INLINE void q3_k_load(const uint8_t *block, int piece, quant_piece *to) {
   const uint8_t *scales = block + Q3_SCALES;
   *to = (quant_piece){.d = load_half(block + Q3_D), .min = {1, 1}};
   for (int h = 0; h < 2; h++) {
@@ -88,7 +87,7 @@ static void q3_k_store(uint8_t *block, int piece, const quant_piece *from) {
 
 enum { K_MIN = 2, K_FACTORS = 4, Q4_LEVELS = 16, Q4_BYTES = 144, Q5_FIFTHS = 16, Q5_LEVELS = 48, Q5_BYTES = 176 };
 
-static void load_factors(const uint8_t *block, int piece, quant_piece *to) {
+static ALWAYS_INLINE void load_factors(const uint8_t *block, int piece, quant_piece *to) {
   const uint8_t *scales = block + K_FACTORS, *mins = scales + 4, *both = scales + 8;
   int p = piece % 4;
   int scale = piece < 4 ? scales[p] & 63 : (both[p] & 15) | scales[p] >> 6 << 4;
@@ -114,7 +113,7 @@ static void store_factors(uint8_t *block, int piece, const quant_piece *from) {
   }
 }
 
-static void q4_k_load(const uint8_t *block, int piece, quant_piece *to) {
+static ALWAYS_INLINE void q4_k_load(const uint8_t *block, int piece, quant_piece *to) {
   load_factors(block, piece, to);
   load_bits(block + Q4_LEVELS + piece / 2 * 32, piece % 2 * 4, 4, 0, to->level);
 }
@@ -124,7 +123,7 @@ static void q4_k_store(uint8_t *block, int piece, const quant_piece *from) {
   store_bits(block + Q4_LEVELS + piece / 2 * 32, piece % 2 * 4, 4, 0, from->level);
 }
 
-static void q5_k_load(const uint8_t *block, int piece, quant_piece *to) {
+static ALWAYS_INLINE void q5_k_load(const uint8_t *block, int piece, quant_piece *to) {
   load_factors(block, piece, to);
   load_bits(block + Q5_LEVELS + piece / 2 * 32, piece % 2 * 4, 4, 0, to->level);
   load_bits(block + Q5_FIFTHS, piece, 1, 4, to->level);
@@ -148,7 +147,7 @@ static int q6_shift(int piece) {
   return piece / 2 % 2 * 4;
 }
 
-static void q6_k_load(const uint8_t *block, int piece, quant_piece *to) {
+static ALWAYS_INLINE void q6_k_load(const uint8_t *block, int piece, quant_piece *to) {
   *to = (quant_piece){.d = load_half(block + Q6_D), .min = {1, 1}};
   memcpy(to->scale, block + Q6_SCALES + 2 * piece, 2);
   load_bits(block + q6_plane(piece), q6_shift(piece), 4, 0, to->level);
@@ -164,11 +163,17 @@ static void q6_k_store(uint8_t *block, int piece, const quant_piece *from) {
 
 /* ---- The table's rows ---- */
 
+PACK(q2_k)
+PACK(q3_k)
+PACK(q4_k)
+PACK(q5_k)
+PACK(q6_k)
+
 #define ROW(NAME, ID, BYTES, BITS, HAS_MIN, FACTORS, FACTOR_BITS, START, ZERO, LOWER)                                  \
   {                                                                                                                    \
     QUANTIZED(SUPER, BITS, HAS_MIN, FACTORS), .name = NAME, .gguf_id = ID, .block_bytes = BYTES,                       \
                                               .factor_bits = FACTOR_BITS, .level_start = START, .zero = ZERO,          \
-                                              .load = LOWER##_load, .store = LOWER##_store                             \
+                                              .pack = LOWER##_pack, .load = LOWER##_load, .store = LOWER##_store       \
   }
 
 const quant_info quant_q2_k = ROW("Q2_K", 10, Q2_BYTES, 2, true, FACTORS_SCALES_MINS, 4, Q2_LEVELS, 0, q2_k);

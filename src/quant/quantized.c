@@ -1,4 +1,4 @@
-#include "quant/quantized.h"
+#include "quant/pack.h"
 
 #include "base/half.h"
 #include "base/random.h"
@@ -37,26 +37,6 @@ void quantized_dequantize(const quant_info *q, const void *from, float *to, size
 
 /* ---- The planes of levels in a panel ---- */
 
-enum { STEP = PANEL_ROWS * 4, NIBBLE_PLANE = 4 * STEP, PAIR_PLANE = 2 * STEP };
-
-static size_t piece_bytes(const quant_info *q) {
-  return PANEL_ROWS * QUANT_BLOCK / 8 * (size_t)q->level_bits;
-}
-
-static uint32_t four_bytes(const uint8_t *p) {
-  uint32_t v;
-  memcpy(&v, p, sizeof v);
-  return v;
-}
-
-static void put_pairs(uint8_t *plane, int row, const uint8_t *level, int shift) {
-  for (int h = 0; h < 2; h++) {
-    uint32_t bytes = 0;
-    for (int p = 0; p < 4; p++) bytes |= (four_bytes(level + 16 * h + 4 * p) >> shift & 0x03030303u) << 2 * p;
-    memcpy(plane + h * STEP + row * 4, &bytes, 4);
-  }
-}
-
 static void get_pairs(const uint8_t *plane, int row, uint8_t *level, int shift) {
   for (int s = 0; s < 8; s++) {
     uint32_t pairs = four_bytes(plane + s / 4 * STEP + row * 4) >> s % 4 * 2 & 0x03030303u;
@@ -65,39 +45,11 @@ static void get_pairs(const uint8_t *plane, int row, uint8_t *level, int shift) 
   }
 }
 
-/* Other rows' bits share the bytes, which were zero. */
-static void put_masks(uint8_t *plane, int row, const uint8_t *level, int shift) {
-  for (int s = 0; s < 8; s += 2) {
-    unsigned bits = gather_bits(level + 4 * s, shift);
-    plane[s * 8 + row / 2] |= (uint8_t)((bits & 15) << row % 2 * 4);
-    plane[s * 8 + 8 + row / 2] |= (uint8_t)(bits >> 4 << row % 2 * 4);
-  }
-}
-
 static void get_masks(const uint8_t *plane, int row, uint8_t *level, int shift) {
   for (int s = 0; s < 8; s += 2) {
     int low = plane[s * 8 + row / 2] >> row % 2 * 4 & 15, high = plane[s * 8 + 8 + row / 2] >> row % 2 * 4 & 15;
     spread_bits((uint8_t)(low | high << 4), shift, level + 4 * s);
   }
-}
-
-static void put_levels(const quant_info *q, uint8_t *plane, int row, const uint8_t *level) {
-  int shift = 0;
-  if (q->level_bits & 8)
-    for (int s = 0; s < 8; s++) memcpy(plane + s * STEP + row * 4, level + s * 4, 4);
-  if (q->level_bits & 4) {
-    uint8_t both[16];
-    for (int i = 0; i < 16; i++) both[i] = (uint8_t)((level[i] & 15) | level[16 + i] << 4);
-    for (int g = 0; g < 4; g++) memcpy(plane + g * STEP + row * 4, both + g * 4, 4);
-    plane += NIBBLE_PLANE;
-    shift += 4;
-  }
-  if (q->level_bits & 2) {
-    put_pairs(plane, row, level, shift);
-    plane += PAIR_PLANE;
-    shift += 2;
-  }
-  if (q->level_bits & 1) put_masks(plane, row, level, shift);
 }
 
 static void get_levels(const quant_info *q, const uint8_t *plane, int row, uint8_t *level) {
@@ -121,37 +73,6 @@ static void get_levels(const quant_info *q, const uint8_t *plane, int row, uint8
 }
 
 /* ---- The scales in a panel ---- */
-
-/* The scales of the storage block that piece b belongs to. */
-static size_t scales_at(const quant_info *q, size_t n_cols, size_t b) {
-  size_t pieces = (size_t)q->block / QUANT_BLOCK;
-  return n_cols / QUANT_BLOCK * piece_bytes(q) + b / pieces * (size_t)q->panel_scales;
-}
-
-static size_t factors_at(const quant_info *q, size_t b) {
-  size_t pieces = (size_t)q->block / QUANT_BLOCK;
-  return (q->has_min ? 4 : 2) * PANEL_ROWS + b % pieces * PANEL_ROWS * (size_t)FACTOR_BYTES(q->factors);
-}
-
-static void put_factors(quant_factors factors, uint8_t *to, const quant_piece *piece) {
-  switch (factors) {
-  case FACTORS_NONE:
-    break;
-  case FACTORS_SCALE:
-    to[0] = (uint8_t)piece->scale[0];
-    break;
-  case FACTORS_SCALE_MIN:
-    to[0] = (uint8_t)piece->scale[0];
-    to[PANEL_ROWS] = (uint8_t)piece->min[0];
-    break;
-  case FACTORS_SCALES:
-    for (int h = 0; h < 2; h++) to[h * PANEL_ROWS] = (uint8_t)piece->scale[h];
-    break;
-  case FACTORS_SCALES_MINS:
-    for (int h = 0; h < 2; h++) to[h * PANEL_ROWS] = (uint8_t)(piece->scale[h] | piece->min[h] << 4);
-    break;
-  }
-}
 
 static void get_factors(quant_factors factors, const uint8_t *from, quant_piece *piece) {
   for (int h = 0; h < 2; h++) {
@@ -177,33 +98,12 @@ static void get_factors(quant_factors factors, const uint8_t *from, quant_piece 
 
 /* ---- Panels ---- */
 
-static void put_piece(const quant_info *q, uint8_t *panel, size_t n_cols, size_t b, int row, const quant_piece *piece) {
-  uint8_t *scales = panel + scales_at(q, n_cols, b);
-  put_levels(q, panel + b * piece_bytes(q), row, piece->level);
-  store_half(scales + 2 * row, piece->d);
-  if (q->has_min) store_half(scales + 2 * PANEL_ROWS + 2 * row, piece->m);
-  put_factors(q->factors, scales + factors_at(q, b) + row, piece);
-}
-
 static void get_piece(const quant_info *q, const uint8_t *panel, size_t n_cols, size_t b, int row, quant_piece *piece) {
   const uint8_t *scales = panel + scales_at(q, n_cols, b);
   get_levels(q, panel + b * piece_bytes(q), row, piece->level);
   piece->d = load_half(scales + 2 * row);
   piece->m = q->has_min ? load_half(scales + 2 * PANEL_ROWS + 2 * row) : 0;
   get_factors(q->factors, scales + factors_at(q, b) + row, piece);
-}
-
-void quantized_pack(const quant_info *q, void *panel, const void *from, size_t stride, int n_rows, size_t n_cols) {
-  size_t pieces = (size_t)q->block / QUANT_BLOCK;
-  memset(panel, 0, n_cols / (size_t)q->block * (size_t)(q->panel_levels + q->panel_scales));
-  for (int r = 0; r < n_rows; r++) {
-    const uint8_t *row = (const uint8_t *)from + (size_t)r * stride;
-    for (size_t b = 0; b < n_cols / QUANT_BLOCK; b++) {
-      quant_piece piece;
-      q->load(row + b / pieces * (size_t)q->block_bytes, (int)(b % pieces), &piece);
-      put_piece(q, panel, n_cols, b, r, &piece);
-    }
-  }
 }
 
 void quantized_unpack_row(const quant_info *q, const void *panel, int row, float *to, size_t n_cols) {
