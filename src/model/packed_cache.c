@@ -12,6 +12,8 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+enum { NANOSECONDS = 1000000000 };
+
 static const char suffix[] = ".packed", unfinished[] = "packing-";
 
 char *packed_cache_path(const char *directory, const digest *key) {
@@ -48,7 +50,7 @@ typedef struct entry {
   char *source, *recipe; /* "" where the file is damaged */
   digest key;
   uint64_t bytes;
-  int64_t used; /* seconds since 1970 */
+  int64_t used; /* nanoseconds since 1970 */
   bool sound;   /* all but the data was checked */
 } entry;
 
@@ -81,7 +83,7 @@ static bool describe(entry *e, const char *directory, const char *name) {
   struct stat st;
   if (lstat(e->path, &st) == 0) {
     e->bytes = (uint64_t)st.st_size;
-    e->used = st.st_mtim.tv_sec;
+    e->used = st.st_mtim.tv_sec * NANOSECONDS + st.st_mtim.tv_nsec;
   }
   packed_file p;
   e->sound = packed_open(&p, e->path, NULL) == GALE_OK;
@@ -194,7 +196,7 @@ static gale_cache_entry *copy_entries(const entries *list) {
   char *text = (char *)(to + list->length + 1);
   for (size_t i = 0; i < list->length; i++) {
     const entry *e = &list->items[i];
-    to[i] = (gale_cache_entry){.bytes = e->bytes, .used = e->used, .sound = e->sound};
+    to[i] = (gale_cache_entry){.bytes = e->bytes, .used = e->used / NANOSECONDS, .sound = e->sound};
     const char *const texts[] = {e->path, e->source, e->recipe};
     const char **const fields[] = {&to[i].path, &to[i].source, &to[i].quantize};
     for (int j = 0; j < 3; j++) {

@@ -55,6 +55,9 @@ static size_t weight_bytes(const be_device *d, quant_type type, int64_t rows, in
 static void weight_pack(const be_device *d, quant_type type, int64_t cols, const void *rows, int n, void *panel) {
   (void)d;
   const quant_info *q = quant_get(type);
+  size_t packed = (size_t)cols / (size_t)q->block * (size_t)(q->panel_levels + q->panel_scales);
+  /* Panels are kept in files: equal weights are to give equal bytes, and nothing else that was in memory. */
+  memset((char *)panel + packed, 0, quant_panel_bytes(type, (size_t)cols) - packed);
   q->pack(q, panel, rows, (size_t)quant_bytes(type, (uint64_t)cols), n, (size_t)cols);
 }
 
