@@ -28,7 +28,7 @@ foreach(layer IN LISTS layers)
 endforeach()
 
 # In this one allocations and reads go through functions of its own, which can fail.
-set(wrapped malloc calloc realloc strdup strndup posix_memalign mmap munmap pread)
+set(wrapped malloc calloc realloc strdup strndup posix_memalign mmap munmap pread pwrite)
 list(TRANSFORM wrapped PREPEND "-Wl,--wrap=")
 target_link_options(test_failures PRIVATE ${wrapped})
 
