@@ -269,7 +269,8 @@ typedef struct gale_model_info {
   int64_t n_parameters;
   uint64_t weight_bytes;  /* as stored in the files */
   uint64_t packed_bytes;  /* as held in memory; 0 with metadata_only */
-  bool from_cache;        /* the weights were kept from an earlier time */
+  bool kept;              /* the cache has the packed weights for the next time, */
+  bool from_cache;        /* and had them already */
   const char *cache_note; /* what became of the cache, e.g. "kept for the next start"; NULL: none was asked for */
 } gale_model_info;
 GALE_API void gale_model_get_info(const gale_model *model, gale_model_info *info);

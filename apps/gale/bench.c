@@ -22,7 +22,7 @@ bool bench_by_memory(const bench_result *r) {
 
 static bool same_test(const bench_test *a, const bench_test *b) {
   return a->kind == b->kind && a->tokens == b->tokens && a->batch == b->batch && a->depth == b->depth &&
-         a->without_window == b->without_window;
+         a->without_window == b->without_window && a->kept == b->kept;
 }
 
 const bench_result *bench_first(const bench_report *b, const bench_result *r) {
@@ -39,6 +39,7 @@ void bench_title(const bench_result *r, char title[96]) {
   static const char *const names[] = {"load", "prefill", "decode"};
   const bench_test *t = &r->test;
   size_t n = (size_t)snprintf(title, 96, "%s", names[t->kind]);
+  if (t->kept) snprintf(title + n, 96 - n, " from cache");
   if (t->kind == BENCH_LOAD) return;
   n += (size_t)snprintf(title + n, 96 - n, " %d", t->tokens);
   if (t->batch > 1) n += (size_t)snprintf(title + n, 96 - n, " x %d", t->batch);
@@ -108,31 +109,60 @@ static int measure_kind(const bench_setting *s, bench_kind kind, const int_list 
   return code;
 }
 
-static int add_load(bench_report *b, double seconds) {
+static int add_load(bench_report *b, bool kept, double seconds) {
   bench_result *r = bench_add_result(b);
   if (!r) return EXIT_INPUT;
+  r->test.kept = kept;
   r->samples = malloc(sizeof *r->samples);
   if (!r->samples) return fail_memory();
   r->samples[r->n_samples++] = r->median = seconds;
   return 0;
 }
 
+/* Opens a model and says how many seconds that took. */
+static int open_timed(const options *o, bool no_cache, gale_model **model, gale_model_info *info, double *seconds) {
+  options one = *o;
+  one.no_cache |= no_cache;
+  double start = seconds_now();
+  int code = open_model(&one, false, model);
+  *seconds = seconds_now() - start;
+  if (!code) gale_model_get_info(*model, info);
+  return code;
+}
+
+/* Loads as a first start does, which packs the weights, and if they are kept also as the next one does. One model is
+ * open at a time: two need not fit into memory. */
+static int measure_load(const options *o, bench_report *b, gale_model **model) {
+  gale_model_info info, other;
+  double first, next;
+  int code = open_timed(o, false, model, &info, &first);
+  if (code) return code;
+  if (!info.kept) return add_load(b, false, first);
+  gale_model_close(model);
+  next = first;
+  if (info.from_cache) {
+    code = open_timed(o, true, model, &other, &first);
+    gale_model_close(model);
+  }
+  if (!code) code = open_timed(o, false, model, &other, info.from_cache ? &(double){0} : &next);
+  if (!code) code = add_load(b, false, first);
+  if (!code && other.from_cache) code = add_load(b, true, next);
+  return code;
+}
+
 static int measure_model(bench_report *b, gale_probe *probe, const options *all, int index) {
   options o = *all;
   o.arguments[0] = all->arguments[index];
   gale_model *model = NULL;
-  double start = seconds_now();
-  int code = open_model(&o, false, &model);
+  bench_model *m = &b->models[b->n_models++];
+  int code = measure_load(&o, b, &model);
   if (code) return code;
-  double seconds = seconds_now() - start;
   gale_model_info info;
   gale_model_get_info(model, &info);
-  bench_model *m = &b->models[b->n_models++];
   *m = (bench_model){.argument = o.arguments[0], .packed_bytes = info.packed_bytes};
   snprintf(m->types, sizeof m->types, "%s", info.types);
   bench_setting s = {&o, model, probe, b};
-  code = add_load(b, seconds);
-  if (!code) code = measure_kind(&s, BENCH_PREFILL, &o.n_prompt);
+  code = measure_kind(&s, BENCH_PREFILL, &o.n_prompt);
   if (!code) code = measure_kind(&s, BENCH_DECODE, &o.n_gen);
   gale_model_close(&model);
   return code;

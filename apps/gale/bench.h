@@ -11,6 +11,7 @@ typedef struct bench_test {
   bench_kind kind;
   int32_t tokens, batch, depth;
   bool without_window; /* though the model has one and none is asked for */
+  bool kept;           /* loading: packed weights were there from an earlier time */
 } bench_test;
 
 typedef struct bench_result {

@@ -192,6 +192,7 @@ static void put_bars(const drawing *d, double top) {
   double y = top;
   for (size_t i = 0; i < d->b->n_results; i++) {
     const bench_result *r = &d->b->results[i];
+    if (r->test.kept) continue;
     if (r->test.kind == BENCH_LOAD) {
       put_text(d, LEFT - 50, y + 16, "start", d->b->models[r->model].argument);
       y += BAR;

@@ -124,7 +124,10 @@ int bench_print_markdown(const bench_report *b) {
 
 /* ---- For programs ---- */
 
-static const char *const kinds[] = {"load", "prefill", "decode"};
+static const char *test_name(const bench_test *t) {
+  static const char *const kinds[] = {"load", "prefill", "decode"};
+  return t->kept ? "load_from_cache" : kinds[t->kind];
+}
 
 static void print_quoted(const char *text) {
   out_printf("\"");
@@ -139,7 +142,7 @@ int bench_print_csv(const bench_report *b) {
   for (size_t i = 0; i < b->n_results; i++) {
     const bench_result *r = &b->results[i];
     print_quoted(b->models[r->model].argument);
-    out_printf(",%s,", kinds[r->test.kind]);
+    out_printf(",%s,", test_name(&r->test));
     if (r->test.kind == BENCH_LOAD)
       out_printf(",,,,%.6g,,,", r->median);
     else
@@ -170,7 +173,7 @@ static json_t *machine_json(const bench_report *b) {
 
 static json_t *result_json(const bench_report *b, const bench_result *r) {
   const bench_test *t = &r->test;
-  json_t *object = json_pack("{s:s, s:s}", "model", b->models[r->model].argument, "test", kinds[t->kind]);
+  json_t *object = json_pack("{s:s, s:s}", "model", b->models[r->model].argument, "test", test_name(t));
   json_t *samples = json_array();
   for (size_t i = 0; i < r->n_samples; i++) json_array_append_new(samples, json_real(r->samples[i]));
   if (t->kind == BENCH_LOAD) {

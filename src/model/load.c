@@ -343,7 +343,8 @@ static bool pack_to_file(job *j, const packed_about *about, const char *path, ga
     else if (packed_commit(&writer, about, path, &why))
       error_fill(&report->note, GALE_OK, "not kept: %s", why.message);
     else
-      error_fill(&report->note, GALE_OK, "kept for the next start");
+      report->kept = true;
+    if (report->kept) error_fill(&report->note, GALE_OK, "kept for the next start");
   }
   packed_writer_close(&writer);
   return useful;
@@ -362,7 +363,7 @@ static bool load_with_cache(job *j, gale_status *status, load_report *report, ga
   about.source = whole ? whole : source;
   bool loaded = false;
   if (path && take_kept(j, path, &about.key)) {
-    report->from_cache = loaded = true;
+    report->kept = report->from_cache = loaded = true;
     *status = GALE_OK;
     error_fill(&report->note, GALE_OK, "packed weights were kept in %s", path);
   } else if (path) {

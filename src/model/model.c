@@ -145,6 +145,7 @@ void gale_model_get_info(const gale_model *model, gale_model_info *info) {
       .n_parameters = model->weights.n_parameters,
       .weight_bytes = model->weights.stored_bytes,
       .packed_bytes = model->weights.memory_bytes,
+      .kept = model->load.kept,
       .from_cache = model->load.from_cache,
       .cache_note = model->load.note.message[0] ? model->load.note.message : NULL,
   };

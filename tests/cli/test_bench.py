@@ -50,6 +50,17 @@ class Json(Case):
             self.assertGreater(min(r["of_memory_limit"], r["of_arithmetic_limit"]), 0)
             self.assertNotIn("ratio", r)
 
+    def test_loading_with_a_cache(self):
+        self.environment["GALE_CACHE_LEAST"] = "0"
+        for _ in range(2):
+            results = self.bench(cli.TINY, *QUICK)["results"]
+            self.assertEqual([r["test"] for r in results], ["load", "load_from_cache", "prefill", "decode"])
+            self.assertGreater(min(r["seconds"] for r in results[:2]), 0)
+        text = self.good("bench", cli.TINY, *QUICK, "--plot", self.path("out.svg")).decode()
+        self.assertRegex(text, r"(?m)^load  .*\nload from cache  ")
+        results = self.bench(cli.TINY, *QUICK, "--no-cache")["results"]
+        self.assertEqual([r["test"] for r in results], ["load", "prefill", "decode"])
+
     def test_which_tests_run(self):
         for arguments, wanted in [
             (["-p", "4,5", "-n", "2,3", "-b", "1,3", "-d", "0"],

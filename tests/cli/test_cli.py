@@ -257,6 +257,73 @@ class Models(Case):
         self.assertNotIn(b"exactly one", self.gale("info", "two").stderr)
 
 
+class PackedWeights(Case):
+    def setUp(self):
+        super().setUp()
+        self.environment["GALE_CACHE_LEAST"] = "0"
+        self.packed = self.path("cache/gale/packed")
+
+    def logits(self, *arguments):
+        """What is said on standard error; the logits must be the same each time."""
+        r = self.gale("logits", TINY, "--ids", TINY_IDS, "--out", "logits.npy", "-v", *arguments)
+        self.assertEqual(r.returncode, 0, r.stderr.decode())
+        with open(self.path("logits.npy"), "rb") as f:
+            content = f.read()
+        self.assertEqual(content, getattr(self, "content", content))
+        self.content = content
+        return r.stderr.decode()
+
+    def kept(self):
+        return sorted(os.listdir(self.packed)) if os.path.isdir(self.packed) else []
+
+    def test_kept_and_taken(self):
+        self.assertNotIn("cache:", self.logits("--no-cache"))
+        self.assertEqual(self.kept(), [])
+        self.assertIn("cache: kept for the next start", self.logits())
+        names = self.kept()
+        self.assertRegex(names[0], r"^[0-9a-f]{32}\.packed$")
+        self.assertIn(self.path(self.packed, names[0]), self.logits())
+        self.assertNotIn("cache:", self.logits("--no-cache"))
+        self.assertEqual(self.kept(), names)
+        self.assertRegex(self.logits(), r"opened in \d+\.\d\d s, peak memory \d")
+
+    def test_list_and_prune(self):
+        self.logits()
+        self.good("logits", TINY, "--ids", TINY_IDS, "--out", "other.npy", "--quant", "q8_0")
+        with open(self.path(self.packed, "0" * 32 + ".packed"), "wb") as f:
+            f.write(b"x" * 100)
+        table = self.good("list").decode().strip().split("\n")
+        self.assertEqual(table[0].split("  ")[0], "PACKED, LAST USED")
+        self.assertEqual(sorted(re.split("  +", line)[1] for line in table[1:]), ["as stored", "damaged", "q8_0"])
+        self.assertEqual(sum(TINY in line for line in table), 2)
+        r = self.gale("list", "--prune")
+        self.assertEqual((r.returncode, r.stdout), (0, b""))
+        self.assertRegex(r.stderr, rb"^\d.*removed\n$")
+        self.assertEqual(self.kept(), [])
+        self.assertEqual(self.gale("list", "--prune").returncode, 0)
+        self.assertEqual(self.good("list"), b"")
+        self.assertIn("kept for the next start", self.logits())
+
+    def test_small_models_are_not_kept(self):
+        del self.environment["GALE_CACHE_LEAST"]
+        self.assertIn("cache: not kept: the model is small", self.logits())
+        self.assertEqual(self.kept(), [])
+
+    def test_settings_of_the_environment(self):
+        self.environment["GALE_CACHE_LIMIT"] = "1K"
+        self.assertIn("cache: not kept: ", self.logits())
+        self.assertEqual(self.kept(), [])
+        for value in ("x", "-1", "1X", "1KB", " 1", "99999999999999999999", "18446744073709551615K"):
+            self.environment["GALE_CACHE_LIMIT"] = value
+            self.bad(1, "run", TINY, "x", says=f"GALE_CACHE_LIMIT is '{value}'")
+        self.environment["GALE_CACHE_LIMIT"] = "1G"
+        self.assertIn("kept for", self.logits())
+
+    def test_a_cache_that_cannot_be_written_is_none(self):
+        self.write("cache/gale/packed", b"")
+        self.assertIn("cache: not kept: ", self.logits())
+
+
 class Info(Case):
     def test_kv_table_of_mistral_7b(self):
         text = self.good("info", "shape:mistral-7b").decode()
