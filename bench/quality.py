@@ -87,7 +87,7 @@ def print_table(rows):
     for r in rows:
         cells = "- | - | -"
         if "cost" in r:
-            cells = f"{r['cost']:+.3f} ± {r['error']:.3f} | {r['kl']:.2g} | {r['same_top']:.2f}%"
+            cells = f"{r['cost']:+.3f} ± {r['error']:.3f} | {r['kl']:.1e} | {r['same_top']:.2f}%"
         print(f"| {r['weights']} | {r['cache']} | {r['perplexity']:.4f} | {cells} | {verdict(r)} |")
 
 
@@ -113,7 +113,8 @@ def main():
             rows += measure(run, to.upper(), model, again, ())[0]
             model.unlink()
             again.unlink()
-    print(f"{a.text.name}: {first['passages']} passages of {first['context']} tokens, {first['tokens_scored']} scored\n")
+    passages, context, scored = (first[k] for k in ("passages", "context", "tokens_scored"))
+    print(f"{a.text.name}: {passages} passages of {context} tokens, {scored} scored\n")
     print_table(rows)
     if a.json:
         a.json.write_text(json.dumps(rows, indent=1))
