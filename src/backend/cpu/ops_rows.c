@@ -87,35 +87,10 @@ void cpu_norm_add(be_worker *w, float *h, float *x, const float *weight, float e
   team_barrier(crew);
 }
 
-/* Rows are cut into pieces of this many values, so that one token's row keeps all workers busy. */
-enum { ROW_PIECE = 512 };
-
-static int64_t row_pieces(int64_t cols) {
-  return (cols + ROW_PIECE - 1) / ROW_PIECE;
-}
-
-/* Piece i of [n][cols]: values first .. first + result - 1 of row *t. */
-static int64_t row_piece(int64_t i, int64_t cols, int64_t *t, int64_t *first) {
-  *t = i / row_pieces(cols);
-  *first = i % row_pieces(cols) * ROW_PIECE;
-  return cols - *first < ROW_PIECE ? cols - *first : ROW_PIECE;
-}
-
-void cpu_activate(be_worker *w, const be_act *out, const float *gate, const float *up, be_activation activation,
-                  int32_t n) {
-  team *crew = w->context->team;
-  for (int64_t i; (i = team_take(crew, 1)) < n * row_pieces(out->cols);) {
-    int64_t t, first, count = row_piece(i, out->cols, &t, &first), at = t * out->cols + first;
-    kernels_of(w)->activate[activation](gate + at, up + at, out->f32 + at, count);
-    cpu_quantize_part(w->context->device, out, t, first, count);
-  }
-  team_barrier(crew);
-}
-
 void cpu_soft_cap(be_worker *w, float *x, float cap, int64_t cols, int32_t n) {
   team *crew = w->context->team;
-  for (int64_t i; (i = team_take(crew, 1)) < n * row_pieces(cols);) {
-    int64_t t, first, count = row_piece(i, cols, &t, &first);
+  for (int64_t i; (i = team_take(crew, 1)) < n * cpu_row_pieces(cols);) {
+    int64_t t, first, count = cpu_row_piece(i, cols, &t, &first);
     kernels_of(w)->soft_cap(x + t * cols + first, cap, count);
   }
   team_barrier(crew);
