@@ -1,9 +1,10 @@
 /* The operations that the forward pass calls, and the memory they work on. One backend implements
  * them for one kind of device; docs/NUMERICS.md defines the results, bit for bit.
  *
- * A step is run by be_ops.run(), which calls the forward pass on every worker of the context. Each
- * worker calls the same operations with the same arguments; an operation returns when its result is
- * there for all of them. On a device with a queue there is one worker and the calls enqueue. */
+ * A step is run by be_ops.run(), which calls the forward pass on the workers of the context. Each worker calls
+ * the same operations with the same arguments; a result is there for the operations after it, while a worker that
+ * leaves the step to the others passes through without one. So nothing but operations looks at what they write
+ * until run() returns. On a device with a queue there is one worker and the calls enqueue. */
 #ifndef BACKEND_BACKEND_H
 #define BACKEND_BACKEND_H
 
@@ -177,7 +178,7 @@ typedef struct be_ops {
   /* ---- Measuring ---- */
 
   /* Work of one kind on all workers, as fast as the device can: BE_PROBE_READ reads `amount` bytes of memory, a
-   * multiple of 4096, the others do `amount` rounds of arithmetic in registers on each worker. Returns how many bytes
+   * multiple of 4096, the others do `amount` rounds of arithmetic in registers for each worker. Returns how many bytes
    * or operations (a multiply-add is two) that was. */
   uint64_t (*probe)(be_worker *w, be_probe kind, const void *memory, uint64_t amount);
 

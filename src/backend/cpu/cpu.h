@@ -23,10 +23,10 @@ enum { GATED_PANELS = 16, GATED_TOKENS = 256, GATED_FLOATS = GATED_TOKENS * GATE
 
 struct be_worker {
   be_context *context;
-  int index;
-  float *tile;  /* this worker's own: [2 * ATTEND_QUERIES][2 + head_dim] */
-  float *gated; /* likewise: [2][GATED_FLOATS] */
-  void *linear; /* likewise: cpu_kernels.linear_scratch bytes */
+  team_worker *crew; /* it, in the context's team, while a job runs */
+  float *tile;       /* this worker's own: [2 * ATTEND_QUERIES][2 + head_dim] */
+  float *gated;      /* likewise: [2][GATED_FLOATS] */
+  void *linear;      /* likewise: cpu_kernels.linear_scratch bytes */
 };
 
 struct be_context {

@@ -43,17 +43,17 @@ static void sort_entries(const be_routing *r, int32_t n) {
 }
 
 void cpu_route(be_worker *w, const be_routing *routing, const float *logits, int32_t n) {
-  team *crew = w->context->team;
+  team_worker *crew = w->crew;
   for (int64_t t; (t = team_take(crew, 1)) < n;)
     choose(routing, logits + t * routing->n_experts, routing->place + t * routing->n_used,
            routing->weight + t * routing->n_used);
   team_barrier(crew);
-  if (w->index == 0) sort_entries(routing, n);
+  while (team_take(crew, 1) < 1) sort_entries(routing, n);
   team_barrier(crew);
 }
 
 void cpu_gather(be_worker *w, const be_act *out, const be_act *x, const int32_t *rows, int32_t n) {
-  team *crew = w->context->team;
+  team_worker *crew = w->crew;
   size_t cols = (size_t)x->cols, blocks = cols / QUANT_BLOCK;
   for (int64_t i; (i = team_take(crew, 1)) < n;) {
     size_t to = (size_t)i, from = (size_t)rows[i];
@@ -67,7 +67,7 @@ void cpu_gather(be_worker *w, const be_act *out, const be_act *x, const int32_t 
 }
 
 void cpu_combine(be_worker *w, float *h, const float *y, const be_routing *routing, int64_t cols, int32_t n) {
-  team *crew = w->context->team;
+  team_worker *crew = w->crew;
   for (int64_t i; (i = team_take(crew, 1)) < n * cpu_row_pieces(cols);) {
     int64_t t, first, count = cpu_row_piece(i, cols, &t, &first);
     float sum[ROW_PIECE] = {0}, *to = h + t * cols + first;

@@ -59,11 +59,11 @@ static bool piece(const pieces *p, int64_t i, int64_t *first, int64_t *end) {
 }
 
 static void run(const linear_op *o) {
-  team *crew = o->w->context->team;
-  int64_t total = 0, first, end;
-  for (int32_t i = 0; i < o->n_parts; i++) total += o->pairs(o, i);
-  const pieces all = cut(total, team_size(crew));
-  while (piece(&all, team_take(crew, 1), &first, &end)) {
+  team_worker *crew = o->w->crew;
+  int64_t number = team_take(crew, 1), total = 0, first, end;
+  for (int32_t i = 0; i < o->n_parts && number != TEAM_NONE; i++) total += o->pairs(o, i);
+  const pieces all = cut(total, team_size(o->w->context->team));
+  for (; piece(&all, number, &first, &end); number = team_take(crew, 1)) {
     int64_t start = 0;
     for (int32_t i = 0; i < o->n_parts && start < end; i++) {
       int64_t stop = start + o->pairs(o, i);

@@ -10,7 +10,7 @@ static const cpu_kernels *kernels_of(const be_worker *w) {
 }
 
 void cpu_embed(be_worker *w, float *h, const be_weight *weight, const be_batch *batch, float scale) {
-  team *crew = w->context->team;
+  team_worker *crew = w->crew;
   const quant_info *q = quant_get(weight->type);
   size_t panel_bytes = quant_panel_bytes(weight->type, (size_t)weight->cols);
   for (int64_t t; (t = team_take(crew, 1)) < batch->n_tokens;) {
@@ -55,7 +55,7 @@ static void sine_cosine(double a, double *sine, double *cosine) {
 }
 
 void cpu_angles(be_worker *w, const be_rope *rope, const double *frequency, double magnitude, const be_batch *batch) {
-  team *crew = w->context->team;
+  team_worker *crew = w->crew;
   for (int64_t t; (t = team_take(crew, 1)) < batch->n_tokens;)
     for (int i = 0; i < rope->n_pairs; i++) {
       double sine, cosine;
@@ -68,7 +68,7 @@ void cpu_angles(be_worker *w, const be_rope *rope, const double *frequency, doub
 
 void cpu_norm(be_worker *w, const be_act *out, const float *h, const float *weight, float eps, const int32_t *rows,
               int32_t n) {
-  team *crew = w->context->team;
+  team_worker *crew = w->crew;
   for (int64_t t; (t = team_take(crew, 1)) < n;) {
     const float *x = h + (rows ? rows[t] : t) * out->cols;
     kernels_of(w)->norm(x, weight, eps, out->f32 + t * out->cols, out->cols);
@@ -78,7 +78,7 @@ void cpu_norm(be_worker *w, const be_act *out, const float *h, const float *weig
 }
 
 void cpu_norm_add(be_worker *w, float *h, float *x, const float *weight, float eps, int64_t cols, int32_t n) {
-  team *crew = w->context->team;
+  team_worker *crew = w->crew;
   for (int64_t t; (t = team_take(crew, 1)) < n;) {
     float *row = x + t * cols, *to = h + t * cols;
     kernels_of(w)->norm(row, weight, eps, row, cols);
@@ -88,7 +88,7 @@ void cpu_norm_add(be_worker *w, float *h, float *x, const float *weight, float e
 }
 
 void cpu_soft_cap(be_worker *w, float *x, float cap, int64_t cols, int32_t n) {
-  team *crew = w->context->team;
+  team_worker *crew = w->crew;
   for (int64_t i; (i = team_take(crew, 1)) < n * cpu_row_pieces(cols);) {
     int64_t t, first, count = cpu_row_piece(i, cols, &t, &first);
     kernels_of(w)->soft_cap(x + t * cols + first, cap, count);
@@ -180,7 +180,7 @@ static float query_scale(const be_query_growth *g, int32_t position) {
 /* Pieces are one token's share of one key/value head: its key, its value and its group of queries. */
 void cpu_rope_store(be_worker *w, float *q, float *k, const float *v, int n_heads, const be_head_norms *norms,
                     const be_rope *rope, const be_query_growth *growth, const be_batch *batch, const kv_view *kv) {
-  team *crew = w->context->team;
+  team_worker *crew = w->crew;
   const cpu_kernels *kernels = kernels_of(w);
   int n_kv = kv->layout.n_kv_heads, group = n_heads / n_kv, dim = kv->layout.head_dim;
   int64_t piece = batch->n_tokens > 1 ? n_kv : 1;
