@@ -196,6 +196,12 @@ static void fold_blocks(const attend_op *o, int64_t token, int head, int64_t n_b
   finish(o, token, head, acc);
 }
 
+static void fold_group(const attend_op *o, int64_t token, int kv_head, int64_t n_blocks) {
+  for (int head = kv_head * o->group; head < (kv_head + 1) * o->group; head++) fold_blocks(o, token, head, n_blocks);
+  finish_group(o, token, kv_head);
+}
+
+/* Where no token sees more than one block, there is nothing to wait for between the blocks and the sums over them. */
 static void attend_split(const attend_op *o) {
   team_worker *crew = o->w->crew;
   int n_kv = o->kv->layout.n_kv_heads;
@@ -205,19 +211,19 @@ static void attend_split(const attend_op *o) {
     lowest[t] = kv_first_seen(o->kv, o->batch->position[t]) / KV_BLOCK;
     start[t + 1] = start[t] + (int64_t)(o->batch->position[t] / KV_BLOCK - lowest[t] + 1) * n_kv;
   }
+  bool single = start[o->batch->n_tokens] == (int64_t)o->batch->n_tokens * n_kv;
   int token = 0;
   for (int64_t i; (i = team_take(crew, 1)) < start[o->batch->n_tokens];) {
     while (i >= start[token + 1]) token++;
     int64_t rest = i - start[token];
     attend_block(o, token, (int)(rest % n_kv), lowest[token] + (int32_t)(rest / n_kv));
+    if (single) fold_group(o, token, (int)(rest % n_kv), 1);
   }
   team_barrier(crew);
+  if (single) return;
   for (int64_t i; (i = team_take(crew, 1)) < (int64_t)o->batch->n_tokens * n_kv;) {
     int64_t t = i / n_kv;
-    int kv_head = (int)(i % n_kv);
-    for (int head = kv_head * o->group; head < (kv_head + 1) * o->group; head++)
-      fold_blocks(o, t, head, (start[t + 1] - start[t]) / n_kv);
-    finish_group(o, t, kv_head);
+    fold_group(o, t, (int)(i % n_kv), (start[t + 1] - start[t]) / n_kv);
   }
   team_barrier(crew);
 }

@@ -34,40 +34,36 @@ static int64_t smaller(int64_t a, int64_t b) {
 
 /* ---- Sharing out ---- */
 
-/* Pieces are large, so that it costs little to take one and to begin to read in the middle of the weights; the last
- * ones are small, so that the workers end together. */
-typedef struct pieces {
-  int64_t total, large, n_large, small;
-} pieces;
+/* Pairs first .. end - 1 of all. */
+typedef struct piece {
+  int64_t first, end;
+} piece;
 
-static pieces cut(int64_t total, int workers) {
-  enum { LARGE = 8, SMALL = 2 };
-  int64_t large = smaller(total / (workers * 8) > 0 ? total / (workers * 8) : 1, LARGE);
-  if (workers == 1) return (pieces){.total = total, .large = total, .n_large = 1, .small = total};
-  int64_t rest = 2 * workers * large; /* at the end, in small pieces */
-  return (pieces){.total = total,
-                  .large = large,
-                  .n_large = total > rest ? (total - rest) / large : 0,
-                  .small = smaller(large, SMALL)};
-}
-
-/* Pairs *first .. *end - 1 of all are piece i; false where there is none. */
-static bool piece(const pieces *p, int64_t i, int64_t *first, int64_t *end) {
-  *first = i < p->n_large ? i * p->large : p->n_large * p->large + (i - p->n_large) * p->small;
-  *end = smaller(*first + (i < p->n_large ? p->large : p->small), p->total);
-  return *first < p->total;
+/* Piece number i of `total` pairs. Large ones come first, since each costs a turn at the counter and a start in the
+ * middle of the weights; towards the end each worker gets half of its share of the rest, so that all end together. */
+static piece cut(int64_t i, int64_t total, int64_t workers) {
+  enum { LARGEST = 8 };
+  if (workers == 1) return (piece){i == 0 ? 0 : total, total};
+  int64_t part = 2 * workers, n_large = total >= part * LARGEST ? total / LARGEST - part + 1 : 0;
+  if (i < n_large) return (piece){i * LARGEST, (i + 1) * LARGEST};
+  int64_t start = n_large * LARGEST;
+  for (i -= n_large; start < total; i -= workers) {
+    int64_t size = total - start > part ? (total - start) / part : 1;
+    if (i < workers) return (piece){start + i * size, smaller(start + (i + 1) * size, total)};
+    start += workers * size;
+  }
+  return (piece){total, total};
 }
 
 static void run(const linear_op *o) {
   team_worker *crew = o->w->crew;
-  int64_t number = team_take(crew, 1), total = 0, first, end;
+  int64_t number = team_take(crew, 1), total = 0, workers = team_size(o->w->context->team);
   for (int32_t i = 0; i < o->n_parts && number != TEAM_NONE; i++) total += o->pairs(o, i);
-  const pieces all = cut(total, team_size(o->w->context->team));
-  for (; piece(&all, number, &first, &end); number = team_take(crew, 1)) {
+  for (piece p = cut(number, total, workers); p.first < total; p = cut(team_take(crew, 1), total, workers)) {
     int64_t start = 0;
-    for (int32_t i = 0; i < o->n_parts && start < end; i++) {
+    for (int32_t i = 0; i < o->n_parts && start < p.end; i++) {
       int64_t stop = start + o->pairs(o, i);
-      int64_t a = first > start ? first : start, b = end < stop ? end : stop;
+      int64_t a = p.first > start ? p.first : start, b = smaller(p.end, stop);
       if (a < b) o->compute(o, i, (a - start) * PAIR, (b - start) * PAIR);
       start = stop;
     }
