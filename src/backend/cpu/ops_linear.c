@@ -85,10 +85,11 @@ static be_act rows_from(const be_act *x, int64_t first) {
   return a;
 }
 
-/* Panels first .. end - 1 of a matrix, as far as there are, times n tokens; out is the place of the first token's first
- * row. */
-static void multiply(const be_worker *worker, const be_weight *w, const be_act *x, int32_t n, int64_t first,
-                     int64_t end, float *out, int64_t stride, bool add) {
+/* Panels first .. end - 1 of a product, as far as there are, times n tokens. to->out is the place of the first token's
+ * first row. */
+static void multiply(const be_worker *worker, const be_product *to, const be_act *x, int32_t n, int64_t first,
+                     int64_t end, int64_t stride, bool add) {
+  const be_weight *w = to->weight;
   size_t panel_bytes = quant_panel_bytes(w->type, (size_t)w->cols);
   int64_t row = first * PANEL_ROWS, n_panels = smaller(end, panels_of(w)) - first;
   linear_task task = {.panels = (const char *)w->data + (size_t)first * panel_bytes,
@@ -96,7 +97,7 @@ static void multiply(const be_worker *worker, const be_weight *w, const be_act *
                       .n_panels = n_panels,
                       .x = x,
                       .n_tokens = n,
-                      .out = out,
+                      .out = to->out,
                       .n_rows = smaller(w->rows - row, n_panels * PANEL_ROWS),
                       .stride = stride,
                       .add = add,
@@ -110,7 +111,8 @@ static int64_t product_pairs(const linear_op *o, int32_t part) {
 
 static void product(const linear_op *o, int32_t part, int64_t first, int64_t end) {
   const be_product *p = &o->products[part];
-  multiply(o->w, p->weight, o->x, o->n, first, end, p->out + first * PANEL_ROWS, p->weight->rows, o->add);
+  const be_product to = {p->weight, p->out + first * PANEL_ROWS};
+  multiply(o->w, &to, o->x, o->n, first, end, p->weight->rows, o->add);
 }
 
 void cpu_linear(be_worker *w, const be_act *x, const be_product *products, int n_products, int32_t n, bool add) {
@@ -138,8 +140,8 @@ static void expert(const linear_op *o, int32_t expert, int64_t first, int64_t en
   const be_weight *weight = o->products->weight + expert;
   int64_t entry = o->routing->first[expert];
   const be_act x = rows_from(o->x, entry);
-  multiply(o->w, weight, &x, entries_of(o, expert), first, end,
-           o->products->out + entry * weight->rows + first * PANEL_ROWS, weight->rows, false);
+  const be_product to = {weight, o->products->out + entry * weight->rows + first * PANEL_ROWS};
+  multiply(o->w, &to, &x, entries_of(o, expert), first, end, weight->rows, false);
 }
 
 void cpu_linear_experts(be_worker *w, const be_act *x, const be_product *experts, const be_routing *routing) {
@@ -166,8 +168,8 @@ static void gated_tile(const linear_op *o, int32_t part, int64_t first, int64_t 
   float *gate = o->w->gated, *up = gate + GATED_FLOATS;
   int64_t stride = (end - first) * PANEL_ROWS, row = first * PANEL_ROWS, cols = g->out->cols;
   int64_t count = smaller(cols - row, stride);
-  multiply(o->w, g->w1 + part, &x, n, first, end, gate, stride, false);
-  multiply(o->w, g->w3 + part, &x, n, first, end, up, stride, false);
+  multiply(o->w, &(be_product){g->w1 + part, gate}, &x, n, first, end, stride, false);
+  multiply(o->w, &(be_product){g->w3 + part, up}, &x, n, first, end, stride, false);
   for (int32_t i = 0; i < n; i++) {
     int64_t at = (t + i) * cols + row, block = at / QUANT_BLOCK;
     float *out = g->out->f32 ? g->out->f32 + at : gate + i * stride;
