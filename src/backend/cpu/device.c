@@ -55,14 +55,13 @@ static size_t weight_bytes(const be_device *d, quant_type type, int64_t rows, in
 }
 
 typedef struct pack_job {
-  team *team;
   const be_source *source;
   char *memory;
   atomic_int failed;
   gale_error error; /* of the worker that failed first */
 } pack_job;
 
-static gale_status pack_pieces(pack_job *job) {
+static gale_status pack_pieces(pack_job *job, team_worker *w) {
   const be_source *s = job->source;
   const quant_info *q = quant_get(s->type);
   size_t row_bytes = (size_t)quant_bytes(s->type, (uint64_t)s->cols);
@@ -72,7 +71,7 @@ static gale_status pack_pieces(pack_job *job) {
   char *rows = malloc(PANEL_ROWS * row_bytes);
   gale_status status = rows ? GALE_OK : error_memory(&error, PANEL_ROWS * row_bytes);
   while (!status && !atomic_load_explicit(&job->failed, memory_order_relaxed)) {
-    int64_t panel = team_take(job->team, 1);
+    int64_t panel = team_take(w, 1);
     if (panel >= n_panels) break;
     int64_t first = panel * PANEL_ROWS, n = s->rows - first < PANEL_ROWS ? s->rows - first : PANEL_ROWS;
     status = s->read(s->user, first, n, rows, &error);
@@ -83,15 +82,14 @@ static gale_status pack_pieces(pack_job *job) {
   return status;
 }
 
-static void pack_worker(void *argument, int worker) {
-  (void)worker;
-  pack_pieces(argument);
+static void pack_worker(void *argument, team_worker *w) {
+  pack_pieces(argument, w);
 }
 
 static gale_status weight_pack(const be_device *d, team *t, const be_source *source, void *memory, be_weight *weight,
                                gale_error *error) {
   (void)d;
-  pack_job job = {.team = t, .source = source, .memory = memory};
+  pack_job job = {.source = source, .memory = memory};
   atomic_init(&job.failed, 0);
   team_run(t, pack_worker, &job);
   if (atomic_load(&job.failed)) return error_set(error, job.error.code, "%s", job.error.message);
@@ -103,7 +101,7 @@ static gale_status weight_pack(const be_device *d, team *t, const be_source *sou
 
 /* Where the parts of a context's memory begin. */
 typedef struct context_parts {
-  size_t partials, q_level, q_scale, q_neg_sum, tiles, tile_bytes, linear_bytes, total;
+  size_t partials, q_level, q_scale, q_neg_sum, tiles, tile_bytes, gated_bytes, worker_bytes, total;
 } context_parts;
 
 /* False where the sizes overflow. */
@@ -118,8 +116,9 @@ static bool context_layout(const be_context *c, size_t tokens, size_t workers, c
   p->q_neg_sum = p->q_scale + cpu_align(tokens * heads * blocks * sizeof(float));
   p->tiles = p->q_neg_sum + cpu_align(tokens * heads * blocks * 2 * sizeof(int16_t));
   p->tile_bytes = cpu_align(2 * ATTEND_QUERIES * (2 + dim) * sizeof(float));
-  p->linear_bytes = cpu_align(c->device->kernels.linear_scratch);
-  p->total = p->tiles + workers * (p->tile_bytes + p->linear_bytes);
+  p->gated_bytes = cpu_align(2 * GATED_FLOATS * sizeof(float));
+  p->worker_bytes = p->tile_bytes + p->gated_bytes + cpu_align(c->device->kernels.linear_scratch);
+  p->total = p->tiles + workers * p->worker_bytes;
   return true;
 }
 
@@ -130,8 +129,11 @@ static void context_place(be_context *c, const context_parts *p, int workers) {
                                .q_scale = (float *)(base + p->q_scale),
                                .q_neg_sum = (int16_t *)(base + p->q_neg_sum)};
   for (int i = 0; i < workers; i++) {
-    char *own = base + p->tiles + (size_t)i * (p->tile_bytes + p->linear_bytes);
-    c->workers[i] = (be_worker){.context = c, .index = i, .tile = (float *)own, .linear = own + p->tile_bytes};
+    char *own = base + p->tiles + (size_t)i * p->worker_bytes;
+    c->workers[i] = (be_worker){.context = c,
+                                .tile = (float *)own,
+                                .gated = (float *)(own + p->tile_bytes),
+                                .linear = own + p->tile_bytes + p->gated_bytes};
   }
 }
 
@@ -178,9 +180,11 @@ static size_t context_bytes(const be_context *c) {
   return c->memory_bytes;
 }
 
-static void run_worker(void *argument, int worker) {
+static void run_worker(void *argument, team_worker *crew) {
   be_context *c = argument;
-  c->forward(c->argument, &c->workers[worker]);
+  be_worker *w = &c->workers[team_index(crew)];
+  w->crew = crew;
+  c->forward(c->argument, w);
 }
 
 static void run(be_context *c, void (*forward)(void *argument, be_worker *w), void *argument) {
@@ -207,10 +211,11 @@ static const be_ops cpu_ops = {
     .linear = cpu_linear,
     .rope_store = cpu_rope_store,
     .attend = cpu_attend,
-    .activate = cpu_activate,
+    .linear_gated = cpu_linear_gated,
     .soft_cap = cpu_soft_cap,
     .route = cpu_route,
     .gather = cpu_gather,
+    .linear_experts = cpu_linear_experts,
     .combine = cpu_combine,
     .probe = cpu_probe,
     .copy_page = device_copy_page,
