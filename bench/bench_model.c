@@ -1,13 +1,14 @@
 /* Times prefill and decode of a model through the public interface and prints one JSON object.
  *
  *   bench_model [MODEL] [-t THREADS] [-p PROMPT_TOKENS] [-n DECODED_TOKENS] [-s SECONDS]
- *   bench_model --probe [-t THREADS]
+ *   bench_model --probe | --probes [-t THREADS]
  *
  * MODEL is whatever gale_model_open() takes, by default synthetic weights of SmolLM2-135M's shape in Q4_1.
  * Each test (none where its number of tokens is 0) is repeated from an empty sequence until SECONDS have
  * passed, at least three times, after a run that is not counted; the figures are tokens per second, one for
- * each repeat. --probe measures the machine instead: reading memory, and arithmetic in registers. Figures of
- * different programs compare only where the probes around them agree. */
+ * each repeat. --probe measures the machine instead: reading memory, and arithmetic in registers; --probes does so
+ * for each line of standard input, with an object on a line for each. Figures of different programs compare only
+ * where the probes around them agree. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +23,7 @@ typedef struct settings {
   int threads;
   int32_t n_prompt, n_decoded;
   double seconds;
-  bool probe;
+  bool probe, each_line;
 } settings;
 
 static double now(void) {
@@ -44,10 +45,16 @@ static void probe(const settings *s) {
   gale_probe *machine;
   gale_limits l;
   if (gale_probe_open(&options, &machine, &error)) die(error.message);
-  gale_probe_run(machine, &l);
+  char line[64];
+  do {
+    if (s->each_line && !fgets(line, sizeof line, stdin)) break;
+    gale_probe_run(machine, &l);
+    printf("{\"cpu\": \"%s\", \"threads\": %d, \"read_bytes_per_second\": %.6g, \"int8_ops_per_second\": %.6g, "
+           "\"float_ops_per_second\": %.6g}\n",
+           l.cpu, l.threads, l.read_bytes_per_second, l.int8_ops_per_second, l.float_ops_per_second);
+    fflush(stdout);
+  } while (s->each_line);
   gale_probe_close(&machine);
-  printf("{\"threads\": %d, \"read_gb_per_s\": %.2f, \"int8_gops\": %.2f, \"gflops\": %.2f}\n", l.threads,
-         l.read_bytes_per_second * 1e-9, l.int8_ops_per_second * 1e-9, l.float_ops_per_second * 1e-9);
 }
 
 /* ---- Tests ---- */
@@ -133,6 +140,8 @@ static bool settings_read(settings *s, int argc, char **argv) {
     const char *word = argv[i], *value = i + 1 < argc ? argv[i + 1] : "";
     if (strcmp(word, "--probe") == 0) {
       s->probe = true;
+    } else if (strcmp(word, "--probes") == 0) {
+      s->probe = s->each_line = true;
     } else if (word[0] != '-') {
       s->model = word;
     } else if (!*value) {
@@ -157,7 +166,8 @@ static bool settings_read(settings *s, int argc, char **argv) {
 int main(int argc, char **argv) {
   settings s = {.model = "shape:smollm2-135m@q4_1", .threads = 2, .n_prompt = 512, .n_decoded = 64, .seconds = 5};
   if (!settings_read(&s, argc, argv)) {
-    fprintf(stderr, "usage: bench_model [MODEL | --probe] [-t threads] [-p prompt] [-n decoded] [-s seconds]\n");
+    fprintf(stderr,
+            "usage: bench_model [MODEL | --probe | --probes] [-t threads] [-p prompt] [-n decoded] [-s seconds]\n");
     return 2;
   }
   if (s.probe)

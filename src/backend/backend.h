@@ -1,9 +1,10 @@
 /* The operations that the forward pass calls, and the memory they work on. One backend implements
  * them for one kind of device; docs/NUMERICS.md defines the results, bit for bit.
  *
- * A step is run by be_ops.run(), which calls the forward pass on every worker of the context. Each
- * worker calls the same operations with the same arguments; an operation returns when its result is
- * there for all of them. On a device with a queue there is one worker and the calls enqueue. */
+ * A step is run by be_ops.run(), which calls the forward pass on the workers of the context. Each worker calls
+ * the same operations with the same arguments; a result is there for the operations after it, while a worker that
+ * leaves the step to the others passes through without one. So nothing but operations looks at what they write
+ * until run() returns. On a device with a queue there is one worker and the calls enqueue. */
 #ifndef BACKEND_BACKEND_H
 #define BACKEND_BACKEND_H
 
@@ -22,7 +23,7 @@ typedef struct be_weight {
 /* Activations [n_tokens][cols], row after row, in the forms that their readers want. */
 typedef struct be_act {
   int64_t cols;
-  float *f32;
+  float *f32; /* NULL where no reader wants it and the operation that writes them, gather() or linear_gated(), allows */
   /* For readers with quantised weights, NULL where there are none: blocks of 32 as
    * x ~ scale * level, and minus the sums of the levels of their halves. cols is then a multiple of 32. */
   int8_t *level;    /* [n_tokens][cols] */
@@ -35,6 +36,15 @@ typedef struct be_product {
   const be_weight *weight;
   float *out;
 } be_product;
+
+typedef enum be_activation { BE_SILU, BE_GELU_TANH } be_activation;
+
+/* The first half of a feed-forward: out = activation(w1 x) * (w3 x), or with experts that of each. */
+typedef struct be_gated {
+  const be_weight *w1, *w3; /* one, or [n_experts], all of one shape: [out->cols, x->cols] */
+  be_activation activation;
+  const be_act *out;
+} be_gated;
 
 /* Rotary angles of a step: [n_tokens][n_pairs] each. */
 typedef struct be_rope {
@@ -53,8 +63,6 @@ typedef struct be_head_norms {
   const float *q, *k;
   float eps;
 } be_head_norms;
-
-typedef enum be_activation { BE_SILU, BE_GELU_TANH } be_activation;
 
 /* Which experts take which tokens. An entry is a token given to an expert; entries are sorted by expert, then by
  * token: those of expert e are first[e] .. first[e + 1] - 1. */
@@ -136,9 +144,10 @@ typedef struct be_ops {
   void (*attend)(be_worker *w, const be_act *out, const float *q, int n_heads, float scale, float cap,
                  const be_batch *batch, const kv_view *kv);
 
-  /* out = activation(gate) * up, [n][cols]. */
-  void (*activate)(be_worker *w, const be_act *out, const float *gate, const float *up, be_activation activation,
-                   int32_t n);
+  /* Both products of a feed-forward's first half and what is made of them, for n rows of x, or, with a routing, for
+   * its entries: row i of x and of the output is entry i, and goes through the weights of its expert. Weights of
+   * experts without entries are not read. */
+  void (*linear_gated)(be_worker *w, const be_act *x, const be_gated *product, const be_routing *routing, int32_t n);
 
   /* x = cap tanh(x / cap), [n][cols]. */
   void (*soft_cap)(be_worker *w, float *x, float cap, int64_t cols, int32_t n);
@@ -149,8 +158,12 @@ typedef struct be_ops {
    * the softmax over those as weights. */
   void (*route)(be_worker *w, const be_routing *routing, const float *logits, int32_t n);
 
-  /* out[i] = x[rows[i]] for i < n, in all forms that out has. */
+  /* out[i] = x[rows[i]] for i < n, in all forms that out has; x has them too. */
   void (*gather)(be_worker *w, const be_act *out, const be_act *x, const int32_t *rows, int32_t n);
+
+  /* out [entries][rows]: row i = W x[i] with the weights of entry i's expert; experts->weight is [n_experts], all of
+   * one shape. Weights of experts without entries are not read. */
+  void (*linear_experts)(be_worker *w, const be_act *x, const be_product *experts, const be_routing *routing);
 
   /* h[t] += sum over the experts of token t, ascending, of weight * y[entry]; h [n][cols], y [entries][cols]. */
   void (*combine)(be_worker *w, float *h, const float *y, const be_routing *routing, int64_t cols, int32_t n);
@@ -158,7 +171,7 @@ typedef struct be_ops {
   /* ---- Measuring ---- */
 
   /* Work of one kind on all workers, as fast as the device can: BE_PROBE_READ reads `amount` bytes of memory, a
-   * multiple of 4096, the others do `amount` rounds of arithmetic in registers on each worker. Returns how many bytes
+   * multiple of 4096, the others do `amount` rounds of arithmetic in registers for each worker. Returns how many bytes
    * or operations (a multiply-add is two) that was. */
   uint64_t (*probe)(be_worker *w, be_probe kind, const void *memory, uint64_t amount);
 

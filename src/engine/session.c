@@ -222,7 +222,7 @@ static void add_layer_weights(const gale_model *m, const layer_weights *l, doubl
   double used = experts > 0 ? (double)m->config.n_experts_per_tok / experts : 1; /* of the experts, by one token */
   double read = 1 - pow(1 - used, tokens);                                       /* by all of them */
   for (int32_t e = 0; e < (experts > 0 ? experts : 1); e++) {
-    const be_weight *chosen[] = {&l->ffn[e].w1, &l->ffn[e].w3, &l->ffn[e].w2};
+    const be_weight *chosen[] = {&l->w1[e], &l->w3[e], &l->w2[e]};
     for (size_t i = 0; i < 3; i++) add_matrix(m, chosen[i], read, used * tokens, cost);
   }
 }

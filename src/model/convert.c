@@ -121,14 +121,14 @@ static void close_memory(row_memory *memory) {
   free(memory->floats);
 }
 
-static void convert_worker(void *argument, int worker) {
+static void convert_worker(void *argument, team_worker *w) {
   const stretch *s = argument;
-  failure *f = &s->conversion->failures[worker];
+  failure *f = &s->conversion->failures[team_index(w)];
   row_memory memory;
   int64_t first = s->first / s->origin->cols, last = (s->end - 1) / s->origin->cols;
   f->row = first;
   f->status = open_memory(s, &memory, &f->error);
-  for (int64_t i; !f->status && (i = team_take(s->conversion->crew, 1)) <= last - first;) {
+  for (int64_t i; !f->status && (i = team_take(w, 1)) <= last - first;) {
     f->row = first + i;
     f->status = convert_piece(s, &memory, f->row, &f->error);
   }

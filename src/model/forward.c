@@ -13,9 +13,15 @@ static void *take(layout *l, int64_t n, size_t size) {
   return p;
 }
 
-static be_act take_act(layout *l, int64_t n, int64_t cols, bool quantized) {
-  be_act a = {.cols = cols, .f32 = take(l, n * cols, sizeof *a.f32)};
-  if (quantized) {
+/* Whether the readers of an activation have float weights, and whether quantised ones. */
+typedef struct forms {
+  bool f32, levels;
+} forms;
+
+static be_act take_act(layout *l, int64_t n, int64_t cols, forms f) {
+  be_act a = {.cols = cols};
+  if (f.f32) a.f32 = take(l, n * cols, sizeof *a.f32);
+  if (f.levels) {
     a.level = take(l, n * cols, sizeof *a.level);
     a.scale = take(l, n * cols / QUANT_BLOCK, sizeof *a.scale);
     a.neg_sum = take(l, n * cols / QUANT_BLOCK * 2, sizeof *a.neg_sum);
@@ -23,35 +29,40 @@ static be_act take_act(layout *l, int64_t n, int64_t cols, bool quantized) {
   return a;
 }
 
-static bool quantized(const be_weight *w) {
-  return !quant_get(w->type)->is_float;
+static void read_by(forms *f, const be_weight *w) {
+  *(quant_get(w->type)->is_float ? &f->f32 : &f->levels) = true;
 }
 
-/* Whether any reader of an activation has quantised weights. */
+/* The forms in which activations are read. x and attended are always there as floats: they are written so first. */
 typedef struct readers {
-  bool x, attended, activated;
+  forms x, attended, activated, expert_x;
 } readers;
 
 static readers find_readers(const gale_model *m) {
   const model_config *c = &m->config;
-  readers r = {.x = quantized(&m->weights.output)};
+  readers r = {.x.f32 = true, .attended.f32 = true};
+  read_by(&r.x, &m->weights.output);
   for (int32_t i = 0; i < c->n_layers; i++) {
     const layer_weights *l = &m->weights.layers[i];
-    r.x = r.x || quantized(&l->wq) || quantized(&l->wk) || quantized(&l->wv);
-    r.x = r.x || (c->n_experts > 0 && quantized(&l->gate));
-    r.attended = r.attended || quantized(&l->wo);
+    read_by(&r.x, &l->wq);
+    read_by(&r.x, &l->wk);
+    read_by(&r.x, &l->wv);
+    read_by(&r.attended, &l->wo);
+    if (c->n_experts > 0) read_by(&r.x, &l->gate);
     for (int32_t e = 0; e < (c->n_experts > 0 ? c->n_experts : 1); e++) {
-      r.x = r.x || quantized(&l->ffn[e].w1) || quantized(&l->ffn[e].w3);
-      r.activated = r.activated || quantized(&l->ffn[e].w2);
+      read_by(&r.expert_x, &l->w1[e]);
+      read_by(&r.expert_x, &l->w3[e]);
+      read_by(&r.activated, &l->w2[e]);
     }
   }
+  r.x.levels = r.x.levels || r.expert_x.levels;
   return r;
 }
 
-static void layout_experts(layout *l, const model_config *c, int64_t n, bool quantized_x, forward_state *s) {
+static void layout_experts(layout *l, const model_config *c, int64_t n, forms expert_x, forward_state *s) {
   int64_t entries = n * c->n_experts_per_tok;
   s->router = take(l, n * c->n_experts, sizeof *s->router);
-  s->expert_x = take_act(l, n, c->dim, quantized_x);
+  s->expert_x = take_act(l, entries, c->dim, expert_x);
   s->expert_y = take(l, entries * c->dim, sizeof *s->expert_y);
   s->routing = (be_routing){.n_experts = c->n_experts, .n_used = c->n_experts_per_tok};
   s->routing.first = take(l, c->n_experts + 1, sizeof *s->routing.first);
@@ -71,16 +82,14 @@ size_t forward_layout(const gale_model *m, int32_t max_tokens, int32_t max_rows,
   s->k = take(&l, n * kv, sizeof *s->k);
   s->v = take(&l, n * kv, sizeof *s->v);
   s->attended = take_act(&l, n, heads, r.attended);
-  s->gate = take(&l, n * c->hidden_dim, sizeof *s->gate);
-  s->up = take(&l, n * c->hidden_dim, sizeof *s->up);
-  s->activated = take_act(&l, n, c->hidden_dim, r.activated);
+  s->activated = take_act(&l, c->n_experts > 0 ? n * c->n_experts_per_tok : n, c->hidden_dim, r.activated);
   if (c->post_norms) s->y = take(&l, n * c->dim, sizeof *s->y);
   for (int i = 0; i < c->n_ropes; i++) {
     s->rope[i] = (be_rope){.n_pairs = c->head_dim / 2};
     s->rope[i].cos = take(&l, n * s->rope[i].n_pairs, sizeof *s->rope[i].cos);
     s->rope[i].sin = take(&l, n * s->rope[i].n_pairs, sizeof *s->rope[i].sin);
   }
-  if (c->n_experts > 0) layout_experts(&l, c, n, r.x, s);
+  if (c->n_experts > 0) layout_experts(&l, c, n, r.expert_x, s);
   s->logits = take(&l, (int64_t)max_rows * c->vocab_size, sizeof *s->logits);
   return l.used;
 }
@@ -126,9 +135,8 @@ static void feed_forward(const forward_step *p, int32_t i, be_worker *w) {
   int32_t n = p->batch.n_tokens;
 
   be->norm(w, &s->x, s->h, l->ffn_norm, c->norm_eps, NULL, n);
-  be->linear(w, &s->x, (be_product[]){{&l->ffn->w1, s->gate}, {&l->ffn->w3, s->up}}, 2, n, false);
-  be->activate(w, &s->activated, s->gate, s->up, c->activation, n);
-  project_and_add(p, w, &s->activated, &l->ffn->w2, l->ffn_post_norm);
+  be->linear_gated(w, &s->x, &(be_gated){l->w1, l->w3, c->activation, &s->activated}, NULL, n);
+  project_and_add(p, w, &s->activated, l->w2, l->ffn_post_norm);
 }
 
 /* The feed-forward of a mixture of experts: each token goes through the experts that the gate chooses for it. */
@@ -143,15 +151,9 @@ static void experts(const forward_step *p, int32_t i, be_worker *w) {
   be->norm(w, &s->x, s->h, l->ffn_norm, c->norm_eps, NULL, n);
   be->linear(w, &s->x, (be_product[]){{&l->gate, s->router}}, 1, n, false);
   be->route(w, r, s->router, n);
-  for (int32_t e = 0; e < c->n_experts; e++) {
-    int32_t first = r->first[e], m = r->first[e + 1] - first;
-    if (m == 0) continue;
-    const ffn_weights *f = &l->ffn[e];
-    be->gather(w, &s->expert_x, &s->x, r->token + first, m);
-    be->linear(w, &s->expert_x, (be_product[]){{&f->w1, s->gate}, {&f->w3, s->up}}, 2, m, false);
-    be->activate(w, &s->activated, s->gate, s->up, c->activation, m);
-    be->linear(w, &s->activated, (be_product[]){{&f->w2, s->expert_y + (int64_t)first * c->dim}}, 1, m, false);
-  }
+  be->gather(w, &s->expert_x, &s->x, r->token, n * r->n_used);
+  be->linear_gated(w, &s->expert_x, &(be_gated){l->w1, l->w3, c->activation, &s->activated}, r, n * r->n_used);
+  be->linear_experts(w, &s->activated, &(be_product){l->w2, s->expert_y}, r);
   be->combine(w, s->h, s->expert_y, r, c->dim, n);
 }
 

@@ -11,8 +11,7 @@ typedef struct forward_state {
   float *q;                /* [max_tokens][n_heads * head_dim] */
   float *k, *v;            /* [max_tokens][n_kv_heads * head_dim] */
   be_act attended;         /* [max_tokens][n_heads * head_dim] */
-  float *gate, *up;        /* [max_tokens][hidden_dim] */
-  be_act activated;        /* [max_tokens][hidden_dim] */
+  be_act activated;        /* [max_tokens][hidden_dim]; with experts [max_tokens * n_experts_per_tok][hidden_dim] */
   float *y;                /* [max_tokens][dim]: what a half adds, where a norm comes first */
   be_rope rope[MAX_ROPES]; /* [max_tokens][head_dim / 2] */
   float *logits;           /* [max_rows][vocab_size] */
@@ -20,8 +19,8 @@ typedef struct forward_state {
   /* Mixture of experts. */
   float *router; /* [max_tokens][n_experts] */
   be_routing routing;
-  be_act expert_x; /* [max_tokens][dim]: what one expert gets */
-  float *expert_y; /* [max_tokens * n_experts_per_tok][dim]: what all experts give */
+  be_act expert_x; /* [max_tokens * n_experts_per_tok][dim]: what the experts get */
+  float *expert_y; /* [max_tokens * n_experts_per_tok][dim]: what they give */
 } forward_state;
 
 /* Lays a state out at `memory` and returns its size; with memory NULL it only counts. */

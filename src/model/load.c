@@ -1,5 +1,6 @@
 #include "model/load.h"
 
+#include "base/team.h"
 #include "model/packed_cache.h"
 
 #include <stdatomic.h>
@@ -195,10 +196,11 @@ static gale_status check_stretch(job *j, uint64_t from, uint64_t to, gale_error 
 
 /* ---- All workers ---- */
 
-static void work(void *argument, int worker) {
+static void work(void *argument, team_worker *crew) {
   job *j = argument;
   gale_error error = {0};
   uint64_t all = j->w->memory_bytes;
+  int64_t n_stretches = (int64_t)((all + stretch_bytes - 1) / stretch_bytes);
   size_t stored_bytes = j->kept ? 0 : j->most_rows, buffer_bytes = j->writer ? PACKED_WINDOW + 2 * j->most_unit : 0;
   char *stored = malloc(stored_bytes + 1), *bytes = NULL;
   if (!stored || posix_memalign((void **)&bytes, PANEL_ALIGN, buffer_bytes + 1) != 0) {
@@ -206,8 +208,9 @@ static void work(void *argument, int worker) {
     fail(j, error_memory(&error, stored_bytes + buffer_bytes), &error, false);
   }
   while (!stopped(j)) {
-    uint64_t from = (uint64_t)team_take(j->crew, 1) * stretch_bytes;
-    if (from >= all) break;
+    int64_t stretch = team_take(crew, 1);
+    if (stretch >= n_stretches) break;
+    uint64_t from = (uint64_t)stretch * stretch_bytes;
     uint64_t to = all - from < stretch_bytes ? all : from + stretch_bytes;
     gale_status status = j->kept     ? check_stretch(j, from, to, &error)
                          : j->writer ? write_stretch(j, from, to, stored, bytes, &error)
@@ -215,7 +218,7 @@ static void work(void *argument, int worker) {
     if (status)
       fail(j, status, &error, false);
     else
-      report(j, worker, to - from);
+      report(j, team_index(crew), to - from);
   }
   free(stored);
   free(bytes);

@@ -67,10 +67,10 @@ static void find_layer(search *s, int i) {
   find_vector(s, FFN_NORM, i, &l->ffn_norm, dim);
   if (m->n_experts > 0) find_matrix(s, GATE, i, -1, &l->gate, m->n_experts, dim);
   for (int e = m->n_experts > 0 ? 0 : -1; e < m->n_experts; e++) {
-    ffn_weights *f = &l->ffn[e < 0 ? 0 : e];
-    find_matrix(s, W1, i, e, &f->w1, m->hidden_dim, dim);
-    find_matrix(s, W3, i, e, &f->w3, m->hidden_dim, dim);
-    find_matrix(s, W2, i, e, &f->w2, dim, m->hidden_dim);
+    int at = e < 0 ? 0 : e;
+    find_matrix(s, W1, i, e, &l->w1[at], m->hidden_dim, dim);
+    find_matrix(s, W3, i, e, &l->w3[at], m->hidden_dim, dim);
+    find_matrix(s, W2, i, e, &l->w2[at], dim, m->hidden_dim);
     if (e < 0) break;
   }
   if (m->post_norms) find_vector(s, FFN_POST_NORM, i, &l->ffn_post_norm, dim);
@@ -89,9 +89,14 @@ static bool make_room(const model_config *m, arena *memory, model_weights *w) {
   size_t layers = (size_t)m->n_layers, experts = m->n_experts > 0 ? (size_t)m->n_experts : 1;
   w->layers = arena_array(memory, layers, sizeof *w->layers);
   w->items = arena_array(memory, OF_MODEL + layers * (OF_LAYER + OF_FFN * experts), sizeof *w->items);
-  ffn_weights *ffn = arena_array(memory, layers * experts, sizeof *ffn);
+  be_weight *ffn = arena_array(memory, layers * OF_FFN * experts, sizeof *ffn);
   if (!w->layers || !w->items || !ffn) return false;
-  for (size_t l = 0; l < layers; l++) w->layers[l].ffn = ffn + l * experts;
+  for (size_t l = 0; l < layers; l++) {
+    layer_weights *layer = &w->layers[l];
+    layer->w1 = ffn + l * OF_FFN * experts;
+    layer->w3 = layer->w1 + experts;
+    layer->w2 = layer->w3 + experts;
+  }
   return true;
 }
 

@@ -4,12 +4,6 @@
 
 #include "model/tensors.h"
 
-/* Feed-forward matrices: of a layer, or of one expert. */
-typedef struct ffn_weights {
-  be_weight w1, w3; /* [hidden_dim, dim] */
-  be_weight w2;     /* [dim, hidden_dim] */
-} ffn_weights;
-
 typedef struct layer_weights {
   const float *attention_norm;      /* [dim] */
   be_weight wq;                     /* [n_heads * head_dim, dim] */
@@ -19,7 +13,8 @@ typedef struct layer_weights {
   const float *attention_post_norm; /* [dim]; likewise */
   const float *ffn_norm;            /* [dim] */
   be_weight gate;                   /* [n_experts, dim] */
-  ffn_weights *ffn;                 /* [n_experts], or one */
+  be_weight *w1, *w3;               /* [n_experts], or one: [hidden_dim, dim] */
+  be_weight *w2;                    /* [n_experts], or one: [dim, hidden_dim] */
   const float *ffn_post_norm;       /* [dim]; NULL where the family has none */
 } layer_weights;
 

@@ -1,8 +1,9 @@
-/* The worker team: every worker runs, pieces are taken once, what was written before a barrier is there after
- * it, and nothing gets stuck, however many workers share a processor. */
+/* The worker team: pieces are taken once, what was written before a barrier is there after it, nobody waits for a
+ * worker that holds nothing, and nothing gets stuck, however many workers and other threads share a processor. */
 #include "base/cpu.h"
 #include "base/team.h"
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -24,87 +25,51 @@ static team *open_team(int n) {
 
 typedef struct work {
   team *team;
-  int ran[MOST];            /* by each worker for itself */
-  int value[2][PIECES];     /* plain memory: a barrier is all that orders the accesses */
-  int taken[PIECES];        /* how often each piece was taken */
-  atomic_int wrong, inside; /* inside: workers between two barriers */
+  int value[2][PIECES]; /* plain memory: a barrier is all that orders the accesses */
+  int taken[PIECES];    /* how often each piece was taken */
+  atomic_int wrong, done[ROUNDS], arrived, passed;
 } work;
 
-static void job_count(void *argument, int worker) {
-  work *w = argument;
-  w->ran[worker]++;
-}
-
-static void test_every_worker_runs(void **state) {
-  (void)state;
-  for (int n = 1; n <= MOST; n++) {
-    work w = {.team = open_team(n)};
-    for (int i = 0; i < 200; i++) team_run(w.team, job_count, &w);
-    for (int i = 0; i < MOST; i++) assert_int_equal(w.ran[i], i < n ? 200 : 0);
-    team_close(&w.team);
-    assert_null(w.team);
-  }
-}
-
 /* Pieces of each round are computed from all pieces of the round before. */
-static void job_rounds(void *argument, int worker) {
+static void job_rounds(void *argument, team_worker *me) {
   work *w = argument;
-  (void)worker;
+  if (team_index(me) < 0 || team_index(me) >= team_size(w->team)) atomic_fetch_add(&w->wrong, 1);
   for (int round = 0; round < ROUNDS; round++) {
     const int *from = w->value[round % 2];
     int *to = w->value[1 - round % 2];
-    for (int64_t i; (i = team_take(w->team, 1)) < PIECES;) {
+    for (int64_t i; (i = team_take(me, 1)) < PIECES;) {
+      if (round > 0 && atomic_load(&w->done[round - 1]) != PIECES) atomic_fetch_add(&w->wrong, 1);
       int sum = 0;
       for (int k = 0; k < PIECES; k++) sum += from[k];
       to[i] = sum % 1000 + (int)i;
       w->taken[i]++;
+      atomic_fetch_add(&w->done[round], 1);
     }
-    team_barrier(w->team);
+    team_barrier(me);
   }
 }
 
-static void test_rounds(void **state) {
-  (void)state;
+static void run_rounds(team *t) {
+  work w = {.team = t};
   int expected[2][PIECES] = {{0}};
   for (int round = 0; round < ROUNDS; round++) {
     int sum = 0;
     for (int k = 0; k < PIECES; k++) sum += expected[round % 2][k];
     for (int i = 0; i < PIECES; i++) expected[1 - round % 2][i] = sum % 1000 + i;
   }
+  team_run(t, job_rounds, &w);
+  assert_memory_equal(w.value, expected, sizeof expected);
+  for (int k = 0; k < PIECES; k++) assert_int_equal(w.taken[k], ROUNDS);
+  assert_int_equal(atomic_load(&w.wrong), 0);
+}
+
+static void test_rounds(void **state) {
+  (void)state;
   for (int n = 1; n <= MOST; n++) {
     team *t = open_team(n);
-    for (int i = 0; i < 500; i++) {
-      work w = {.team = t};
-      team_run(t, job_rounds, &w);
-      assert_memory_equal(w.value, expected, sizeof expected);
-      for (int k = 0; k < PIECES; k++) assert_int_equal(w.taken[k], ROUNDS);
-    }
+    for (int i = 0; i < 500; i++) run_rounds(t);
     team_close(&t);
-  }
-}
-
-/* Nobody leaves a barrier before all have come. */
-static void job_together(void *argument, int worker) {
-  work *w = argument;
-  (void)worker;
-  int size = team_size(w->team);
-  for (int i = 0; i < 20; i++) {
-    atomic_fetch_add(&w->inside, 1);
-    team_barrier(w->team);
-    if (atomic_load(&w->inside) != size) atomic_fetch_add(&w->wrong, 1);
-    team_barrier(w->team);
-    atomic_fetch_sub(&w->inside, 1);
-    team_barrier(w->team);
-  }
-}
-
-static void test_barrier_waits_for_all(void **state) {
-  (void)state;
-  for (int n = 2; n <= MOST; n++) {
-    work w = {.team = open_team(n)};
-    for (int i = 0; i < 50; i++) team_run(w.team, job_together, &w);
-    assert_int_equal(atomic_load(&w.wrong), 0);
-    team_close(&w.team);
+    assert_null(t);
   }
 }
 
@@ -113,17 +78,16 @@ static void sleep_ms(long ms) {
   nanosleep(&t, NULL);
 }
 
-/* One worker after another comes so late that the others have gone to sleep. */
-static void job_late(void *argument, int worker) {
+/* Whoever holds a piece is waited for, also by those who have gone to sleep. */
+static void job_slow(void *argument, team_worker *me) {
   work *w = argument;
-  for (int i = 0; i < team_size(w->team); i++) {
-    if (worker == i) {
-      sleep_ms(3);
-      w->value[0][0]++;
+  for (int round = 0; round < ROUNDS; round++) {
+    for (int64_t i; (i = team_take(me, 1)) < 3;) {
+      if (round > 0 && atomic_load(&w->done[round - 1]) != 3) atomic_fetch_add(&w->wrong, 1);
+      if (i == 1) sleep_ms(3);
+      atomic_fetch_add(&w->done[round], 1);
     }
-    team_barrier(w->team);
-    if (w->value[0][0] != i + 1) atomic_fetch_add(&w->wrong, 1);
-    team_barrier(w->team);
+    team_barrier(me);
   }
 }
 
@@ -134,8 +98,7 @@ static void test_sleep(void **state) {
     team *t = open_team(n);
     for (int i = 0; i < 3; i++) {
       work w = {.team = t};
-      team_run(t, job_late, &w);
-      assert_int_equal(w.value[0][0], n);
+      team_run(t, job_slow, &w);
       assert_int_equal(atomic_load(&w.wrong), 0);
       sleep_ms(3);
     }
@@ -143,22 +106,68 @@ static void test_sleep(void **state) {
   }
 }
 
+/* Every other worker stays away until the first has done all, and then finds nothing left. */
+static void job_alone(void *argument, team_worker *me) {
+  work *w = argument;
+  bool first = team_index(me) == 0;
+  if (!first) {
+    atomic_fetch_add(&w->arrived, 1);
+    while (!atomic_load(&w->passed)) sleep_ms(1);
+  }
+  while (first && atomic_load(&w->arrived) == 0) sleep_ms(1);
+  for (int round = 0; round < ROUNDS; round++) {
+    for (int64_t i; (i = team_take(me, 1)) < PIECES;) {
+      w->taken[i]++;
+      if (!first) atomic_fetch_add(&w->wrong, 1);
+    }
+    if (!first && team_take(me, 1) != TEAM_NONE) atomic_fetch_add(&w->wrong, 1);
+    team_barrier(me);
+  }
+  if (first) atomic_store(&w->passed, 1);
+}
+
+static void test_nobody_waits_for_the_absent(void **state) {
+  (void)state;
+  for (int n = 2; n <= MOST; n++) {
+    work w = {.team = open_team(n)};
+    team_run(w.team, job_alone, &w);
+    assert_int_equal(atomic_load(&w.wrong), 0);
+    for (int k = 0; k < PIECES; k++) assert_int_equal(w.taken[k], ROUNDS);
+    team_close(&w.team);
+  }
+}
+
 /* More workers than processors, so that some always wait for a processor. */
 static void test_crowd(void **state) {
   (void)state;
-  int n = 2 * cpu_count() + 1;
-  team *t = open_team(n);
-  for (int i = 0; i < 200; i++) {
-    work w = {.team = t};
-    team_run(t, job_rounds, &w);
-    for (int k = 0; k < PIECES; k++) assert_int_equal(w.taken[k], ROUNDS);
-  }
+  team *t = open_team(2 * cpu_count() + 1);
+  for (int i = 0; i < 200; i++) run_rounds(t);
   team_close(&t);
 }
 
-static void job_nothing(void *argument, int worker) {
+static void *occupy(void *stop) {
+  while (!atomic_load((atomic_bool *)stop)) continue;
+  return NULL;
+}
+
+/* Other threads take every processor again and again, so that workers rest, leave and come back. */
+static void test_busy_processors(void **state) {
+  (void)state;
+  enum { OTHERS = 8, SECONDS = 1 };
+  pthread_t others[OTHERS];
+  atomic_bool stop = false;
+  int n = cpu_count() < OTHERS ? cpu_count() : OTHERS;
+  for (int i = 0; i < n; i++) assert_int_equal(pthread_create(&others[i], NULL, occupy, &stop), 0);
+  team *t = open_team(n);
+  for (time_t end = time(NULL) + SECONDS; time(NULL) <= end;) run_rounds(t);
+  team_close(&t);
+  atomic_store(&stop, true);
+  for (int i = 0; i < n; i++) pthread_join(others[i], NULL);
+}
+
+static void job_nothing(void *argument, team_worker *me) {
   (void)argument;
-  (void)worker;
+  (void)me;
 }
 
 static void test_many_runs(void **state) {
@@ -181,11 +190,10 @@ static void test_close_at_once(void **state) {
 }
 
 /* What is left over of the pieces of one run is not seen by the next. */
-static void job_leave(void *argument, int worker) {
+static void job_leave(void *argument, team_worker *me) {
   work *w = argument;
-  (void)worker;
-  int64_t first = team_take(w->team, 5);
-  if (first % 5 != 0 || first >= 5 * team_size(w->team)) atomic_fetch_add(&w->wrong, 1);
+  int64_t first = team_take(me, 5);
+  if (first != TEAM_NONE && (first % 5 != 0 || first >= 5 * team_size(w->team))) atomic_fetch_add(&w->wrong, 1);
 }
 
 static void test_pieces_start_anew(void **state) {
@@ -200,11 +208,11 @@ static void test_pieces_start_anew(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_every_worker_runs),
       cmocka_unit_test(test_rounds),
-      cmocka_unit_test(test_barrier_waits_for_all),
       cmocka_unit_test(test_sleep),
+      cmocka_unit_test(test_nobody_waits_for_the_absent),
       cmocka_unit_test(test_crowd),
+      cmocka_unit_test(test_busy_processors),
       cmocka_unit_test(test_many_runs),
       cmocka_unit_test(test_close_at_once),
       cmocka_unit_test(test_pieces_start_anew),

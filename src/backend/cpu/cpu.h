@@ -18,11 +18,15 @@ typedef struct attend_scratch {
   int16_t *q_neg_sum; /* [max_tokens][n_heads][head_pad / 16] */
 } attend_scratch;
 
+/* What a worker computes at once of a gated product. */
+enum { GATED_PANELS = 16, GATED_TOKENS = 256, GATED_FLOATS = GATED_TOKENS * GATED_PANELS * PANEL_ROWS };
+
 struct be_worker {
   be_context *context;
-  int index;
-  float *tile;  /* this worker's own: [2 * ATTEND_QUERIES][2 + head_dim] */
-  void *linear; /* likewise: cpu_kernels.linear_scratch bytes */
+  team_worker *crew; /* it, in the context's team, while a job runs */
+  float *tile;       /* this worker's own: [2 * ATTEND_QUERIES][2 + head_dim] */
+  float *gated;      /* likewise: [2][GATED_FLOATS] */
+  void *linear;      /* likewise: cpu_kernels.linear_scratch bytes */
 };
 
 struct be_context {
@@ -47,6 +51,20 @@ static inline size_t cpu_align(size_t n) {
   return (n + 127) / 128 * 128;
 }
 
+/* Rows are cut into pieces of this many values, so that one token's row keeps all workers busy. */
+enum { ROW_PIECE = 512 };
+
+static inline int64_t cpu_row_pieces(int64_t cols) {
+  return (cols + ROW_PIECE - 1) / ROW_PIECE;
+}
+
+/* Piece i of [n][cols]: values first .. first + result - 1 of row *t. */
+static inline int64_t cpu_row_piece(int64_t i, int64_t cols, int64_t *t, int64_t *first) {
+  *t = i / cpu_row_pieces(cols);
+  *first = i % cpu_row_pieces(cols) * ROW_PIECE;
+  return cols - *first < ROW_PIECE ? cols - *first : ROW_PIECE;
+}
+
 /* The operations of be_ops, by the file that has them. */
 void cpu_embed(be_worker *w, float *h, const be_weight *weight, const be_batch *batch, float scale);
 void cpu_angles(be_worker *w, const be_rope *rope, const double *frequency, double magnitude, const be_batch *batch);
@@ -58,8 +76,8 @@ void cpu_rope_store(be_worker *w, float *q, float *k, const float *v, int n_head
                     const be_rope *rope, const be_query_growth *growth, const be_batch *batch, const kv_view *kv);
 void cpu_attend(be_worker *w, const be_act *out, const float *q, int n_heads, float scale, float cap,
                 const be_batch *batch, const kv_view *kv);
-void cpu_activate(be_worker *w, const be_act *out, const float *gate, const float *up, be_activation activation,
-                  int32_t n);
+void cpu_linear_gated(be_worker *w, const be_act *x, const be_gated *product, const be_routing *routing, int32_t n);
+void cpu_linear_experts(be_worker *w, const be_act *x, const be_product *experts, const be_routing *routing);
 void cpu_soft_cap(be_worker *w, float *x, float cap, int64_t cols, int32_t n);
 void cpu_route(be_worker *w, const be_routing *routing, const float *logits, int32_t n);
 void cpu_gather(be_worker *w, const be_act *out, const be_act *x, const int32_t *rows, int32_t n);

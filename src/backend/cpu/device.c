@@ -65,7 +65,7 @@ static void weight_pack(const be_device *d, quant_type type, int64_t cols, const
 
 /* Where the parts of a context's memory begin. */
 typedef struct context_parts {
-  size_t partials, q_level, q_scale, q_neg_sum, tiles, tile_bytes, linear_bytes, total;
+  size_t partials, q_level, q_scale, q_neg_sum, tiles, tile_bytes, gated_bytes, worker_bytes, total;
 } context_parts;
 
 /* False where the sizes overflow. */
@@ -80,8 +80,9 @@ static bool context_layout(const be_context *c, size_t tokens, size_t workers, c
   p->q_neg_sum = p->q_scale + cpu_align(tokens * heads * blocks * sizeof(float));
   p->tiles = p->q_neg_sum + cpu_align(tokens * heads * blocks * 2 * sizeof(int16_t));
   p->tile_bytes = cpu_align(2 * ATTEND_QUERIES * (2 + dim) * sizeof(float));
-  p->linear_bytes = cpu_align(c->device->kernels.linear_scratch);
-  p->total = p->tiles + workers * (p->tile_bytes + p->linear_bytes);
+  p->gated_bytes = cpu_align(2 * GATED_FLOATS * sizeof(float));
+  p->worker_bytes = p->tile_bytes + p->gated_bytes + cpu_align(c->device->kernels.linear_scratch);
+  p->total = p->tiles + workers * p->worker_bytes;
   return true;
 }
 
@@ -92,8 +93,11 @@ static void context_place(be_context *c, const context_parts *p, int workers) {
                                .q_scale = (float *)(base + p->q_scale),
                                .q_neg_sum = (int16_t *)(base + p->q_neg_sum)};
   for (int i = 0; i < workers; i++) {
-    char *own = base + p->tiles + (size_t)i * (p->tile_bytes + p->linear_bytes);
-    c->workers[i] = (be_worker){.context = c, .index = i, .tile = (float *)own, .linear = own + p->tile_bytes};
+    char *own = base + p->tiles + (size_t)i * p->worker_bytes;
+    c->workers[i] = (be_worker){.context = c,
+                                .tile = (float *)own,
+                                .gated = (float *)(own + p->tile_bytes),
+                                .linear = own + p->tile_bytes + p->gated_bytes};
   }
 }
 
@@ -140,9 +144,11 @@ static size_t context_bytes(const be_context *c) {
   return c->memory_bytes;
 }
 
-static void run_worker(void *argument, int worker) {
+static void run_worker(void *argument, team_worker *crew) {
   be_context *c = argument;
-  c->forward(c->argument, &c->workers[worker]);
+  be_worker *w = &c->workers[team_index(crew)];
+  w->crew = crew;
+  c->forward(c->argument, w);
 }
 
 static void run(be_context *c, void (*forward)(void *argument, be_worker *w), void *argument) {
@@ -169,10 +175,11 @@ static const be_ops cpu_ops = {
     .linear = cpu_linear,
     .rope_store = cpu_rope_store,
     .attend = cpu_attend,
-    .activate = cpu_activate,
+    .linear_gated = cpu_linear_gated,
     .soft_cap = cpu_soft_cap,
     .route = cpu_route,
     .gather = cpu_gather,
+    .linear_experts = cpu_linear_experts,
     .combine = cpu_combine,
     .probe = cpu_probe,
     .copy_page = device_copy_page,

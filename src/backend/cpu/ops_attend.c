@@ -25,12 +25,12 @@ static void quantize_queries(const attend_op *o) {
   be_context *c = o->w->context;
   int64_t dim = o->kv->layout.head_dim, pad = o->kv->layout.head_pad;
   float *padded = o->w->tile;
-  for (int64_t i; (i = team_take(c->team, 1)) < (int64_t)o->batch->n_tokens * o->n_heads;) {
+  for (int64_t i; (i = team_take(o->w->crew, 1)) < (int64_t)o->batch->n_tokens * o->n_heads;) {
     for (int64_t d = 0; d < pad; d++) padded[d] = d < dim ? o->q[i * dim + d] : 0;
     c->device->kernels.quantize(padded, pad, c->attend.q_level + i * pad, c->attend.q_scale + i * (pad / QUANT_BLOCK),
                                 c->attend.q_neg_sum + i * (pad / QUANT_BLOCK) * 2);
   }
-  team_barrier(c->team);
+  team_barrier(o->w->crew);
 }
 
 static void add_query(const attend_op *o, attend_task *t, int64_t token, int head, int32_t first, int32_t last) {
@@ -141,10 +141,10 @@ static void attend_tile(const attend_op *o, int64_t first, int64_t end, int kv_h
 }
 
 static void attend_tokens(const attend_op *o) {
-  be_context *c = o->w->context;
+  team_worker *crew = o->w->crew;
   int n_kv = o->kv->layout.n_kv_heads, tokens = ATTEND_QUERIES / o->group > 0 ? ATTEND_QUERIES / o->group : 1;
   int64_t n_tiles = (o->batch->n_tokens + tokens - 1) / tokens;
-  for (int64_t i; (i = team_take(c->team, 1)) < n_tiles * n_kv;) {
+  for (int64_t i; (i = team_take(crew, 1)) < n_tiles * n_kv;) {
     /* Late tokens see most: they go first, so that the workers end together. */
     int64_t tile = n_tiles - 1 - i / n_kv, first = tile * tokens, stop = first + tokens;
     int kv_head = (int)(i % n_kv);
@@ -158,7 +158,7 @@ static void attend_tokens(const attend_op *o) {
       for (; first < end; first++) finish_group(o, first, kv_head);
     }
   }
-  team_barrier(c->team);
+  team_barrier(crew);
 }
 
 /* ---- Few tokens: a piece is one block of one token for one key/value head ---- */
@@ -196,8 +196,14 @@ static void fold_blocks(const attend_op *o, int64_t token, int head, int64_t n_b
   finish(o, token, head, acc);
 }
 
+static void fold_group(const attend_op *o, int64_t token, int kv_head, int64_t n_blocks) {
+  for (int head = kv_head * o->group; head < (kv_head + 1) * o->group; head++) fold_blocks(o, token, head, n_blocks);
+  finish_group(o, token, kv_head);
+}
+
+/* Where no token sees more than one block, there is nothing to wait for between the blocks and the sums over them. */
 static void attend_split(const attend_op *o) {
-  be_context *c = o->w->context;
+  team_worker *crew = o->w->crew;
   int n_kv = o->kv->layout.n_kv_heads;
   int64_t start[SPLIT_TOKENS + 1] = {0};
   int32_t lowest[SPLIT_TOKENS] = {0};
@@ -205,27 +211,27 @@ static void attend_split(const attend_op *o) {
     lowest[t] = kv_first_seen(o->kv, o->batch->position[t]) / KV_BLOCK;
     start[t + 1] = start[t] + (int64_t)(o->batch->position[t] / KV_BLOCK - lowest[t] + 1) * n_kv;
   }
+  bool single = start[o->batch->n_tokens] == (int64_t)o->batch->n_tokens * n_kv;
   int token = 0;
-  for (int64_t i; (i = team_take(c->team, 1)) < start[o->batch->n_tokens];) {
+  for (int64_t i; (i = team_take(crew, 1)) < start[o->batch->n_tokens];) {
     while (i >= start[token + 1]) token++;
     int64_t rest = i - start[token];
     attend_block(o, token, (int)(rest % n_kv), lowest[token] + (int32_t)(rest / n_kv));
+    if (single) fold_group(o, token, (int)(rest % n_kv), 1);
   }
-  team_barrier(c->team);
-  for (int64_t i; (i = team_take(c->team, 1)) < (int64_t)o->batch->n_tokens * n_kv;) {
+  team_barrier(crew);
+  if (single) return;
+  for (int64_t i; (i = team_take(crew, 1)) < (int64_t)o->batch->n_tokens * n_kv;) {
     int64_t t = i / n_kv;
-    int kv_head = (int)(i % n_kv);
-    for (int head = kv_head * o->group; head < (kv_head + 1) * o->group; head++)
-      fold_blocks(o, t, head, (start[t + 1] - start[t]) / n_kv);
-    finish_group(o, t, kv_head);
+    fold_group(o, t, (int)(i % n_kv), (start[t + 1] - start[t]) / n_kv);
   }
-  team_barrier(c->team);
+  team_barrier(crew);
 }
 
 void cpu_attend(be_worker *w, const be_act *out, const float *q, int n_heads, float scale, float cap,
                 const be_batch *batch, const kv_view *kv) {
   attend_op o = {w, out, q, n_heads, n_heads / kv->layout.n_kv_heads, scale, cap, batch, kv};
-  team *crew = w->context->team;
+  team_worker *crew = w->crew;
   if (kv->layout.type == GALE_KV_Q8) quantize_queries(&o);
   if (batch->n_tokens <= SPLIT_TOKENS)
     attend_split(&o);

@@ -43,21 +43,21 @@ static void sort_entries(const be_routing *r, int32_t n) {
 }
 
 void cpu_route(be_worker *w, const be_routing *routing, const float *logits, int32_t n) {
-  team *crew = w->context->team;
+  team_worker *crew = w->crew;
   for (int64_t t; (t = team_take(crew, 1)) < n;)
     choose(routing, logits + t * routing->n_experts, routing->place + t * routing->n_used,
            routing->weight + t * routing->n_used);
   team_barrier(crew);
-  if (w->index == 0) sort_entries(routing, n);
+  while (team_take(crew, 1) < 1) sort_entries(routing, n);
   team_barrier(crew);
 }
 
 void cpu_gather(be_worker *w, const be_act *out, const be_act *x, const int32_t *rows, int32_t n) {
-  team *crew = w->context->team;
+  team_worker *crew = w->crew;
   size_t cols = (size_t)x->cols, blocks = cols / QUANT_BLOCK;
   for (int64_t i; (i = team_take(crew, 1)) < n;) {
     size_t to = (size_t)i, from = (size_t)rows[i];
-    memcpy(out->f32 + to * cols, x->f32 + from * cols, cols * sizeof *out->f32);
+    if (out->f32) memcpy(out->f32 + to * cols, x->f32 + from * cols, cols * sizeof *out->f32);
     if (!out->level) continue;
     memcpy(out->level + to * cols, x->level + from * cols, cols);
     memcpy(out->scale + to * blocks, x->scale + from * blocks, blocks * sizeof *out->scale);
@@ -67,13 +67,13 @@ void cpu_gather(be_worker *w, const be_act *out, const be_act *x, const int32_t 
 }
 
 void cpu_combine(be_worker *w, float *h, const float *y, const be_routing *routing, int64_t cols, int32_t n) {
-  team *crew = w->context->team;
-  for (int64_t t; (t = team_take(crew, 1)) < n;)
-    for (int64_t c = 0; c < cols; c++) {
-      float sum = 0;
-      for (int64_t i = t * routing->n_used; i < (t + 1) * routing->n_used; i++)
-        sum = fmaf(routing->weight[i], y[routing->place[i] * cols + c], sum);
-      h[t * cols + c] += sum;
-    }
+  team_worker *crew = w->crew;
+  for (int64_t i; (i = team_take(crew, 1)) < n * cpu_row_pieces(cols);) {
+    int64_t t, first, count = cpu_row_piece(i, cols, &t, &first);
+    float sum[ROW_PIECE] = {0}, *to = h + t * cols + first;
+    for (int64_t j = t * routing->n_used; j < (t + 1) * routing->n_used; j++)
+      w->context->device->kernels.fold(sum, 1.0f, y + routing->place[j] * cols + first, routing->weight[j], count);
+    for (int64_t j = 0; j < count; j++) to[j] += sum[j];
+  }
   team_barrier(crew);
 }

@@ -4,21 +4,29 @@
 enum { PIECE = 1 << 20 };
 
 static uint64_t read_shared(be_worker *w, const char *memory, uint64_t bytes) {
-  team *crew = w->context->team;
   uint64_t sum = 0;
-  for (uint64_t at; (at = (uint64_t)team_take(crew, PIECE)) < bytes;)
+  for (uint64_t at; (at = (uint64_t)team_take(w->crew, 1) * PIECE) < bytes;)
     sum += w->context->device->kernels.probe_read(memory + at, bytes - at < PIECE ? bytes - at : PIECE);
+  return sum;
+}
+
+/* A piece for each worker, which they begin together. */
+static uint64_t compute_shared(be_worker *w, const probe_arithmetic *arithmetic, uint64_t rounds) {
+  uint64_t sum = 0;
+  char operands[64];
+  for (int64_t i; (i = team_take(w->crew, 1)) < team_size(w->context->team);) {
+    for (int j = 0; j < 64; j++) operands[j] = (char)(j + i);
+    sum += arithmetic->run(rounds, operands);
+  }
   return sum;
 }
 
 uint64_t cpu_probe(be_worker *w, be_probe kind, const void *memory, uint64_t amount) {
   const cpu_kernels *k = &w->context->device->kernels;
-  team *crew = w->context->team;
   const probe_arithmetic *arithmetic = kind == BE_PROBE_INT8 ? &k->probe_int8 : &k->probe_float;
-  char operands[64];
-  for (int i = 0; i < 64; i++) operands[i] = (char)(i + w->index);
-  volatile uint64_t result = kind == BE_PROBE_READ ? read_shared(w, memory, amount) : arithmetic->run(amount, operands);
+  volatile uint64_t result =
+      kind == BE_PROBE_READ ? read_shared(w, memory, amount) : compute_shared(w, arithmetic, amount);
   (void)result;
-  team_barrier(crew);
-  return kind == BE_PROBE_READ ? amount : amount * arithmetic->ops * (uint64_t)team_size(crew);
+  team_barrier(w->crew);
+  return kind == BE_PROBE_READ ? amount : amount * arithmetic->ops * (uint64_t)team_size(w->context->team);
 }

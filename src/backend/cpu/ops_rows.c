@@ -10,7 +10,7 @@ static const cpu_kernels *kernels_of(const be_worker *w) {
 }
 
 void cpu_embed(be_worker *w, float *h, const be_weight *weight, const be_batch *batch, float scale) {
-  team *crew = w->context->team;
+  team_worker *crew = w->crew;
   const quant_info *q = quant_get(weight->type);
   size_t panel_bytes = quant_panel_bytes(weight->type, (size_t)weight->cols);
   for (int64_t t; (t = team_take(crew, 1)) < batch->n_tokens;) {
@@ -55,7 +55,7 @@ static void sine_cosine(double a, double *sine, double *cosine) {
 }
 
 void cpu_angles(be_worker *w, const be_rope *rope, const double *frequency, double magnitude, const be_batch *batch) {
-  team *crew = w->context->team;
+  team_worker *crew = w->crew;
   for (int64_t t; (t = team_take(crew, 1)) < batch->n_tokens;)
     for (int i = 0; i < rope->n_pairs; i++) {
       double sine, cosine;
@@ -68,7 +68,7 @@ void cpu_angles(be_worker *w, const be_rope *rope, const double *frequency, doub
 
 void cpu_norm(be_worker *w, const be_act *out, const float *h, const float *weight, float eps, const int32_t *rows,
               int32_t n) {
-  team *crew = w->context->team;
+  team_worker *crew = w->crew;
   for (int64_t t; (t = team_take(crew, 1)) < n;) {
     const float *x = h + (rows ? rows[t] : t) * out->cols;
     kernels_of(w)->norm(x, weight, eps, out->f32 + t * out->cols, out->cols);
@@ -78,7 +78,7 @@ void cpu_norm(be_worker *w, const be_act *out, const float *h, const float *weig
 }
 
 void cpu_norm_add(be_worker *w, float *h, float *x, const float *weight, float eps, int64_t cols, int32_t n) {
-  team *crew = w->context->team;
+  team_worker *crew = w->crew;
   for (int64_t t; (t = team_take(crew, 1)) < n;) {
     float *row = x + t * cols, *to = h + t * cols;
     kernels_of(w)->norm(row, weight, eps, row, cols);
@@ -87,35 +87,10 @@ void cpu_norm_add(be_worker *w, float *h, float *x, const float *weight, float e
   team_barrier(crew);
 }
 
-/* Rows are cut into pieces of this many values, so that one token's row keeps all workers busy. */
-enum { ROW_PIECE = 512 };
-
-static int64_t row_pieces(int64_t cols) {
-  return (cols + ROW_PIECE - 1) / ROW_PIECE;
-}
-
-/* Piece i of [n][cols]: values first .. first + result - 1 of row *t. */
-static int64_t row_piece(int64_t i, int64_t cols, int64_t *t, int64_t *first) {
-  *t = i / row_pieces(cols);
-  *first = i % row_pieces(cols) * ROW_PIECE;
-  return cols - *first < ROW_PIECE ? cols - *first : ROW_PIECE;
-}
-
-void cpu_activate(be_worker *w, const be_act *out, const float *gate, const float *up, be_activation activation,
-                  int32_t n) {
-  team *crew = w->context->team;
-  for (int64_t i; (i = team_take(crew, 1)) < n * row_pieces(out->cols);) {
-    int64_t t, first, count = row_piece(i, out->cols, &t, &first), at = t * out->cols + first;
-    kernels_of(w)->activate[activation](gate + at, up + at, out->f32 + at, count);
-    cpu_quantize_part(w->context->device, out, t, first, count);
-  }
-  team_barrier(crew);
-}
-
 void cpu_soft_cap(be_worker *w, float *x, float cap, int64_t cols, int32_t n) {
-  team *crew = w->context->team;
-  for (int64_t i; (i = team_take(crew, 1)) < n * row_pieces(cols);) {
-    int64_t t, first, count = row_piece(i, cols, &t, &first);
+  team_worker *crew = w->crew;
+  for (int64_t i; (i = team_take(crew, 1)) < n * cpu_row_pieces(cols);) {
+    int64_t t, first, count = cpu_row_piece(i, cols, &t, &first);
     kernels_of(w)->soft_cap(x + t * cols + first, cap, count);
   }
   team_barrier(crew);
@@ -202,16 +177,18 @@ static float query_scale(const be_query_growth *g, int32_t position) {
   return (float)(1 + g->beta * log(1 + floor((double)position / g->context)));
 }
 
-/* Pieces are one token's share of one key/value head: its key, its value and its group of queries. */
+/* Pieces are the share of one key/value head in one token or, where there are many, in KV_LANES of them, whose keys lie
+ * in the same cache lines: keys, values and the group of queries. */
 void cpu_rope_store(be_worker *w, float *q, float *k, const float *v, int n_heads, const be_head_norms *norms,
                     const be_rope *rope, const be_query_growth *growth, const be_batch *batch, const kv_view *kv) {
-  team *crew = w->context->team;
+  team_worker *crew = w->crew;
   const cpu_kernels *kernels = kernels_of(w);
   int n_kv = kv->layout.n_kv_heads, group = n_heads / n_kv, dim = kv->layout.head_dim;
-  int64_t piece = batch->n_tokens > 1 ? n_kv : 1;
-  for (int64_t first; (first = team_take(crew, piece)) < (int64_t)batch->n_tokens * n_kv;)
-    for (int64_t i = first; i < first + piece; i++) {
-      int64_t t = i / n_kv, head = i % n_kv;
+  int64_t n = batch->n_tokens, tokens = n > SPLIT_TOKENS ? KV_LANES : 1;
+  for (int64_t piece; (piece = team_take(crew, 1)) < (n + tokens - 1) / tokens * n_kv;) {
+    int64_t head = piece % n_kv, start = piece / n_kv * tokens, end = start + tokens < n ? start + tokens : n;
+    for (int64_t t = start; t < end; t++) {
+      int64_t i = t * n_kv + head;
       const float *cos = rope->cos + t * rope->n_pairs, *sin = rope->sin + t * rope->n_pairs;
       int32_t position = batch->position[t];
       float scale = query_scale(growth, position);
@@ -221,5 +198,6 @@ void cpu_rope_store(be_worker *w, float *q, float *k, const float *v, int n_head
       store(kernels, kv, kv_page(kv, batch->table[t], position), (int)head, position % KV_PAGE, k + i * dim,
             v + i * dim);
     }
+  }
   team_barrier(crew);
 }
