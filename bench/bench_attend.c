@@ -109,10 +109,9 @@ int main(int argc, char **argv) {
             LARGEST_DIM);
     return 2;
   }
-  cpu_level has = cpu_detect();
   printf("level    type  dim  queries   blocks  us/block    GB/s  GFLOPS\n");
   for (int l = 0; l < CPU_LEVELS; l++)
-    for (int type = 0; type < 3 && cpu_level_includes(has, (cpu_level)l); type++) {
+    for (int type = 0; type < 3 && cpu_supports((cpu_level)l); type++) {
       int far = l == CPU_GENERIC ? 1 : FAR_BLOCKS;
       time_type((cpu_level)l, (gale_kv_type)type, head_dim, far, 4, seconds);
       time_type((cpu_level)l, (gale_kv_type)type, head_dim, 1, 4, seconds);

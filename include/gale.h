@@ -221,9 +221,9 @@ GALE_API gale_status gale_answer_calls(gale_answer *answer, const gale_tool_call
 typedef struct gale_model gale_model;
 
 typedef struct gale_model_options {
-  const char *cpu;    /* highest instruction set to use: "generic", "avx2", "avx512", "amx", "neon"; NULL: the best */
-  int threads;        /* for packing weights; 0: one per processor */
-  bool metadata_only; /* no weights are read: for gale_model_info and its like; no session can be opened */
+  const char *cpu;           /* highest instruction set: generic, avx2, avxvnni, avx512, amx or neon; NULL: the best */
+  int threads;               /* for packing weights; 0: one per processor */
+  bool metadata_only;        /* no weights are read: for gale_model_info and its like; no session can be opened */
   gale_progress_fn progress; /* may be NULL */
   void *progress_user;
   const char *quantize;         /* type to hold the weights in, as for gale_quantize(); NULL: as stored */

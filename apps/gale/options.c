@@ -1,7 +1,7 @@
 #include "options.h"
 
 static const char *const kv_types[] = {"f16", "f32", "q8", NULL};
-static const char *const cpu_levels[] = {"generic", "avx2", "avx512", "amx", "neon", NULL};
+static const char *const cpu_levels[] = {"generic", "avx2", "avxvnni", "avx512", "amx", "neon", NULL};
 static const char *const shells[] = {"bash", "zsh", "fish", NULL};
 
 #define AT(field) .offset = offsetof(options, field)
@@ -19,7 +19,7 @@ const option_spec option_table[OPTION_COUNT] = {
     [OPTION_CHUNK] = {"chunk", 0, KIND_INT, "N", AT(chunk), 1, 1048576,
                       .help = "tokens of a prompt computed in one step"},
     [OPTION_CPU] = {"cpu", 0, KIND_TEXT, "LEVEL", AT(cpu), .choices = cpu_levels,
-                    .help = "highest instruction set to use: generic, avx2, avx512, amx or neon"},
+                    .help = "highest instruction set to use: generic, avx2, avxvnni, avx512, amx or neon"},
     [OPTION_QUANT] = {"quant", 0, KIND_TEXT, "TYPE", AT(quant),
                       .help = "hold the weights in another type, e.g. q4_k_m (see: gale help quantize)"},
     [OPTION_OVERRIDE] = {"override", 0, KIND_TEXTS, "KEY=VALUE", AT(overrides),

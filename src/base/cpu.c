@@ -20,38 +20,68 @@ static bool tiles_granted(void) {
   return syscall(SYS_arch_prctl, REQUEST_STATE, TILE_DATA) == 0;
 }
 
-cpu_level cpu_detect(void) {
+typedef struct features {
+  bool avx2, avxvnni, avx512, amx;
+} features;
+
+/* Those that are there and whose registers the system saves. */
+static features read_features(void) {
   enum { FMA = 1 << 12, OSXSAVE = 1 << 27, AVX = 1 << 28, F16C = 1 << 29 }; /* leaf 1, ECX */
   enum { AVX2 = 1 << 5, F = 1 << 16, DQ = 1 << 17, BW = 1 << 30 };          /* leaf 7, EBX */
   const unsigned VL = 1u << 31, VNNI = 1u << 11;                            /* leaf 7, EBX; leaf 7, ECX */
   const unsigned TILES = 1u << 24 | 1u << 25;                               /* leaf 7, EDX: AMX-TILE, AMX-INT8 */
+  const unsigned AVX_VNNI = 1u << 4;                                        /* leaf 7.1, EAX */
   const unsigned long long YMM = 0x6, ZMM = 0xE6, TMM = 0x60000;
   unsigned a, b, c, d;
-  const unsigned first = FMA | OSXSAVE | AVX | F16C;
-  if (!__get_cpuid(1, &a, &b, &c, &d) || (c & first) != first) return CPU_GENERIC;
+  const unsigned first = FMA | OSXSAVE | AVX | F16C, wide = F | DQ | BW | VL;
+  if (!__get_cpuid(1, &a, &b, &c, &d) || (c & first) != first) return (features){0};
   unsigned long long states = enabled_states();
-  if ((states & YMM) != YMM || !__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(b & AVX2)) return CPU_GENERIC;
-  const unsigned wide = F | DQ | BW | VL;
-  bool avx512 = (states & ZMM) == ZMM && (b & wide) == wide && (c & VNNI);
-  if (!avx512) return CPU_AVX2;
-  bool amx = (states & TMM) == TMM && (d & TILES) == TILES && tiles_granted();
-  return amx ? CPU_AMX : CPU_AVX512;
+  if ((states & YMM) != YMM || !__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(b & AVX2)) return (features){0};
+  features f = {.avx2 = true};
+  f.avx512 = (states & ZMM) == ZMM && (b & wide) == wide && (c & VNNI);
+  f.amx = f.avx512 && (states & TMM) == TMM && (d & TILES) == TILES;
+  const unsigned subleaves = a;
+  f.avxvnni = subleaves >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & AVX_VNNI);
+  return f;
+}
+
+bool cpu_supports(cpu_level level) {
+  switch (level) {
+  case CPU_GENERIC:
+    return true;
+  case CPU_AVX2:
+    return read_features().avx2;
+  case CPU_AVXVNNI:
+    return read_features().avxvnni;
+  case CPU_AVX512:
+    return read_features().avx512;
+  case CPU_AMX:
+    return read_features().amx && tiles_granted();
+  default:
+    return false;
+  }
 }
 #elif defined(__aarch64__)
 #include <sys/auxv.h>
 
-cpu_level cpu_detect(void) {
+bool cpu_supports(cpu_level level) {
   const unsigned long dot_product = 1ul << 20; /* HWCAP_ASIMDDP */
-  return getauxval(AT_HWCAP) & dot_product ? CPU_NEON : CPU_GENERIC;
+  return level == CPU_GENERIC || (level == CPU_NEON && (getauxval(AT_HWCAP) & dot_product));
 }
 #else
-cpu_level cpu_detect(void) {
-  return CPU_GENERIC;
+bool cpu_supports(cpu_level level) {
+  return level == CPU_GENERIC;
 }
 #endif
 
-static const char *const names[CPU_LEVELS] = {
-    [CPU_GENERIC] = "generic", [CPU_AVX2] = "avx2", [CPU_AVX512] = "avx512", [CPU_AMX] = "amx", [CPU_NEON] = "neon"};
+cpu_level cpu_detect(void) {
+  cpu_level level = CPU_LEVELS - 1;
+  while (!cpu_supports(level)) level--;
+  return level;
+}
+
+static const char *const names[CPU_LEVELS] = {[CPU_GENERIC] = "generic", [CPU_AVX2] = "avx2", [CPU_AVXVNNI] = "avxvnni",
+                                              [CPU_AVX512] = "avx512",   [CPU_AMX] = "amx",   [CPU_NEON] = "neon"};
 
 const char *cpu_level_name(cpu_level level) {
   return names[level];
@@ -64,10 +94,6 @@ bool cpu_level_from_name(const char *name, cpu_level *level) {
       return true;
     }
   return false;
-}
-
-bool cpu_level_includes(cpu_level has, cpu_level wants) {
-  return wants == CPU_GENERIC || wants == has || (has != CPU_NEON && wants <= has);
 }
 
 int cpu_count(void) {

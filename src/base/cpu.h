@@ -7,20 +7,22 @@
 typedef enum cpu_level {
   CPU_GENERIC, /* portable C */
   CPU_AVX2,    /* AVX2, FMA, F16C */
-  CPU_AVX512,  /* AVX-512 F, BW, VL, DQ and VNNI as well */
-  CPU_AMX,     /* AMX tiles of 8-bit integers as well */
+  CPU_AVXVNNI, /* AVX2 and AVX-VNNI, which processors with AVX-512 may lack */
+  CPU_AVX512,  /* AVX2, and AVX-512 F, BW, VL, DQ and VNNI */
+  CPU_AMX,     /* AVX-512, and AMX tiles of 8-bit integers */
   CPU_NEON,    /* AArch64 with the dot-product extension */
   CPU_LEVELS
 } cpu_level;
 
-/* The highest level that processor and operating system support. */
+/* Whether processor and operating system can run code of this level. From the first question for CPU_AMX on the process
+ * may use tiles. */
+bool cpu_supports(cpu_level level);
+
+/* The highest level that is supported. */
 cpu_level cpu_detect(void);
 
 const char *cpu_level_name(cpu_level level);
 bool cpu_level_from_name(const char *name, cpu_level *level);
-
-/* True if a machine of level `has` can run code of level `wants`. */
-bool cpu_level_includes(cpu_level has, cpu_level wants);
 
 /* Processors this process may run on, at least 1. */
 int cpu_count(void);

@@ -78,9 +78,8 @@ static inline void assert_same_floats(const float *a, const float *b, size_t n, 
 
 /* Runs `test` for each level above the portable one that this processor has. */
 static inline void for_each_level(void (*test)(cpu_level level)) {
-  cpu_level has = cpu_detect();
   for (int l = CPU_GENERIC + 1; l < CPU_LEVELS; l++)
-    if (cpu_level_includes(has, (cpu_level)l)) test((cpu_level)l);
+    if (cpu_supports((cpu_level)l)) test((cpu_level)l);
 }
 
 #endif

@@ -33,7 +33,7 @@ class Json(Case):
             self.assertGreater(machine[key], 0)
             self.assertEqual(machine[key], max(p[key] for p in machine["probes"]))
         self.assertEqual(machine["threads"], 2)
-        self.assertIn(machine["cpu"], ["generic", "avx2", "avx512", "amx", "neon"])
+        self.assertIn(machine["cpu"], ["generic", "avx2", "avxvnni", "avx512", "amx", "neon"])
         self.assertTrue(machine["processor"])
         self.assertGreater(len(machine["probes"]), 0)
         self.assertEqual([r["test"] for r in results], ["load", "prefill", "decode"])

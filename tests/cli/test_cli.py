@@ -131,7 +131,7 @@ class Usage(Case):
             ("--top-k", ["-1"], "from 0"),
             ("-s", ["-1", "18446744073709551616", "x"], "from 0 to 18446744073709551615"),
             ("--kv", ["f64", ""], "f16, f32, q8"),
-            ("--cpu", ["sse"], "generic, avx2, avx512, amx, neon"),
+            ("--cpu", ["sse"], "generic, avx2, avxvnni, avx512, amx, neon"),
         ]:
             for value in values:
                 with self.subTest(option=option, value=value):

@@ -9,7 +9,7 @@
 
 #include "gale.h"
 
-static const char *const levels[] = {"generic", "avx2", "avx512", "amx", "neon"};
+static const char *const levels[] = {"generic", "avx2", "avxvnni", "avx512", "amx", "neon"};
 
 static gale_model *open_model(const char *name) {
   gale_model *m = NULL;

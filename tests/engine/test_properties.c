@@ -85,7 +85,7 @@ static void threads_and_chunks(bench *b) {
 }
 
 static void instruction_sets(bench *b) {
-  static const char *const levels[] = {"generic", "avx2", "avx512", "amx", "neon"};
+  static const char *const levels[] = {"generic", "avx2", "avxvnni", "avx512", "amx", "neon"};
   float *best = run_whole(b, b->r.ids);
   for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++) {
     gale_model *model = model_open_cpu(b->of, levels[i]);

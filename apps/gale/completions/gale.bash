@@ -12,7 +12,7 @@ _gale() {
     --window) return ;;
     --kv) COMPREPLY=($(compgen -W 'f16 f32 q8' -- "$word")); return ;;
     --chunk) return ;;
-    --cpu) COMPREPLY=($(compgen -W 'generic avx2 avx512 amx neon' -- "$word")); return ;;
+    --cpu) COMPREPLY=($(compgen -W 'generic avx2 avxvnni avx512 amx neon' -- "$word")); return ;;
     --quant) return ;;
     --override) return ;;
     -n|--predict) return ;;

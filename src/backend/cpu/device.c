@@ -1,6 +1,7 @@
 /* The CPU as a device: memory, packing, contexts. */
 #include "backend/cpu/cpu.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -186,12 +187,26 @@ static const be_ops cpu_ops = {
     .fill = device_fill,
 };
 
+/* The names of the levels, or of those that are supported, with commas. */
+static const char *level_names(bool supported, char to[64]) {
+  size_t used = 0;
+  for (int l = 0; l < CPU_LEVELS; l++) {
+    if (supported && !cpu_supports((cpu_level)l)) continue;
+    used += (size_t)snprintf(to + used, 64 - used, "%s%s", used ? ", " : "", cpu_level_name((cpu_level)l));
+  }
+  return to;
+}
+
 gale_status be_open(const char *level_name, be_device **device, gale_error *error) {
-  cpu_level has = cpu_detect(), level = has;
-  if (level_name && !cpu_level_from_name(level_name, &level))
-    return error_set(error, GALE_E_ARGUMENT, "cpu \"%s\": generic, avx2, avx512, amx or neon is accepted", level_name);
-  if (!cpu_level_includes(has, level))
-    return error_set(error, GALE_E_UNSUPPORTED, "cpu \"%s\": this processor has %s", level_name, cpu_level_name(has));
+  cpu_level level;
+  char names[64];
+  if (!level_name)
+    level = cpu_detect();
+  else if (!cpu_level_from_name(level_name, &level))
+    return error_set(error, GALE_E_ARGUMENT, "cpu \"%s\": accepted are %s", level_name, level_names(false, names));
+  else if (!cpu_supports(level))
+    return error_set(error, GALE_E_UNSUPPORTED, "cpu \"%s\": this processor has %s", level_name,
+                     level_names(true, names));
   cpu_device *d = calloc(1, sizeof *d);
   if (!d) return error_memory(error, sizeof *d);
   d->base.ops = &cpu_ops;

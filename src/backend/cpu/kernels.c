@@ -1,21 +1,29 @@
 #include "backend/cpu/kernels.h"
 
+static bool includes(cpu_level level, cpu_level lower) {
+  return lower <= level && cpu_supports(lower);
+}
+
 void cpu_kernels_fill(cpu_kernels *k, cpu_level level) {
   cpu_kernels_portable(k);
 #if defined(__x86_64__)
-  if (cpu_level_includes(level, CPU_AVX2)) {
+  if (includes(level, CPU_AVX2)) {
     cpu_linear_avx2(k);
     cpu_attend_avx2(k);
     cpu_rows_avx2(k);
     cpu_probe_avx2(k);
   }
-  if (cpu_level_includes(level, CPU_AVX512)) {
+  if (includes(level, CPU_AVXVNNI)) {
+    cpu_linear_avxvnni(k);
+    cpu_attend_avxvnni(k);
+  }
+  if (includes(level, CPU_AVX512)) {
     cpu_linear_avx512(k);
     cpu_attend_avx512(k);
     cpu_rows_avx512(k);
     cpu_probe_avx512(k);
   }
-  if (cpu_level_includes(level, CPU_AMX)) cpu_linear_amx(k);
+  if (includes(level, CPU_AMX)) cpu_linear_amx(k);
 #else
   (void)level;
 #endif

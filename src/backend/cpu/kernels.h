@@ -84,7 +84,8 @@ typedef struct cpu_kernels {
   probe_arithmetic probe_int8, probe_float;
 } cpu_kernels;
 
-/* Fills the table for a level. */
+/* Fills the table for a level that is supported, with the kernels of the supported levels up to it, each over those of
+ * the one before. */
 void cpu_kernels_fill(cpu_kernels *k, cpu_level level);
 
 /* Each file of kernels puts its own into the table. */
@@ -93,6 +94,8 @@ void cpu_linear_avx2(cpu_kernels *k);
 void cpu_attend_avx2(cpu_kernels *k);
 void cpu_rows_avx2(cpu_kernels *k);
 void cpu_probe_avx2(cpu_kernels *k);
+void cpu_linear_avxvnni(cpu_kernels *k);
+void cpu_attend_avxvnni(cpu_kernels *k);
 void cpu_linear_avx512(cpu_kernels *k);
 void cpu_attend_avx512(cpu_kernels *k);
 void cpu_rows_avx512(cpu_kernels *k);
