@@ -30,7 +30,7 @@ typedef struct cache {
   float q[LARGEST_DIM], q_scale[LARGEST_DIM], max[ATTEND_QUERIES], sum[ATTEND_QUERIES];
   float out[ATTEND_QUERIES * LARGEST_DIM];
   int8_t q_level[LARGEST_DIM];
-  int32_t q_neg_sum[LARGEST_DIM];
+  int16_t q_neg_sum[LARGEST_DIM];
 } cache;
 
 /* All bytes equal 0x3C: ordinary numbers in every type. */
