@@ -3,13 +3,15 @@
 PREFIX ?= /usr/local
 PROMPT ?= Give me three tips for staying healthy.
 FUZZ_SECONDS ?= 60
+PARITY_COUNT ?= 2000
+PARITY_SEED ?= 1
 export PROMPT
 
 JOBS := $(shell nproc)
 SOURCES = $(shell find include src apps examples tests bench fuzz -name '*.[ch]')
 build = cmake --preset $(1) --log-level=WARNING >/dev/null && cmake --build --preset $(1)
 
-.PHONY: all demo test bench lint format fuzz install clean
+.PHONY: all demo test test-parity bench lint format fuzz install clean
 .NOTPARALLEL:
 
 all:
@@ -31,6 +33,15 @@ test:
 	@mkdir -p build/test
 	@printf 'subdirs("%s")\n' '$(CURDIR)/build/release' '$(CURDIR)/build/asan' >build/test/CTestTestfile.cmake
 	@ctest --test-dir build/test --output-on-failure --no-tests=error -j $(JOBS)
+
+# Tokenizers and prompts against their references, at length and at random; the references go into build/parity.
+test-parity:
+	@tools/install-deps demo parity
+	@tools/fetch-demo-model || echo 'SmolLM2 is left out'
+	@$(call build,release) --target gale_shared
+	@python3 -m venv build/parity
+	@build/parity/bin/python -m pip install -q --disable-pip-version-check -r tools/requirements-parity.txt
+	@build/parity/bin/python tools/parity.py build/release/libgale.so --count $(PARITY_COUNT) --seed $(PARITY_SEED)
 
 bench:
 	@tools/install-deps build

@@ -1,14 +1,11 @@
 #!/usr/bin/env python3
-"""Compares prompts and tekken vocabularies with Mistral's reference, the PyPI package mistral-common.
+"""Makes cases of prompts and tekken vocabularies from Mistral's reference, the PyPI package mistral-common.
 
-usage: make_chat_cases.py write tests/data/text             the cases kept in the repository
-       make_chat_cases.py compare libgale.so [N [SEED]]      N random conversations for each version, and 5 N texts
+usage: make_chat_cases.py tests/data/text      (parity.py compares far more of them, without keeping any)
 
 The reference's own files serve for v1, v2, v3 and v7; tekken files of v7, v11, v13 and v15 are made of its tekken file by
 giving them that version and its control tokens. In the cases kept, vocabularies are cut short.
 """
-import argparse
-import ctypes
 import json
 import pathlib
 import random
@@ -20,7 +17,6 @@ import mistral_common
 from mistral_common.protocol.fim.request import FIMRequest
 from mistral_common.protocol.instruct.request import ChatCompletionRequest
 from mistral_common.protocol.instruct.validator import ValidationMode
-from mistral_common.tokens.tokenizers.base import SpecialTokenPolicy
 from mistral_common.tokens.tokenizers.mistral import MistralTokenizer
 
 warnings.simplefilter("ignore")
@@ -30,6 +26,7 @@ SENTENCEPIECE = {
     "v2": "mistral_instruct_tokenizer_240216.model.v2",
     "v3": "mistral_instruct_tokenizer_240323.model.v3",
     "v7": "mistral_instruct_tokenizer_241114.model.v7",
+    "v7m1": "mistral_instruct_tokenizer_241114.model.v7m1",
 }
 SPECIAL = (
     "<unk> <s> </s> [INST] [/INST] [AVAILABLE_TOOLS] [/AVAILABLE_TOOLS] [TOOL_RESULTS] [/TOOL_RESULTS] [TOOL_CALLS] [IMG] "
@@ -69,8 +66,8 @@ FOLLOWERS = {
 
 
 class Talk:
-    def __init__(self, rng, version):
-        self.rng, self.version = rng, version
+    def __init__(self, rng, version, texts=TEXTS):
+        self.rng, self.version, self.texts = rng, version, texts
         self.fault = rng.choice([0, 0, 0, 0.05, 0.2])
         self.thinks = version in ("v13", "v15") or rng.random() < 0.1
         self.messages = []
@@ -81,16 +78,16 @@ class Talk:
     def content(self, thinks):
         rng = self.rng
         if self.chance(0.6):
-            return rng.choice(TEXTS)
+            return rng.choice(self.texts)
         parts = []
         for _ in range(rng.randrange(4)):
             if thinks and self.chance(0.4):
-                part = {"type": "thinking", "thinking": rng.choice(TEXTS)}
+                part = {"type": "thinking", "thinking": rng.choice(self.texts)}
                 if self.chance(0.4):
                     part["closed"] = self.chance(0.5)
                 parts.append(part)
             else:
-                parts.append({"type": "text", "text": rng.choice(TEXTS)})
+                parts.append({"type": "text", "text": rng.choice(self.texts)})
         return parts
 
     def call_id(self, fault):
@@ -115,7 +112,7 @@ class Talk:
         if self.chance(0.02):
             message["content"] = ""
         if self.thinks and self.chance(0.2):
-            message[self.rng.choice(["reasoning", "reasoning_content"])] = self.rng.choice(TEXTS)
+            message[self.rng.choice(["reasoning", "reasoning_content"])] = self.rng.choice(self.texts)
         if self.chance(0.05):
             message.pop("content")
         if self.chance(0.1):
@@ -140,7 +137,7 @@ class Talk:
         if self.chance(self.fault) and ids:
             ids[0] = self.call_id(0.5)
         for i in ids:
-            result = {"role": "tool", "tool_call_id": i, "content": self.content(False) if self.chance(0.4) else rng.choice(TEXTS)}
+            result = {"role": "tool", "tool_call_id": i, "content": self.content(False) if self.chance(0.4) else rng.choice(self.texts)}
             if self.chance(0.3):
                 result["name"] = "b d" if self.chance(self.fault) else rng.choice(["f", "get_weather", None])
             self.messages.append(result)
@@ -158,7 +155,7 @@ class Talk:
             elif role == "assistant":
                 self.add_assistant()
             elif role == "tool":
-                self.messages.append({"role": "tool", "tool_call_id": self.call_id(self.fault), "content": self.rng.choice(TEXTS)})
+                self.messages.append({"role": "tool", "tool_call_id": self.call_id(self.fault), "content": self.rng.choice(self.texts)})
             else:
                 thinks = self.thinks and self.chance(0.3) if state == "system" else self.chance(self.fault)
                 self.messages.append({"role": role, "content": self.content(thinks)})
@@ -168,7 +165,7 @@ class Talk:
         function = {"name": rng.choice(["f", "get_weather", "g-2"]),
                     "parameters": rng.choice(OTHER_SCHEMAS if self.chance(0.1) else SCHEMAS)}
         if self.chance(0.6):
-            function["description"] = rng.choice(TEXTS)
+            function["description"] = rng.choice(self.texts)
         if self.chance(0.2):
             function["strict"] = self.chance(0.5)
         if self.chance(0.2):
@@ -273,105 +270,10 @@ def write_cases(out):
     (out / "chats.json").write_text(json.dumps(data, ensure_ascii=False, separators=(",", ":")) + "\n")
 
 
-# ---- Comparison ----
-
-
-class Error(ctypes.Structure):
-    _fields_ = [("code", ctypes.c_int), ("message", ctypes.c_char * 512)]
-
-
-class Gale:
-    def __init__(self, library, path):
-        self.library, self.tokenizer, error = library, ctypes.c_void_p(), Error()
-        if library.gale_tokenizer_open(str(path).encode(), ctypes.byref(self.tokenizer), ctypes.byref(error)):
-            sys.exit(error.message.decode())
-
-    def ids(self, function, *arguments):
-        ids, n, error = ctypes.POINTER(ctypes.c_int32)(), ctypes.c_size_t(), Error()
-        out = (ctypes.byref(ids), ctypes.byref(n), ctypes.byref(error))
-        if getattr(self.library, function)(self.tokenizer, *arguments, *out):
-            return error.message.decode()
-        result = ids[: n.value]
-        self.library.gale_free(ids)
-        return result
-
-    def encode(self, text):
-        data = text.encode()
-        return self.ids("gale_tokenize", data, ctypes.c_size_t(len(data)), ctypes.c_bool(False))
-
-    def decode(self, ids, special):
-        text, n, error = ctypes.POINTER(ctypes.c_char)(), ctypes.c_size_t(), Error()
-        self.library.gale_detokenize(self.tokenizer, (ctypes.c_int32 * len(ids))(*ids), ctypes.c_size_t(len(ids)),
-                                     ctypes.c_bool(special), ctypes.byref(text), ctypes.byref(n), ctypes.byref(error))
-        result = text[: n.value]
-        self.library.gale_free(text)
-        return result
-
-    def chat(self, body):
-        return self.ids("gale_chat_request", None, body, ctypes.c_size_t(len(body)))
-
-
-def compare_chats(version, path, gale, n, seed):
-    rng = random.Random(f"{version} {seed}")
-    tokenizer = MistralTokenizer.from_file(str(path), mode=ValidationMode.serving)
-    refused = differ = 0
-    for _ in range(n):
-        body = Talk(rng, version).body()
-        text = json.dumps(body, ensure_ascii=rng.random() < 0.5)
-        ours, theirs = gale.chat(text.encode()), reference_ids(tokenizer, body)
-        refused += isinstance(theirs, str)
-        if ours != theirs and not (isinstance(ours, str) and isinstance(theirs, str)):
-            differ += 1
-            print(f"{version}: {text}\n  gale      {ours}\n  reference {theirs}")
-    print(f"{version}: {n} conversations, {refused} of them refused by the reference; {differ} differ", flush=True)
-    return differ
-
-
-def compare_texts(path, gale, n, seed):
-    from make_text_cases import FIXED, random_text
-
-    reference = MistralTokenizer.from_file(str(path)).instruct_tokenizer.tokenizer
-    rng, differ = random.Random(seed), 0
-    for i in range(n):
-        text = FIXED[i] if i < len(FIXED) else random_text(rng)
-        ids = [rng.randrange(reference.n_words) for _ in range(rng.randrange(1, 12))]
-        same = gale.encode(text) == reference.encode(text, False, False)
-        for special, policy in ((False, SpecialTokenPolicy.IGNORE), (True, SpecialTokenPolicy.KEEP)):
-            same &= gale.decode(ids, special) == b"".join(reference.id_to_byte_piece(i, policy) for i in ids)
-        if not same:
-            differ += 1
-            print(f"{path.name}: {text!r} {ids}")
-    print(f"{path.name}: {n} texts and lists of ids; {differ} differ", flush=True)
-    return differ
-
-
-def compare(library, n, seed):
-    library, differ = ctypes.CDLL(str(library.resolve())), 0
-    with tempfile.TemporaryDirectory() as folder:
-        files = {v: DATA / name for v, name in SENTENCEPIECE.items()}
-        files["v3 tekken"] = DATA / "tekken_240911.json"
-        files.update({v + " tekken": tekken_file(v, None, folder) for v in ("v7", "v11", "v13", "v15")})
-        for name, path in files.items():
-            gale = Gale(library, path)
-            differ += compare_chats(name.split()[0], path, gale, n, seed)
-            if "tekken" in name:
-                differ += compare_texts(path, gale, 5 * n, seed)
-        path = DATA / "tekken_240718.json"
-        differ += compare_texts(path, Gale(library, path), 5 * n, seed)
-    return differ
-
-
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=["write", "compare"])
-    parser.add_argument("path", type=pathlib.Path)
-    parser.add_argument("n", type=int, nargs="?", default=400)
-    parser.add_argument("seed", type=int, nargs="?", default=1)
-    options = parser.parse_args()
-    if options.what == "write":
-        write_cases(options.path)
-    elif compare(options.path, options.n, options.seed):
-        sys.exit(1)
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    write_cases(pathlib.Path(sys.argv[1]))
 
 
 if __name__ == "__main__":

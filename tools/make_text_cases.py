@@ -13,7 +13,6 @@ import json
 import pathlib
 import random
 
-import gguf
 import mistral_common
 import sentencepiece
 import tokenizers
@@ -71,7 +70,7 @@ FRAGMENTS = [
 ]
 
 
-def random_text(rng):
+def random_text(rng, ranges=RANGES):
     parts = []
     for _ in range(rng.choice([1, 2, 3, 5, 8, 13, 21, 40])):
         kind = rng.random()
@@ -82,7 +81,7 @@ def random_text(rng):
         elif kind < 0.75:
             parts.append(rng.choice(FRAGMENTS) * rng.randrange(1, 70))
         else:
-            low, high = rng.choice(RANGES)
+            low, high = rng.choice(ranges)
             parts.append("".join(chr(rng.randrange(low, high)) for _ in range(rng.randrange(1, 6))))
     text = "".join(parts)
     return "".join(c for c in text if not 0xD800 <= ord(c) < 0xE000 and assigned(c))
@@ -114,6 +113,8 @@ ALPHABET = alphabet()
 
 
 def smollm2(path, n_merges):
+    import gguf
+
     fields = gguf.GGUFReader(path).fields
     tokens = fields["tokenizer.ggml.tokens"].contents()
     merges = fields["tokenizer.ggml.merges"].contents()[:n_merges]
