@@ -152,6 +152,7 @@ typedef struct gale_chat_options {
   const char *tools;            /* a JSON array as in OpenAI's requests; NULL: none */
   bool continue_final;          /* as if the last message had prefix */
   const char *reasoning_effort; /* "none", "low", "high" ...; NULL: the model's default */
+  const char *date;             /* the day that Llama 3.1 to 3.3 are told; NULL: the published "26 Jul 2024" */
 } gale_chat_options;
 
 GALE_API void gale_chat_defaults(gale_chat_options *options);
@@ -176,7 +177,8 @@ GALE_API gale_status gale_chat_prompt(const gale_tokenizer *tokenizer, const gal
 
 /* The same for the body of an OpenAI-style request, length bytes of JSON: messages (contents as strings or lists of
  * parts, tool_calls, tool_call_id, prefix, reasoning_content), tools, tool_choice, continue_final_message,
- * reasoning_effort and response_format. Other fields are ignored. name NULL means gale_chat_template(). */
+ * reasoning_effort, response_format, and in chat_template_kwargs date_string and tools_in_user_message, which Llama 3.1
+ * to 3.3 know. Other fields are ignored. name NULL means gale_chat_template(). */
 GALE_API gale_status gale_chat_request(const gale_tokenizer *tokenizer, const char *name, const char *json,
                                        size_t length, int32_t **ids, size_t *n_ids, gale_error *error);
 

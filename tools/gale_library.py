@@ -60,6 +60,11 @@ class Tokenizer:
         prefix, suffix = prefix.encode(), suffix.encode()
         return self.ids("gale_fim_prompt", prefix, c_size_t(len(prefix)), suffix, c_size_t(len(suffix)))
 
+    def template(self):
+        function = self.library.gale_chat_template
+        function.restype = c_char_p
+        return (function(self.handle) or b"").decode()
+
     def stream(self, ids):
         """The texts that a client gets after each id and at the end."""
         stream, text, n, out = c_void_p(), POINTER(c_char)(), c_size_t(), []

@@ -3,6 +3,7 @@
 
 usage: parity.py libgale.so [--count N] [--seed N] [--only NAME]
                             [--smollm2 FILE.gguf] [--vocabularies DIRECTORY] [--samples DIRECTORY]
+                            [--templates DIRECTORY]
 
 For each tokenizer: N texts of all scripts and N lists of ids; for each of Mistral's versions also N / 4 conversations
 with tools and faults, N / 4 texts to fill in the middle, N / 4 answers read back. Prints each difference, then a table;
@@ -10,7 +11,8 @@ exits with 1 if there was any. `make test-parity` installs what it needs (requir
 
 --smollm2: the vocabulary for byte-level BPE, by default that of the demo model in the user's cache, if it is there.
 --vocabularies: a folder of NAME.gguf with NAME.gguf.inp and .out, as llama.cpp keeps them, from which families that
-gale knows are taken. --samples: tests/data/samples of mistral-common's repository.
+gale knows are taken. --samples: tests/data/samples of mistral-common's repository. --templates: published
+templates, NAME.jinja, of which those of Llama, Gemma and ChatML are compared; Mistral's have their own reference.
 """
 import argparse
 import ctypes
@@ -32,6 +34,7 @@ from mistral_common.tokens.tokenizers.base import SpecialTokenPolicy
 from mistral_common.tokens.tokenizers.mistral import MistralTokenizer
 
 import make_chat_cases as chats
+import make_template_cases as templates
 import make_text_cases as texts
 from gale_library import Refusal, Tokenizer
 
@@ -273,6 +276,48 @@ def compare_samples(library, folder):
     yield row
 
 
+def tokenizer_folder(folder, jinja, pieces):
+    """A model's folder with a vocabulary, the control tokens that a template spells out, and that template."""
+    if pieces:
+        data = texts.hugging_face_twin((chats.DATA / chats.SENTENCEPIECE["v3"]).read_bytes())
+        data["normalizer"] = data["normalizer"]["normalizers"][1]  # without a space in front, which text would not show
+        data["added_tokens"] = [a for a in data["added_tokens"] if a["content"][0] == "<"]
+    else:
+        data = json.loads((pathlib.Path(__file__).parent.parent / "tests/data/text/smollm.json").read_text())
+    data = templates.with_marks(data, templates.marks_of(jinja))
+    config = {"chat_template": jinja, "bos_token": "<s>", "eos_token": "</s>"}
+    (folder / "tokenizer.json").write_text(json.dumps(data))
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    (folder / "config.json").write_text('{"model_type": "llama"}')
+
+
+def compare_templates(library, templates_folder, n, seed, only):
+    """Prompts of templates that gale recognises, as text, with what the templates themselves make."""
+    for path in sorted(templates_folder.glob("*.jinja")):
+        jinja, row, rng = path.read_text(), Row(path.stem[:40]), random.Random(f"{path.name} {seed}")
+        if only not in path.name or "[INST]" in jinja and "<<SYS>>" not in jinja:
+            continue
+        pieces = "<|" not in jinja
+        with tempfile.TemporaryDirectory() as folder:
+            tokenizer_folder(pathlib.Path(folder), jinja, pieces)
+            gale = Tokenizer(library, folder)
+        if not gale.template():
+            print(f"{path.name}: not recognised")
+            continue
+        row.name = f"{row.name} as {gale.template()}"
+        for _ in range(n):
+            body = templates.random_body(rng, gale.template().startswith("llama-3."))
+            theirs = templates.render(jinja, body)
+            ours = of_gale(lambda: gale.decode(gale.chat(json.dumps(body).encode()), True).decode())
+            # What a template refuses, as Gemma's a system prompt, gale may have a form for.
+            if isinstance(theirs, str):
+                row.compare("conversations", json.dumps(body), ours, theirs)
+            else:
+                row.counts["refused"] += 1
+        gale.close()
+        yield row
+
+
 # ---- All of it ----
 
 
@@ -299,6 +344,8 @@ def compare_all(options, library, folder):
         yield from compare_vocabularies(library, options.vocabularies, only)
     if options.samples:
         yield from compare_samples(library, options.samples)
+    if options.templates:
+        yield from compare_templates(library, options.templates, n // 4, options.seed, only)
 
 
 def main():
@@ -310,6 +357,7 @@ def main():
     parser.add_argument("--smollm2", type=pathlib.Path, default=demo_model())
     parser.add_argument("--vocabularies", type=pathlib.Path)
     parser.add_argument("--samples", type=pathlib.Path)
+    parser.add_argument("--templates", type=pathlib.Path)
     options = parser.parse_args()
     library = ctypes.CDLL(str(options.library.resolve()))
     rows = []

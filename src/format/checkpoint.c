@@ -36,15 +36,24 @@ static gale_status read_any(checkpoint *c, const char *path, gale_error *error) 
   return gguf_read(c, path, error);
 }
 
-gale_status checkpoint_open(const char *path, checkpoint **c, gale_error *error) {
+static gale_status open_with(gale_status (*read)(checkpoint *, const char *, gale_error *), const char *path,
+                             checkpoint **c, gale_error *error) {
   checkpoint *fresh = calloc(1, sizeof *fresh);
   if (!fresh) return error_memory(error, sizeof *fresh);
-  gale_status status = read_any(fresh, path, error);
+  gale_status status = read(fresh, path, error);
   if (status)
     checkpoint_close(&fresh);
   else
     *c = fresh;
   return status;
+}
+
+gale_status checkpoint_open(const char *path, checkpoint **c, gale_error *error) {
+  return open_with(read_any, path, c, error);
+}
+
+gale_status checkpoint_open_tokenizer(const char *directory, checkpoint **c, gale_error *error) {
+  return open_with(hf_read_tokenizer, directory, c, error);
 }
 
 void checkpoint_close(checkpoint **c) {

@@ -99,6 +99,10 @@ struct checkpoint {
  * "shape:NAME[:layers=N][@TYPE]" (as many layers as published, TYPE q4_0). Every size in the files is checked here:
  * each tensor's bytes lie inside its file and match its shape and type; names and keys are unique. */
 gale_status checkpoint_open(const char *path, checkpoint **c, gale_error *error);
+
+/* Reads of a directory in the form of Hugging Face only what concerns its tokenizer, whatever else is missing;
+ * tokenizer_path is NULL if it has none. */
+gale_status checkpoint_open_tokenizer(const char *directory, checkpoint **c, gale_error *error);
 void checkpoint_close(checkpoint **c);
 
 /* NULL if there is none. */
@@ -124,6 +128,7 @@ gale_status checkpoint_read(const checkpoint *c, const tensor *t, uint64_t offse
 
 gale_status gguf_read(checkpoint *c, const char *path, gale_error *error);
 gale_status hf_read(checkpoint *c, const char *directory, gale_error *error);
+gale_status hf_read_tokenizer(checkpoint *c, const char *directory, gale_error *error);
 gale_status mistral_read(checkpoint *c, const char *directory, gale_error *error);
 gale_status shape_read(checkpoint *c, const char *spec, gale_error *error);
 

@@ -10,12 +10,6 @@ enum { MAX_TEMPLATE = 16 << 20 };
 
 static const char template_key[] = "tokenizer_config.chat_template";
 
-static bool has_key(const checkpoint *c, const char *key) {
-  for (size_t i = 0; i < c->n_settings; i++)
-    if (strcmp(c->settings[i].key, key) == 0) return true;
-  return false;
-}
-
 static gale_status add_template(checkpoint *c, const char *text, size_t n, gale_error *error) {
   setting *s = checkpoint_add_settings(c, 1);
   const char *copy = s ? arena_string(&c->memory, text, n) : NULL;
@@ -57,15 +51,17 @@ static gale_status read_generation_config(checkpoint *c, const char *directory, 
   return json_settings_file(c, path, "generation_config.", JSON_INTEGERS_EXACT, error);
 }
 
-/* Newer directories keep the chat template in a file of its own. */
+/* Newer directories keep the chat template in a file of its own, which is then the one that counts. */
 static gale_status read_template(checkpoint *c, const char *directory, gale_error *error) {
   const char *path = NULL;
   char *text = NULL;
   size_t n = 0;
   gale_status status = directory_entry(&c->memory, directory, "chat_template.jinja", &path, error);
-  if (status || !path || has_key(c, template_key)) return status;
+  if (status || !path) return status;
   status = file_load(path, MAX_TEMPLATE, &text, &n, error);
   if (status) return status;
+  for (size_t i = 0; i < c->n_settings; i++)
+    if (strcmp(c->settings[i].key, template_key) == 0) c->settings[i].key = "tokenizer_config.chat_template (unused)";
   status = add_template(c, text, n, error);
   free(text);
   return status;
@@ -77,17 +73,32 @@ static gale_status find_tokenizer(checkpoint *c, const char *directory, gale_err
   return directory_entry(&c->memory, directory, "tokenizer.model", &c->tokenizer_path, error);
 }
 
-gale_status hf_read(checkpoint *c, const char *directory, gale_error *error) {
-  char *config = arena_path(&c->memory, directory, "config.json");
-  if (!config) return error_memory(error, strlen(directory));
+static gale_status begin(checkpoint *c, const char *directory, gale_error *error) {
   c->kind = CHECKPOINT_HF;
   c->format = "Hugging Face";
-  c->config_path = config;
-  gale_status status = json_settings_file(c, config, "", JSON_INTEGERS_EXACT, error);
-  if (!status) status = find_tokenizer(c, directory, error);
+  c->config_path = arena_path(&c->memory, directory, "config.json");
+  return c->config_path ? GALE_OK : error_memory(error, strlen(directory));
+}
+
+static gale_status read_beside_weights(checkpoint *c, const char *directory, gale_error *error) {
+  gale_status status = find_tokenizer(c, directory, error);
   if (!status) status = read_generation_config(c, directory, error);
   if (!status) status = read_tokenizer_config(c, directory, error);
   if (!status) status = read_template(c, directory, error);
+  return status;
+}
+
+gale_status hf_read_tokenizer(checkpoint *c, const char *directory, gale_error *error) {
+  gale_status status = begin(c, directory, error);
+  if (!status) status = read_beside_weights(c, directory, error);
+  if (!status) status = checkpoint_index(c, error);
+  return status;
+}
+
+gale_status hf_read(checkpoint *c, const char *directory, gale_error *error) {
+  gale_status status = begin(c, directory, error);
+  if (!status) status = json_settings_file(c, c->config_path, "", JSON_INTEGERS_EXACT, error);
+  if (!status) status = read_beside_weights(c, directory, error);
   if (!status) status = safetensors_read_directory(c, directory, "model", error);
   return status;
 }

@@ -248,12 +248,9 @@ static char *find_file(const char *directory) {
   return NULL;
 }
 
-static gale_status open_checkpoint(const char *path, gale_tokenizer **tokenizer, gale_error *error) {
-  checkpoint *c;
-  gale_status status = checkpoint_open(path, &c, error);
-  if (status) return status;
+static gale_status take_tokenizer(checkpoint *c, const char *path, gale_tokenizer **tokenizer, gale_error *error) {
   gale_tokenizer *loaded = NULL;
-  status = vocabulary_load(c, &loaded, error);
+  gale_status status = vocabulary_load(c, &loaded, error);
   if (!status && loaded)
     *tokenizer = loaded;
   else if (!status)
@@ -262,12 +259,25 @@ static gale_status open_checkpoint(const char *path, gale_tokenizer **tokenizer,
   return status;
 }
 
+static gale_status open_checkpoint(const char *path, gale_tokenizer **tokenizer, gale_error *error) {
+  checkpoint *c;
+  gale_status status = checkpoint_open(path, &c, error);
+  return status ? status : take_tokenizer(c, path, tokenizer, error);
+}
+
+/* Without its weights or configuration a directory still has its tokenizer. */
 static gale_status open_directory(const char *path, gale_tokenizer **tokenizer, gale_error *error) {
   gale_status status = open_checkpoint(path, tokenizer, error);
   char *found = status ? find_file(path) : NULL;
   if (!found) return status;
-  /* Without its weights or configuration a directory still has its tokenizer. */
-  status = read_file(found, NULL, vocabulary_create, tokenizer, error);
+  const char *name = strrchr(found, '/') + 1;
+  if (strcmp(name, "tokenizer.json") == 0 || strcmp(name, "tokenizer.model") == 0) {
+    checkpoint *c;
+    status = checkpoint_open_tokenizer(path, &c, error);
+    if (!status) status = take_tokenizer(c, path, tokenizer, error);
+  } else {
+    status = read_file(found, NULL, vocabulary_create, tokenizer, error);
+  }
   free(found);
   return status;
 }

@@ -80,10 +80,49 @@ void prompt_rtrim(prompt *p) {
   while (p->run.n > 0 && p->run.bytes[p->run.n - 1] == ' ') p->run.n--;
 }
 
+void prompt_list(prompt *p, byte_list *text, bool trimmed) {
+  if (text->failed && !p->status) p->status = error_memory(p->error, 2 * text->n);
+  slice all = {text->bytes ? text->bytes : "", text->n};
+  trimmed ? prompt_trimmed(p, all) : prompt_slice(p, all);
+  free(text->bytes);
+  *text = (byte_list){0};
+}
+
+void prompt_json(prompt *p, slice text) {
+  value *root;
+  size_t at;
+  if (p->status) return;
+  if (text.n == 0) text = SLICE("{}");
+  switch (value_read(&p->memory, text, &root, &at)) {
+  case VALUE_OK:
+    /* Where text is looked at in bytes the reference writes U+FFFD, and where in characters it gives up. */
+    if (root->half && p->tokenizer->kind == VOCABULARY_SENTENCEPIECE)
+      prompt_refuse(p, "JSON with half of a surrogate pair, which is no character");
+    bytes_add_value(&p->run, root);
+    break;
+  case VALUE_SYNTAX:
+    bytes_add_string(&p->run, text);
+    break;
+  case VALUE_LIMIT:
+    prompt_refuse(p, "JSON is nested more than %d deep, or has a number of more than 4300 digits", VALUE_DEPTH);
+    break;
+  case VALUE_MEMORY:
+    p->status = error_memory(p->error, text.n);
+  }
+}
+
 /* ---- The table ---- */
 
-static bool has_part(const char *text, const char *part) {
-  return !part || strstr(text, part);
+static int count_parts(const char *text, const char *const *parts) {
+  int n = 0;
+  for (int i = 0; i < CHAT_PARTS; i++) n += parts[i] && strstr(text, parts[i]);
+  return n;
+}
+
+static bool has_all_parts(const char *text, const char *const *parts) {
+  int n = 0;
+  for (int i = 0; i < CHAT_PARTS; i++) n += parts[i] != NULL;
+  return count_parts(text, parts) == n;
 }
 
 static bool row_fits(const chat_template *row, const gale_tokenizer *t, const char *jinja) {
@@ -93,9 +132,7 @@ static bool row_fits(const chat_template *row, const gale_tokenizer *t, const ch
   if (row->mark_not && tokenizer_mark(t, row->mark_not) >= 0) return false;
   /* What the tokenizer's file says of its version is surer than a text that looks like it. */
   if (t->version && (!jinja || strstr(jinja, "[INST]"))) return row->version == t->version;
-  if (jinja)
-    return has_part(jinja, row->jinja[0]) && has_part(jinja, row->jinja[1]) &&
-           !(row->jinja_not && strstr(jinja, row->jinja_not));
+  if (jinja) return has_all_parts(jinja, row->jinja) && count_parts(jinja, row->jinja_not) == 0;
   return row->by_mark && tokenizer_mark(t, row->by_mark) >= 0;
 }
 
@@ -152,9 +189,13 @@ const chat_template *chat_find(const gale_tokenizer *t, const char *name, gale_e
     used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "", row->name);
   if (name)
     error_fill(error, GALE_E_ARGUMENT, "no chat template \"%.64s\"; known ones: %s", name, names);
+  else if (t->unknown_template)
+    error_fill(error, GALE_E_UNSUPPORTED,
+               "the model's own chat template, which begins \"%s\", is none that is known; known ones: %s",
+               t->unknown_template, names);
   else
     error_fill(error, GALE_E_UNSUPPORTED, "the model's files name no chat template that is known; known ones: %s",
-              names);
+               names);
   return NULL;
 }
 
@@ -190,16 +231,17 @@ slice message_text(prompt *p, const chat_message *m) {
   return (slice){joined ? joined : "", joined ? at : 0};
 }
 
-/* The rules of templates that know neither tools nor thinking. */
+/* The rules of templates that do not know thinking, and may not know tools. */
 static void chat_check(prompt *p, const chat *c) {
   if (c->n == 0) prompt_refuse(p, "there are no messages");
-  if (c->tools && c->tools->count) prompt_refuse(p, "tools are not supported by this template");
+  bool tools = p->row->tools;
+  if (c->tools && c->tools->count && !tools) prompt_refuse(p, "tools are not supported by this template");
   if (c->effort.s) prompt_refuse(p, "reasoning_effort is not supported by this template");
   for (size_t i = 0; i < c->n; i++) {
     const chat_message *m = &c->messages[i];
-    if (m->role == ROLE_TOOL || m->n_calls)
+    if ((m->role == ROLE_TOOL || m->n_calls) && !tools)
       prompt_refuse(p, "message %zu is a tool's result or calls a tool; this template knows no tools", i);
-    if (!m->has_content) prompt_refuse(p, "message %zu has no content", i);
+    if (!m->has_content && !m->n_calls) prompt_refuse(p, "message %zu has no content", i);
     if (m->prefix) prompt_refuse(p, "message %zu is to be continued, which this template does not support", i);
     for (size_t k = 0; k < m->n_parts; k++)
       if (m->parts[k].thinking) prompt_refuse(p, "message %zu has thinking, which this template does not support", i);
@@ -289,7 +331,7 @@ gale_status gale_chat_prompt(const gale_tokenizer *tokenizer, const gale_message
   if (!options) options = &DEFAULTS;
   prompt p = {.tokenizer = tokenizer, .error = error, .row = chat_find(tokenizer, options->template_name, error)};
   if (!p.row) return error->code;
-  chat c = {.n = n_messages, .effort = slice_of(options->reasoning_effort)};
+  chat c = {.n = n_messages, .effort = slice_of(options->reasoning_effort), .date = slice_of(options->date)};
   c.messages = prompt_memory(&p, n_messages, sizeof *c.messages);
   for (size_t i = 0; i < n_messages && c.messages; i++) take_message(&p, &messages[i], i, &c.messages[i]);
   if (!p.status && options->continue_final) {

@@ -36,6 +36,10 @@ typedef struct chat {
   const value *tools;  /* an array that has been read, or NULL */
   slice effort;        /* reasoning_effort; not there: none is asked for */
   const value *schema; /* of the answer; NULL: none */
+  /* Of Llama 3.1: the day that the model is told; not there: the published default. Tools stand in the system prompt,
+   * and not in the first user's message. */
+  slice date;
+  bool tools_in_system;
 } chat;
 
 /* ---- Prompts ---- */
@@ -63,6 +67,10 @@ void prompt_text(prompt *p, const char *text);
 void prompt_slice(prompt *p, slice text);
 void prompt_trimmed(prompt *p, slice text);
 void prompt_rtrim(prompt *p);
+/* Adds a text that has been gathered, and frees it. */
+void prompt_list(prompt *p, byte_list *text, bool trimmed);
+/* Adds text that is JSON, written anew; a string where it is none, {} where there is nothing. */
+void prompt_json(prompt *p, slice text);
 
 /* Encodes the run, if there is one. */
 void prompt_flush(prompt *p);
@@ -71,17 +79,19 @@ void prompt_refuse(prompt *p, const char *format, ...) __attribute__((format(pri
 /* Memory that lives as long as the prompt; NULL with status set. */
 void *prompt_memory(prompt *p, size_t count, size_t size);
 
-enum { CHAT_MARKS = 4 };
+enum { CHAT_MARKS = 4, CHAT_PARTS = 3 };
 
 struct chat_template {
   const char *name;
-  /* Recognised by parts of the model's own template; where it has none, by the version that the tokenizer's file
-   * states, or by a control token. In each case the control tokens `marks` must be there and mark_not must not. */
-  const char *jinja[2], *jinja_not;
+  /* Recognised by parts of the model's own template, all of jinja and none of jinja_not; where it has none, by the
+   * version that the tokenizer's file states, or by a control token. In each case the control tokens `marks` must be
+   * there and mark_not must not. */
+  const char *jinja[CHAT_PARTS], *jinja_not[CHAT_PARTS];
   const char *by_mark;
   const char *marks[CHAT_MARKS], *mark_not;
   int kind;        /* vocabulary_kind, or -1: any */
   int version;     /* of Mistral's prompts; 0: another family's */
+  bool tools;      /* where there is no version: tools can be offered and called */
   const char *end; /* the mark that ends an answer, beside EOS; NULL: none */
   /* Messages have passed chat_check(), or mistral_check() where there is a version. */
   void (*render)(prompt *p, const chat *c);
@@ -114,6 +124,12 @@ slice message_text(prompt *p, const chat_message *m);
 gale_status chat_finish(prompt *p, const chat *c, int32_t **ids, size_t *n_ids);
 /* The row of that name, or with NULL the tokenizer's own; NULL with error set. */
 const chat_template *chat_find(const gale_tokenizer *t, const char *name, gale_error *error);
+
+/* Turns of user and assistant by turns, after an optional system message; refuses others. */
+bool check_turns(prompt *p, const chat *c);
+void render_llama2(prompt *p, const chat *c);
+void render_llama3(prompt *p, const chat *c);
+void render_llama31(prompt *p, const chat *c);
 
 /* The rules of Mistral's reference for messages, tools and settings. Each refuses what breaks them. */
 void mistral_check(prompt *p, const chat *c);

@@ -134,30 +134,6 @@ static void make_turns(prompt *p, const chat *c, turns *all) {
 
 /* ---- JSON ---- */
 
-/* Text that is JSON, written anew, or as a string where it is none. */
-static void write_json(prompt *p, slice text) {
-  value *root;
-  size_t at;
-  if (p->status) return;
-  if (text.n == 0) text = SLICE("{}");
-  switch (value_read(&p->memory, text, &root, &at)) {
-  case VALUE_OK:
-    /* Where text is looked at in bytes the reference writes U+FFFD, and where in characters it gives up. */
-    if (root->half && p->tokenizer->kind == VOCABULARY_SENTENCEPIECE)
-      prompt_refuse(p, "JSON with half of a surrogate pair, which is no character");
-    bytes_add_value(&p->run, root);
-    break;
-  case VALUE_SYNTAX:
-    bytes_add_string(&p->run, text);
-    break;
-  case VALUE_LIMIT:
-    prompt_refuse(p, "JSON is nested more than %d deep, or has a number of more than 4300 digits", VALUE_DEPTH);
-    break;
-  case VALUE_MEMORY:
-    p->status = error_memory(p->error, text.n);
-  }
-}
-
 static slice turn_text(const turn *t) {
   return t->n_parts ? t->parts[0].text : (slice){"", 0};
 }
@@ -166,7 +142,7 @@ static void write_call(prompt *p, const chat_call *call) {
   prompt_text(p, "{\"name\": ");
   bytes_add_string(&p->run, call->name);
   prompt_text(p, ", \"arguments\": ");
-  write_json(p, call->arguments);
+  prompt_json(p, call->arguments);
   if (p->row->version >= 3) {
     prompt_text(p, ", \"id\": ");
     bytes_add_string(&p->run, call->id);
@@ -193,7 +169,7 @@ static void write_calls(prompt *p, const turn *t) {
       prompt_slice(p, t->calls[i].id);
     }
     prompt_mark(p, "[ARGS]");
-    write_json(p, t->calls[i].arguments);
+    prompt_json(p, t->calls[i].arguments);
   }
   if (version < 11) prompt_text(p, "]");
 }
@@ -296,11 +272,11 @@ static void write_result(prompt *p, const turns *all, size_t i) {
     prompt_text(p, "[{\"name\": ");
     t->name.s ? bytes_add_string(&p->run, t->name) : prompt_text(p, "null");
     prompt_text(p, ", \"content\": ");
-    write_json(p, turn_text(t));
+    prompt_json(p, turn_text(t));
     prompt_text(p, "}]");
   } else if (version == 3) {
     prompt_text(p, "{\"content\": ");
-    write_json(p, turn_text(t));
+    prompt_json(p, turn_text(t));
     prompt_text(p, ", \"call_id\": ");
     bytes_add_string(&p->run, t->call_id);
     prompt_text(p, "}");

@@ -179,6 +179,15 @@ static void read_schema(prompt *p, const value *root, chat *c) {
   }
 }
 
+/* What callers of the published templates give them beside the messages. */
+static void read_keywords(prompt *p, const value *root, chat *c) {
+  const value *keywords = value_given(root, "chat_template_kwargs"), *date = value_given(keywords, "date_string");
+  if (keywords && keywords->kind != VALUE_OBJECT) prompt_refuse(p, "chat_template_kwargs: an object is accepted");
+  if (date && date->kind != VALUE_STRING) prompt_refuse(p, "chat_template_kwargs.date_string: a string is accepted");
+  if (date) c->date = date->text;
+  c->tools_in_system = !read_flag(p, keywords, "tools_in_user_message", true);
+}
+
 static void read_body(prompt *p, const char *json, size_t length, chat *c) {
   value *root;
   size_t at;
@@ -201,6 +210,7 @@ static void read_body(prompt *p, const char *json, size_t length, chat *c) {
   if (effort && effort->kind != VALUE_STRING) prompt_refuse(p, "reasoning_effort: a string is accepted");
   if (effort) c->effort = effort->text;
   check_choice(p, root);
+  read_keywords(p, root, c);
   read_schema(p, root, c);
 }
 

@@ -14,33 +14,16 @@ static void chatml_message(prompt *p, const char *role, slice content) {
 
 static void render_chatml(prompt *p, const chat *c) {
   const char *system = p->tokenizer->default_system;
+  if (p->tokenizer->chat_bos) prompt_bos(p);
   if (system && c->messages[0].role != ROLE_SYSTEM) chatml_message(p, "system", slice_of(system));
   for (size_t i = 0; i < c->n; i++) chatml_message(p, role_name(c->messages[i].role), message_text(p, &c->messages[i]));
   prompt_mark(p, "<|im_start|>");
   prompt_text(p, "assistant\n");
 }
 
-/* ---- Llama ---- */
+/* ---- Gemma ---- */
 
-static void llama3_header(prompt *p, const char *role) {
-  prompt_mark(p, "<|start_header_id|>");
-  prompt_text(p, role);
-  prompt_mark(p, "<|end_header_id|>");
-  prompt_text(p, "\n\n");
-}
-
-static void render_llama3(prompt *p, const chat *c) {
-  prompt_bos(p);
-  for (size_t i = 0; i < c->n; i++) {
-    llama3_header(p, role_name(c->messages[i].role));
-    prompt_trimmed(p, message_text(p, &c->messages[i]));
-    prompt_mark(p, "<|eot_id|>");
-  }
-  llama3_header(p, "assistant");
-}
-
-/* Turns of user and assistant by turns, after an optional system message. */
-static bool check_turns(prompt *p, const chat *c) {
+bool check_turns(prompt *p, const chat *c) {
   size_t first = c->messages[0].role == ROLE_SYSTEM;
   if (first == c->n) prompt_refuse(p, "there is no user's message");
   for (size_t i = first; i < c->n; i++)
@@ -49,29 +32,6 @@ static bool check_turns(prompt *p, const chat *c) {
                     i, role_name(c->messages[i].role));
   return p->status == GALE_OK;
 }
-
-static void render_llama2(prompt *p, const chat *c) {
-  if (!check_turns(p, c)) return;
-  size_t first = c->messages[0].role == ROLE_SYSTEM;
-  for (size_t i = first; i < c->n; i += 2) {
-    prompt_bos(p);
-    prompt_text(p, "[INST] ");
-    if (first && i == first) {
-      prompt_text(p, "<<SYS>>\n");
-      prompt_slice(p, message_text(p, &c->messages[0]));
-      prompt_text(p, "\n<</SYS>>\n\n");
-    }
-    prompt_trimmed(p, message_text(p, &c->messages[i]));
-    prompt_text(p, " [/INST]");
-    if (i + 1 == c->n) break;
-    prompt_text(p, " ");
-    prompt_trimmed(p, message_text(p, &c->messages[i + 1]));
-    prompt_text(p, " ");
-    prompt_eos(p);
-  }
-}
-
-/* ---- Gemma ---- */
 
 static void render_gemma(prompt *p, const chat *c) {
   if (!check_turns(p, c)) return;
@@ -82,7 +42,7 @@ static void render_gemma(prompt *p, const chat *c) {
     prompt_text(p, c->messages[i].role == ROLE_USER ? "user\n" : "model\n");
     /* Gemma has no system role: the text goes in front of the first user's. */
     if (first && i == first) {
-      prompt_trimmed(p, message_text(p, &c->messages[0]));
+      prompt_slice(p, message_text(p, &c->messages[0]));
       prompt_text(p, "\n\n");
     }
     prompt_trimmed(p, message_text(p, &c->messages[i]));
@@ -98,16 +58,27 @@ static void render_gemma(prompt *p, const chat *c) {
 const chat_template CHAT_TEMPLATES[] = {
     {.name = "chatml",
      .jinja = {"<|im_start|>"},
+     .jinja_not = {"<|im_sep|>", "<think>"},
      .marks = {"<|im_start|>", "<|im_end|>"},
      .kind = -1,
      .end = "<|im_end|>",
      .render = render_chatml},
     {.name = "llama-3",
      .jinja = {"<|start_header_id|>"},
+     .jinja_not = {"Cutting Knowledge Date", "function", "tools"},
      .marks = {"<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"},
      .kind = -1,
+     .tools = true,
      .end = "<|eot_id|>",
      .render = render_llama3},
+    {.name = "llama-3.1",
+     .jinja = {"<|start_header_id|>", "Cutting Knowledge Date", "Environment: ipython"},
+     .jinja_not = {"<function"},
+     .marks = {"<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"},
+     .kind = -1,
+     .tools = true,
+     .end = "<|eot_id|>",
+     .render = render_llama31},
     {.name = "gemma",
      .jinja = {"<start_of_turn>"},
      .marks = {"<start_of_turn>", "<end_of_turn>"},
@@ -121,12 +92,14 @@ const chat_template CHAT_TEMPLATES[] = {
      .render = render_llama2},
     {.name = "mistral-v1",
      .jinja = {"[INST]"},
+     .jinja_not = {"[SYSTEM_PROMPT]"},
      .mark_not = "[INST]",
      .kind = VOCABULARY_SENTENCEPIECE,
      .version = 1,
      .render = render_mistral},
     {.name = "mistral-v2",
      .jinja = {"[INST]"},
+     .jinja_not = {"[SYSTEM_PROMPT]"},
      .by_mark = "[INST]",
      .marks = {"[INST]", "[/INST]", "[AVAILABLE_TOOLS]"},
      .mark_not = "[PREFIX]",
@@ -135,7 +108,7 @@ const chat_template CHAT_TEMPLATES[] = {
      .render = render_mistral},
     {.name = "mistral-v3",
      .jinja = {"[INST]"},
-     .jinja_not = "[SYSTEM_PROMPT]",
+     .jinja_not = {"[SYSTEM_PROMPT]"},
      .by_mark = "[PREFIX]",
      .marks = {"[INST]", "[/INST]", "[AVAILABLE_TOOLS]"},
      .mark_not = "[SYSTEM_PROMPT]",
@@ -144,7 +117,7 @@ const chat_template CHAT_TEMPLATES[] = {
      .render = render_mistral},
     {.name = "mistral-v3-tekken",
      .jinja = {"[INST]"},
-     .jinja_not = "[SYSTEM_PROMPT]",
+     .jinja_not = {"[SYSTEM_PROMPT]"},
      .marks = {"[INST]", "[/INST]", "[AVAILABLE_TOOLS]"},
      .kind = VOCABULARY_BPE,
      .version = 3,
@@ -158,7 +131,7 @@ const chat_template CHAT_TEMPLATES[] = {
      .render = render_mistral},
     {.name = "mistral-v7-tekken",
      .jinja = {"[INST]", "[SYSTEM_PROMPT]"},
-     .jinja_not = "[ARGS]",
+     .jinja_not = {"[ARGS]"},
      .marks = {"[INST]", "[/INST]", "[SYSTEM_PROMPT]", "[TOOL_CONTENT]"},
      .kind = VOCABULARY_BPE,
      .version = 7,
@@ -171,7 +144,7 @@ const chat_template CHAT_TEMPLATES[] = {
      .render = render_mistral},
     {.name = "mistral-v13",
      .jinja = {"[INST]", "[ARGS]"},
-     .jinja_not = "[MODEL_SETTINGS]",
+     .jinja_not = {"[MODEL_SETTINGS]"},
      .marks = {"[INST]", "[SYSTEM_PROMPT]", "[ARGS]"},
      .kind = VOCABULARY_BPE,
      .version = 13,
@@ -186,12 +159,10 @@ const chat_template CHAT_TEMPLATES[] = {
 };
 
 const char *const *gale_chat_templates(void) {
-  static const char *const NAMES[] = {"chatml",      "llama-3",
-                                      "gemma",       "llama-2",
-                                      "mistral-v1",  "mistral-v2",
-                                      "mistral-v3",  "mistral-v3-tekken",
-                                      "mistral-v7",  "mistral-v7-tekken",
-                                      "mistral-v11", "mistral-v13",
-                                      "mistral-v15", NULL};
+  static const char *const NAMES[] = {"chatml",      "llama-3",           "llama-3.1",
+                                      "gemma",       "llama-2",           "mistral-v1",
+                                      "mistral-v2",  "mistral-v3",        "mistral-v3-tekken",
+                                      "mistral-v7",  "mistral-v7-tekken", "mistral-v11",
+                                      "mistral-v13", "mistral-v15",       NULL};
   return NAMES;
 }

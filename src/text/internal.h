@@ -52,6 +52,8 @@ struct gale_tokenizer {
   int version;                    /* of Mistral's prompts; 0: not said */
   const model_settings *settings; /* NULL: none */
   const chat_template *chat;      /* NULL: none that is known */
+  const char *unknown_template;   /* how the model's own template begins, where it is not known; else NULL */
+  bool chat_bos;                  /* the model's own template puts BOS in front */
   const char *default_system;     /* the system prompt that the model's own template puts in; NULL: none */
 };
 

@@ -322,6 +322,18 @@ static gale_status set_settings(gale_tokenizer *t, const model_settings *from, g
   return GALE_OK;
 }
 
+/* The first line's worth of a text, without line breaks and with no character cut. */
+static const char *beginning(arena *memory, const char *text) {
+  enum { SHOWN = 60 };
+  size_t n = strlen(text);
+  if (n > SHOWN)
+    for (n = SHOWN; n > 0 && ((unsigned char)text[n] & 0xC0) == 0x80;) n--;
+  char *copy = arena_string(memory, text, n);
+  for (size_t i = 0; copy && i < n; i++)
+    if ((unsigned char)copy[i] < ' ') copy[i] = ' ';
+  return copy;
+}
+
 /* Recognises the chat template among all special tokens, whose marks are control tokens from then on. */
 static gale_status set_chat(gale_tokenizer *t, const vocabulary *v, gale_error *error) {
   for (uint32_t i = 0; i < t->n_tokens; i++)
@@ -329,6 +341,11 @@ static gale_status set_chat(gale_tokenizer *t, const vocabulary *v, gale_error *
   if (!sorted_tokens(t, TOKEN_CONTROL, &t->stored, &t->marks, &t->n_marks)) return error_memory(error, t->n_tokens);
   t->version = v->version;
   t->chat = chat_recognise(t, v->chat_template);
+  t->chat_bos = t->bos >= 0 && v->chat_template && strstr(v->chat_template, "bos_token");
+  if (!t->chat && v->chat_template) {
+    t->unknown_template = beginning(&t->memory, v->chat_template);
+    if (!t->unknown_template) return error_memory(error, 1);
+  }
   int32_t end = t->chat && t->chat->end ? tokenizer_mark(t, t->chat->end) : -1;
   if (end >= 0) t->ends[t->n_ends++] = end;
   size_t at, length;

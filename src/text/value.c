@@ -369,7 +369,13 @@ void bytes_add_string(byte_list *to, slice text) {
   bytes_add(to, SLICE("\""));
 }
 
-void bytes_add_value(byte_list *to, const value *v) {
+static void add_line(byte_list *to, int depth) {
+  bytes_add(to, SLICE("\n"));
+  for (int i = 0; i < depth; i++) bytes_add(to, SLICE("    "));
+}
+
+/* depth -1: all on one line. */
+static void add_value(byte_list *to, const value *v, int depth) {
   if (v->kind == VALUE_STRING) {
     bytes_add_string(to, v->text);
     return;
@@ -378,14 +384,25 @@ void bytes_add_value(byte_list *to, const value *v) {
     bytes_add(to, v->text);
     return;
   }
+  bool lines = depth >= 0 && v->first;
   bytes_add(to, v->kind == VALUE_ARRAY ? SLICE("[") : SLICE("{"));
   for (const value *item = v->first; item; item = item->next) {
-    if (item != v->first) bytes_add(to, SLICE(", "));
+    if (item != v->first) bytes_add(to, lines ? SLICE(",") : SLICE(", "));
+    if (lines) add_line(to, depth + 1);
     if (v->kind == VALUE_OBJECT) {
       bytes_add_string(to, item->key);
       bytes_add(to, SLICE(": "));
     }
-    bytes_add_value(to, item);
+    add_value(to, item, lines ? depth + 1 : -1);
   }
+  if (lines) add_line(to, depth);
   bytes_add(to, v->kind == VALUE_ARRAY ? SLICE("]") : SLICE("}"));
+}
+
+void bytes_add_value(byte_list *to, const value *v) {
+  add_value(to, v, -1);
+}
+
+void bytes_add_indented(byte_list *to, const value *v) {
+  add_value(to, v, 0);
 }

@@ -122,7 +122,7 @@ static void llama_and_gemma(void **state) {
   t = of_characters("{{ '[INST] <<SYS>>' }}", true);
   assert_string_equal(gale_chat_template(t), "llama-2");
   renders(t, NULL, TALK, 4,
-          "<s>[INST] <<SYS>>\nBe short.\n<</SYS>>\n\nHi [/INST] Hello </s><s> [INST] Bye </s> [/INST]");
+          "<s>[INST] <<SYS>>\nBe short.\n<</SYS>>\n\n Hi [/INST] Hello </s><s> [INST] Bye </s> [/INST]");
   gale_tokenizer_close(&t);
 }
 
