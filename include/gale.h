@@ -189,7 +189,8 @@ GALE_API gale_status gale_fim_prompt(const gale_tokenizer *tokenizer, const char
                                      gale_error *error);
 
 /* An answer in the making: what is said, what is thought (v13 and v15) and which tools are called (v2 and later), told
- * apart by the control tokens of the template that asked for it. Other templates' answers are content. */
+ * apart by the control tokens of the template that asked for it. With Llama 3's templates an answer that is a JSON
+ * object with "name" and "parameters", or several, is calls. Other templates' answers are content. */
 typedef struct gale_answer gale_answer;
 
 typedef enum gale_answer_kind { GALE_ANSWER_CONTENT, GALE_ANSWER_THINKING, GALE_ANSWER_ARGUMENTS } gale_answer_kind;
@@ -212,9 +213,9 @@ GALE_API gale_status gale_answer_push(gale_answer *answer, int32_t id, gale_answ
 /* Must follow the last id. Where a list of calls (v2 to v7) turns out to be none, its text is the piece's content. */
 GALE_API gale_status gale_answer_finish(gale_answer *answer, gale_answer_piece *piece, gale_error *error);
 
-/* The calls so far; those of v2 to v7 are there once the answer is finished. From v11 on a call is whole but for its
- * arguments as soon as a piece of them has come. Arguments are as the model wrote them, which may not be JSON. *calls
- * is owned by the answer, until the next call on it. */
+/* The calls so far; those of v2 to v7 are there once the answer is finished. From v11 on, and with Llama 3, a call is
+ * whole but for its arguments as soon as a piece of them has come. Arguments are as the model wrote them, which may not
+ * be JSON. *calls is owned by the answer, until the next call on it. */
 GALE_API gale_status gale_answer_calls(gale_answer *answer, const gale_tool_call **calls, size_t *n_calls,
                                        gale_error *error);
 

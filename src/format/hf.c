@@ -11,7 +11,10 @@ enum { MAX_TEMPLATE = 16 << 20 };
 static const char template_key[] = "tokenizer_config.chat_template";
 
 static gale_status add_template(checkpoint *c, const char *text, size_t n, gale_error *error) {
-  setting *s = checkpoint_add_settings(c, 1);
+  setting *s = NULL;
+  for (size_t i = 0; i < c->n_settings; i++)
+    if (strcmp(c->settings[i].key, template_key) == 0) s = &c->settings[i];
+  if (!s) s = checkpoint_add_settings(c, 1);
   const char *copy = s ? arena_string(&c->memory, text, n) : NULL;
   if (!copy) return error_memory(error, n);
   *s = (setting){.key = template_key, .type = SETTING_STRING, .string = {copy, n}};
@@ -60,8 +63,6 @@ static gale_status read_template(checkpoint *c, const char *directory, gale_erro
   if (status || !path) return status;
   status = file_load(path, MAX_TEMPLATE, &text, &n, error);
   if (status) return status;
-  for (size_t i = 0; i < c->n_settings; i++)
-    if (strcmp(c->settings[i].key, template_key) == 0) c->settings[i].key = "tokenizer_config.chat_template (unused)";
   status = add_template(c, text, n, error);
   free(text);
   return status;

@@ -1,6 +1,7 @@
 /* Answers as they come, id by id: what is said, what is thought, and which tools are called. */
 #include <stdlib.h>
 
+#include "text/answer_json.h"
 #include "text/chat.h"
 
 typedef enum answer_state {
@@ -10,6 +11,7 @@ typedef enum answer_state {
   STATE_NAME, /* from v11 on a call's parts stand between control tokens */
   STATE_ID,
   STATE_ARGUMENTS,
+  STATE_OBJECTS, /* all of the answer, where calls are JSON objects: Llama 3 */
 } answer_state;
 
 typedef struct answer_call {
@@ -22,6 +24,9 @@ struct gale_answer {
   int version;
   answer_state state;
   byte_list list; /* text of STATE_LIST */
+  json_calls objects;
+  byte_list content; /* of STATE_OBJECTS: not handed out yet, but for its first `given_content` bytes */
+  size_t given_content;
   answer_call *calls;
   gale_tool_call *given;
   size_t n_calls;
@@ -36,6 +41,7 @@ gale_status gale_answer_open(const gale_tokenizer *tokenizer, const char *name, 
   if (!a) return error_memory(error, sizeof *a);
   a->tokenizer = tokenizer;
   a->version = row ? row->version : 0;
+  a->state = row && !row->version && row->tools ? STATE_OBJECTS : STATE_CONTENT;
   gale_status status = gale_detokenizer_open(tokenizer, false, &a->stream, error);
   if (status)
     free(a);
@@ -53,6 +59,8 @@ void gale_answer_close(gale_answer **answer) {
     free(a->calls[i].id.bytes);
     free(a->calls[i].arguments.bytes);
   }
+  json_calls_free(&a->objects);
+  free(a->content.bytes);
   free(a->list.bytes);
   free(a->calls);
   free(a->given);
@@ -100,11 +108,53 @@ static answer_state state_after(const gale_answer *a, int32_t id, bool *begins) 
   return a->state;
 }
 
+static gale_status begin_object(gale_answer *a, slice name, gale_error *error) {
+  answer_call *call = new_call(a);
+  if (!call) return error_memory(error, sizeof *call);
+  bytes_add(&call->name, name);
+  make_id(a, call);
+  return call->name.failed || call->id.failed ? error_memory(error, name.n) : GALE_OK;
+}
+
+/* Content waits while there are arguments to hand out. */
+static gale_status take_objects(gale_answer *a, slice text, gale_answer_piece *piece, gale_error *error) {
+  slice arguments = {0}, what;
+  gale_status status = GALE_OK;
+  bytes_drop(&a->content, a->given_content);
+  a->given_content = 0;
+  while (text.n > 0 && !status) {
+    json_found found;
+    size_t n = json_calls_take(&a->objects, text, &found, &what);
+    bool failed = found == FOUND_FAILURE;
+    if (found == FOUND_TEXT) {
+      bytes_add(&a->content, what);
+      failed = a->content.failed;
+    } else if (found == FOUND_CALL) {
+      status = begin_object(a, what, error);
+    } else if (found == FOUND_ARGUMENTS) {
+      byte_list *kept = &a->calls[a->n_calls - 1].arguments;
+      bytes_add(kept, what);
+      failed = kept->failed;
+      arguments = what;
+    }
+    if (failed) status = error_memory(error, text.n);
+    text = (slice){text.s + n, text.n - n};
+  }
+  if (arguments.n) {
+    *piece = (gale_answer_piece){GALE_ANSWER_ARGUMENTS, arguments.s, arguments.n, a->n_calls - 1};
+  } else {
+    *piece = (gale_answer_piece){.text = a->content.bytes ? a->content.bytes : "", .length = a->content.n};
+    a->given_content = a->content.n;
+  }
+  return status;
+}
+
 /* Keeps what belongs to a call, and hands out what may be shown. */
 static gale_status take_text(gale_answer *a, const char *text, size_t length, gale_answer_piece *piece,
                              gale_error *error) {
   slice s = {text, length};
-  byte_list *kept = NULL;
+  byte_list *kept = &a->list;
+  if (a->state == STATE_OBJECTS) return take_objects(a, s, piece, error);
   answer_call *call = a->n_calls ? &a->calls[a->n_calls - 1] : NULL;
   *piece = (gale_answer_piece){.text = text, .length = length, .call = call ? a->n_calls - 1 : 0};
   switch (a->state) {
@@ -115,7 +165,6 @@ static gale_status take_text(gale_answer *a, const char *text, size_t length, ga
     piece->kind = GALE_ANSWER_THINKING;
     return GALE_OK;
   case STATE_LIST:
-    kept = &a->list;
     break;
   case STATE_NAME:
     kept = &call->name;
@@ -126,6 +175,9 @@ static gale_status take_text(gale_answer *a, const char *text, size_t length, ga
   case STATE_ARGUMENTS:
     kept = &call->arguments;
     piece->kind = GALE_ANSWER_ARGUMENTS;
+    break;
+  case STATE_OBJECTS:
+    return GALE_OK;
   }
   bytes_add(kept, s);
   if (kept->failed) return error_memory(error, length);
@@ -187,11 +239,22 @@ static gale_status read_list(gale_answer *a, bool *good, gale_error *error) {
   return failed ? error_memory(error, n) : GALE_OK;
 }
 
+/* What was held back is content after all. */
+static gale_status finish_objects(gale_answer *a, gale_answer_piece *piece, gale_error *error) {
+  if (piece->kind == GALE_ANSWER_ARGUMENTS) return GALE_OK;
+  bytes_add(&a->content, json_calls_rest(&a->objects));
+  if (a->content.failed) return error_memory(error, a->content.n);
+  piece->text = a->content.bytes ? a->content.bytes : "";
+  piece->length = a->given_content = a->content.n;
+  return GALE_OK;
+}
+
 gale_status gale_answer_finish(gale_answer *answer, gale_answer_piece *piece, gale_error *error) {
   const char *text;
   size_t length;
   gale_status status = gale_detokenizer_finish(answer->stream, &text, &length, error);
   if (!status) status = take_text(answer, text, length, piece, error);
+  if (!status && answer->state == STATE_OBJECTS) return finish_objects(answer, piece, error);
   if (!status && answer->n_calls) make_id(answer, &answer->calls[answer->n_calls - 1]);
   if (status || answer->state != STATE_LIST) return status;
   bool good;

@@ -89,10 +89,10 @@ struct chat_template {
   const char *jinja[CHAT_PARTS], *jinja_not[CHAT_PARTS];
   const char *by_mark;
   const char *marks[CHAT_MARKS], *mark_not;
-  int kind;        /* vocabulary_kind, or -1: any */
-  int version;     /* of Mistral's prompts; 0: another family's */
-  bool tools;      /* where there is no version: tools can be offered and called */
-  const char *end; /* the mark that ends an answer, beside EOS; NULL: none */
+  int kind;            /* vocabulary_kind, or -1: any */
+  int version;         /* of Mistral's prompts; 0: another family's */
+  bool tools;          /* where there is no version: tools can be offered and called */
+  const char *ends[2]; /* marks that end an answer, beside EOS, as far as the vocabulary has them */
   /* Messages have passed chat_check(), or mistral_check() where there is a version. */
   void (*render)(prompt *p, const chat *c);
 };

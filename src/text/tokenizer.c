@@ -284,7 +284,7 @@ static void set_control(gale_tokenizer *t, int32_t id) {
 }
 
 static gale_status set_ends(gale_tokenizer *t, const vocabulary *v, gale_error *error) {
-  t->ends = arena_array(&t->memory, v->n_ends + 2, sizeof *t->ends);
+  t->ends = arena_array(&t->memory, v->n_ends + 3, sizeof *t->ends);
   if (!t->ends) return error_memory(error, v->n_ends * sizeof *t->ends);
   if (v->eos >= 0) t->ends[t->n_ends++] = v->eos;
   for (size_t i = 0; i < v->n_ends; i++)
@@ -346,8 +346,10 @@ static gale_status set_chat(gale_tokenizer *t, const vocabulary *v, gale_error *
     t->unknown_template = beginning(&t->memory, v->chat_template);
     if (!t->unknown_template) return error_memory(error, 1);
   }
-  int32_t end = t->chat && t->chat->end ? tokenizer_mark(t, t->chat->end) : -1;
-  if (end >= 0) t->ends[t->n_ends++] = end;
+  for (int i = 0; t->chat && i < 2 && t->chat->ends[i]; i++) {
+    int32_t end = tokenizer_mark(t, t->chat->ends[i]);
+    if (end >= 0) t->ends[t->n_ends++] = end;
+  }
   size_t at, length;
   if (t->chat && v->chat_template && chat_default_system(v->chat_template, &at, &length)) {
     t->default_system = arena_string(&t->memory, v->chat_template + at, length);

@@ -348,6 +348,12 @@ void bytes_add(byte_list *to, slice text) {
   to->n += text.n;
 }
 
+void bytes_drop(byte_list *from, size_t n) {
+  if (n == 0) return;
+  memmove(from->bytes, from->bytes + n, from->n - n);
+  from->n -= n;
+}
+
 void bytes_add_string(byte_list *to, slice text) {
   static const char BYTES[] = "\"\\\b\f\n\r\t", NAMES[] = "\"\\bfnrt";
   bytes_add(to, SLICE("\""));

@@ -67,6 +67,7 @@ typedef struct byte_list {
 } byte_list;
 
 void bytes_add(byte_list *to, slice text);
+void bytes_drop(byte_list *from, size_t n);       /* its first n bytes */
 void bytes_add_string(byte_list *to, slice text); /* with its quotes and escapes */
 void bytes_add_value(byte_list *to, const value *v);
 void bytes_add_indented(byte_list *to, const value *v); /* as json.dumps(ensure_ascii=False, indent=4) writes it */

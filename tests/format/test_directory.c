@@ -63,6 +63,13 @@ static void test_optional_files(void **state) {
   assert_string_equal(c->tokenizer_path, at("tokenizer.model"));
   checkpoint_close(&c);
 
+  /* A file of its own counts, where there are both. */
+  write_text("tokenizer_config.json", "{\"chat_template\": \"own\"}");
+  c = open_good(directory);
+  expect_text(c, "tokenizer_config.chat_template", "{{ messages }}");
+  checkpoint_close(&c);
+
+  assert_int_equal(unlink(at("chat_template.jinja")), 0);
   write_text("tokenizer_config.json", "{\"chat_template\": [{\"name\": \"tool_use\", \"template\": \"t\"},"
                                       "{\"name\": \"default\", \"template\": \"d\"}]}");
   c = open_good(directory);
@@ -72,6 +79,16 @@ static void test_optional_files(void **state) {
   write_text("tokenizer.json", "{}");
   write_text("tokenizer_config.json", "{\"chat_template\": \"own\"}");
   c = open_good(directory);
+  expect_text(c, "tokenizer_config.chat_template", "own");
+  assert_string_equal(c->tokenizer_path, at("tokenizer.json"));
+  checkpoint_close(&c);
+
+  /* Of a folder without weights the tokenizer's part can be read all the same. */
+  assert_int_equal(unlink(at("model.safetensors")), 0);
+  assert_int_equal(unlink(at("config.json")), 0);
+  gale_error error = {0};
+  assert_int_not_equal(checkpoint_open(directory, &c, &error), GALE_OK);
+  if (checkpoint_open_tokenizer(directory, &c, &error)) fail_msg("%s", error.message);
   expect_text(c, "tokenizer_config.chat_template", "own");
   assert_string_equal(c->tokenizer_path, at("tokenizer.json"));
   checkpoint_close(&c);
