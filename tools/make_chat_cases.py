@@ -53,7 +53,8 @@ OTHER_SCHEMAS = [
     {"type": "nonsense"}, {"required": "a"}, {"properties": []}, {"minLength": -1}, {"required": ["a", "a"]}, {"anyOf": []},
     {"items": []}, {"items": 3}, {"type": []}, {"properties": {"a": {"type": 3}}}, {"multipleOf": 0}, {"description": 3},
     {"dependencies": {"a": ["b"], "c": {"type": "string"}}}, {"maxItems": 1.5}, {"not": True}, {"if": 5},
-    {"additionalProperties": False},
+    {"additionalProperties": False}, {"pattern": "("}, {"pattern": "^[a-z]+$"}, {"patternProperties": {"^x": {}}},
+    {"patternProperties": {"+x": {}}},
 ]
 FOLLOWERS = {
     "start": ["user", "user", "system", "developer"], "system": ["user", "user", "assistant", "system"],

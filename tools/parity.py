@@ -34,6 +34,7 @@ from mistral_common.tokens.tokenizers.base import SpecialTokenPolicy
 from mistral_common.tokens.tokenizers.mistral import MistralTokenizer
 
 import make_chat_cases as chats
+import make_pattern_cases as patterns
 import make_template_cases as templates
 import make_text_cases as texts
 from gale_library import Refusal, Tokenizer
@@ -276,6 +277,20 @@ def compare_samples(library, folder):
     yield row
 
 
+def compare_patterns(library, folder, n, rng):
+    """Regular expressions in a tool's schema: taken or refused."""
+    row, gale = Row("patterns of tools"), Tokenizer(library, chats.tekken_file("v13", 600, folder))
+    for _ in range(n):
+        pattern = patterns.random_pattern(rng)
+        function = {"name": "f", "parameters": {"properties": {"a": {"pattern": pattern}}}}
+        body = {"messages": [{"role": "user", "content": "a"}], "tools": [{"type": "function", "function": function}]}
+        taken = not isinstance(of_gale(gale.chat, json.dumps(body).encode()), str)
+        row.counts["refused"] += not taken
+        row.compare("conversations", repr(pattern), taken, patterns.accepted(pattern))
+    gale.close()
+    yield row
+
+
 def tokenizer_folder(folder, jinja, pieces):
     """A model's folder with a vocabulary, the control tokens that a template spells out, and that template."""
     if pieces:
@@ -340,6 +355,8 @@ def compare_all(options, library, folder):
             row = Row(name)
             compare_json(row, library, folder, data, reference, n, random.Random(f"{name} {options.seed}"))
             yield row
+    if only in "patterns of tools":
+        yield from compare_patterns(library, folder, n, random.Random(options.seed))
     if options.vocabularies:
         yield from compare_vocabularies(library, options.vocabularies, only)
     if options.samples:

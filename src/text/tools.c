@@ -1,5 +1,6 @@
 /* Lists of tools: what is accepted as one, and how it is written for a model. */
 #include "text/chat.h"
+#include "text/regex.h"
 
 #include <stdlib.h>
 
@@ -7,6 +8,7 @@
 
 typedef enum rule {
   RULE_STRING,
+  RULE_REGEX,
   RULE_BOOL,
   RULE_NUMBER,
   RULE_POSITIVE,
@@ -18,6 +20,7 @@ typedef enum rule {
   RULE_SCHEMAS,      /* at least one */
   RULE_ITEMS,        /* a schema or schemas */
   RULE_SCHEMA_MAP,   /* an object of schemas */
+  RULE_REGEX_MAP,    /* the same with regular expressions for keys */
   RULE_DEPENDENCIES, /* an object of schemas or of strings */
 } rule;
 
@@ -40,7 +43,7 @@ static const struct {
     {"exclusiveMinimum", RULE_NUMBER},
     {"maxLength", RULE_COUNT},
     {"minLength", RULE_COUNT},
-    {"pattern", RULE_STRING},
+    {"pattern", RULE_REGEX},
     {"additionalItems", RULE_SCHEMA},
     {"items", RULE_ITEMS},
     {"maxItems", RULE_COUNT},
@@ -53,7 +56,7 @@ static const struct {
     {"additionalProperties", RULE_SCHEMA},
     {"definitions", RULE_SCHEMA_MAP},
     {"properties", RULE_SCHEMA_MAP},
-    {"patternProperties", RULE_SCHEMA_MAP},
+    {"patternProperties", RULE_REGEX_MAP},
     {"dependencies", RULE_DEPENDENCIES},
     {"propertyNames", RULE_SCHEMA},
     {"enum", RULE_ARRAY},
@@ -140,6 +143,8 @@ static bool follows(const value *v, rule r, const char **where) {
   switch (r) {
   case RULE_STRING:
     return v->kind == VALUE_STRING;
+  case RULE_REGEX:
+    return v->kind == VALUE_STRING && regex_valid(v->text);
   case RULE_BOOL:
     return is_bool(v);
   case RULE_NUMBER:
@@ -161,6 +166,10 @@ static bool follows(const value *v, rule r, const char **where) {
     return v->count > 0 && all_schemas(v, false, where);
   case RULE_SCHEMAS:
     return v->kind == VALUE_ARRAY && v->count > 0 && all_schemas(v, false, where);
+  case RULE_REGEX_MAP:
+    for (const value *m = v->kind == VALUE_OBJECT ? v->first : NULL; m; m = m->next)
+      if (!regex_valid(m->key)) return false;
+    return v->kind == VALUE_OBJECT && all_schemas(v, false, where);
   case RULE_SCHEMA_MAP:
   case RULE_DEPENDENCIES:
     return v->kind == VALUE_OBJECT && all_schemas(v, r == RULE_DEPENDENCIES, where);
