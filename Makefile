@@ -38,7 +38,7 @@ test:
 test-parity:
 	@tools/install-deps demo parity
 	@tools/fetch-demo-model || echo 'SmolLM2 is left out'
-	@$(call build,release) --target gale_shared
+	@$(call build,release) --target gale --target gale_shared
 	@python3 -m venv build/parity
 	@build/parity/bin/python -m pip install -q --disable-pip-version-check -r tools/requirements-parity.txt
 	@build/parity/bin/python tools/parity.py build/release/libgale.so --count $(PARITY_COUNT) --seed $(PARITY_SEED)

@@ -6,7 +6,8 @@ usage: parity.py libgale.so [--count N] [--seed N] [--only NAME]
                             [--templates DIRECTORY]
 
 For each tokenizer: N texts of all scripts and N lists of ids; for each of Mistral's versions also N / 4 conversations
-with tools and faults, N / 4 texts to fill in the middle, N / 4 answers read back. Prints each difference, then a table;
+with tools and faults, N / 4 texts to fill in the middle, N / 4 answers read back; and half of it again with the GGUF file
+that the gale command beside the library makes of the vocabulary. Prints each difference, then a table;
 exits with 1 if there was any. `make test-parity` installs what it needs (requirements-parity.txt) and runs it.
 
 --smollm2: the vocabulary for byte-level BPE, by default that of the demo model in the user's cache, if it is there.
@@ -20,6 +21,9 @@ import json
 import os
 import pathlib
 import random
+import shutil
+import struct
+import subprocess
 import sys
 import tempfile
 import unicodedata
@@ -212,6 +216,43 @@ def compare_mistral(row, library, path, n, rng):
     gale.close()
 
 
+# ---- Vocabularies that gale quantize writes into a GGUF file ----
+
+
+def native_model(folder, tokenizer, rows):
+    """A Mistral directory with a tokenizer's file and weights that are all zero."""
+    dim, tensors, at = 32, {}, 0
+    for name, shape in [("tok_embeddings", [rows, dim]), ("output", [rows, dim]), ("norm", [dim]),
+                        ("layers.0.attention_norm", [dim]), ("layers.0.ffn_norm", [dim]),
+                        *[(f"layers.0.attention.w{c}", [dim, dim]) for c in "qkvo"],
+                        *[(f"layers.0.feed_forward.w{c}", [dim, dim]) for c in "123"]]:
+        n = 2 * dim * (shape[0] if len(shape) > 1 else 1)
+        tensors[name + ".weight"] = {"dtype": "F16", "shape": shape, "data_offsets": [at, at + n]}
+        at += n
+    header = json.dumps(tensors).encode()
+    (folder / "consolidated.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(at))
+    (folder / "params.json").write_text(json.dumps({
+        "dim": dim, "n_layers": 1, "head_dim": 8, "hidden_dim": dim, "n_heads": 4, "n_kv_heads": 4, "norm_eps": 1e-5,
+        "vocab_size": rows, "rope_theta": 10000.0}))
+    name = "tekken.json" if tokenizer.suffix == ".json" else "tokenizer" + tokenizer.name[tokenizer.name.index(".model") :]
+    shutil.copy(tokenizer, folder / name)
+
+
+def compare_gguf(row, library, command, path, n, rng):
+    serving = MistralTokenizer.from_file(str(path), mode=ValidationMode.serving)
+    encoder = serving.instruct_tokenizer.tokenizer
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        (folder / "m").mkdir()
+        native_model(folder / "m", path, encoder.n_words)
+        subprocess.run([command, "quantize", folder / "m", folder / "m.gguf", "--type", "f16", "--quiet"], check=True)
+        gale = Tokenizer(library, folder / "m.gguf")
+    decode = tekken_decoder(encoder) if path.suffix == ".json" else lambda ids, special: None
+    compare_texts(row, gale, lambda t: encoder.encode(t, False, False), decode, encoder.n_words, n, rng)
+    compare_chats(row, gale, serving, encoder.version.value.removesuffix("m1"), n // 4, rng)
+    gale.close()
+
+
 # ---- Other families' tokenizers, from vocabularies at hand ----
 
 
@@ -348,6 +389,10 @@ def compare_all(options, library, folder):
         if only in name:
             row = Row(name)
             compare_mistral(row, library, path, n, random.Random(f"{name} {options.seed}"))
+            yield row
+            command = options.library.resolve().parent / "gale"
+            row = Row(name + " in GGUF")
+            compare_gguf(row, library, command, path, n // 2, random.Random(f"{row.name} {options.seed}"))
             yield row
     others = list(pieces_files()) + (list(byte_level_files(options.smollm2)) if options.smollm2 else [])
     for name, data, reference in others:

@@ -217,6 +217,26 @@ static void add_marks(writer *w, const vocabulary *v) {
   add_text(w, "tokenizer.chat_template", v->chat_template);
 }
 
+/* GGUF has no keys for what Mistral's own files say of prompts. */
+static void add_prompts(writer *w, const vocabulary *v) {
+  const model_settings *s = v->settings;
+  if (v->version) add(w, (setting){.key = VOCABULARY_VERSION, .type = SETTING_INT, .integer = v->version});
+  if (!s) return;
+  setting *efforts = make_list(w, s->n_efforts);
+  for (size_t i = 0; i < s->n_efforts && !w->status; i++)
+    efforts[i] = copy_text(w, s->efforts[i], strlen(s->efforts[i]));
+  if (s->n_efforts) add_list(w, VOCABULARY_EFFORTS, efforts, s->n_efforts);
+  add_text(w, VOCABULARY_EFFORT, s->default_effort);
+  add_flag(w, VOCABULARY_SCHEMA, s->schema);
+}
+
+static void add_merges(writer *w, const vocabulary *v) {
+  vocabulary listed = *v;
+  if (v->merge_by_id && !w->status) w->status = vocabulary_list_merges(v, &w->to->memory, &listed, w->error);
+  if (w->status) return;
+  add(w, copy_texts(w, "tokenizer.ggml.merges", listed.merges, listed.merge_lengths, listed.n_merges));
+}
+
 static gale_status write_vocabulary(const vocabulary *v, void *user, gale_error *error) {
   writer *w = user;
   w->error = error;
@@ -227,29 +247,18 @@ static gale_status write_vocabulary(const vocabulary *v, void *user, gale_error 
   add_text(w, "tokenizer.ggml.model", pieces ? "llama" : "gpt2");
   add_text(w, "tokenizer.ggml.pre", pieces ? "default" : v->pre);
   add_tokens(w, v);
-  if (pieces) {
-    add_scores(w, v);
-  } else {
-    setting merges = copy_texts(w, "tokenizer.ggml.merges", v->merges, v->merge_lengths, v->n_merges);
-    add(w, merges);
-  }
+  pieces ? add_scores(w, v) : add_merges(w, v);
   add_marks(w, v);
+  add_prompts(w, v);
   return w->status;
 }
 
 gale_status convert_vocabulary(const convert_source *source, checkpoint *to, gale_error *error) {
-  static const char tekken[] = "tekken.json";
   const checkpoint *from = source->checkpoint;
   writer w = {.to = to, .n_rows = (size_t)source->config->vocab_size, .error = error};
   if (!from->tokenizer_path) {
     add_text(&w, "tokenizer.ggml.model", "no_vocab");
     return w.status;
   }
-  size_t n = strlen(from->tokenizer_path), end = sizeof tekken - 1;
-  if (n >= end && strcmp(from->tokenizer_path + n - end, tekken) == 0)
-    return error_set(error, GALE_E_UNSUPPORTED,
-                     "%s: a tekken vocabulary cannot be written to a GGUF file; a directory with a tokenizer.json is "
-                     "accepted",
-                     from->tokenizer_path);
   return vocabulary_read(from, write_vocabulary, &w, error);
 }

@@ -135,6 +135,32 @@ static gale_status gguf_kind(arena *memory, const checkpoint *c, const char *mod
   return status ? status : gguf_merges(memory, c, v, error);
 }
 
+/* What Mistral's own tokenizer files say of prompts, where gale has written the file. */
+static gale_status gguf_prompts(arena *memory, const checkpoint *c, vocabulary *v, gale_error *error) {
+  static const int VERSIONS[] = {1, 2, 3, 7, 11, 13, 15};
+  gale_status status;
+  const setting *version = checkpoint_setting(c, VOCABULARY_VERSION);
+  for (size_t i = 0; version && version->type == SETTING_INT && i < sizeof VERSIONS / sizeof *VERSIONS; i++)
+    if (version->integer == VERSIONS[i]) v->version = VERSIONS[i];
+  if (version && !v->version) return bad_setting(c, VOCABULARY_VERSION, "1, 2, 3, 7, 11, 13 or 15 is accepted", error);
+  const setting *schema = checkpoint_setting(c, VOCABULARY_SCHEMA);
+  const setting *list = read_array(c, VOCABULARY_EFFORTS, SETTING_STRING, 0, &status, error);
+  if (status || !schema) return status;
+  size_t n = list ? list->array.length : 0;
+  model_settings *settings = arena_alloc(memory, sizeof *settings);
+  const char **efforts = arena_array(memory, n, sizeof *efforts);
+  if (!settings || !efforts) return error_memory(error, n * sizeof *efforts);
+  for (size_t i = 0; i < n; i++) {
+    if (memchr(list->array.items[i].string.bytes, 0, list->array.items[i].string.length))
+      return bad_setting(c, VOCABULARY_EFFORTS, "strings without NUL are accepted", error);
+    efforts[i] = list->array.items[i].string.bytes;
+  }
+  *settings = (model_settings){.efforts = efforts, .n_efforts = n};
+  v->settings = settings;
+  status = read_flag(c, VOCABULARY_SCHEMA, &settings->schema, error);
+  return status ? status : read_text(c, VOCABULARY_EFFORT, &settings->default_effort, error);
+}
+
 static gale_status gguf_marks(const checkpoint *c, vocabulary *v, int32_t ends[2], gale_error *error) {
   size_t n = v->n_tokens;
   ends[0] = ends[1] = -1;
@@ -161,6 +187,7 @@ static gale_status load_gguf(const checkpoint *c, gale_tokenizer **tokenizer, ga
   status = gguf_tokens(&memory, c, &v, error);
   if (!status) status = gguf_kind(&memory, c, model, &v, error);
   if (!status) status = gguf_marks(c, &v, ends, error);
+  if (!status) status = gguf_prompts(&memory, c, &v, error);
   if (!status) status = tokenizer_create(&v, tokenizer, error);
   arena_free(&memory);
   return status;

@@ -5,6 +5,13 @@
 #include "format/checkpoint.h"
 #include "text/tokenizer.h"
 
+/* Keys of gale's own in GGUF files, for what Mistral's tokenizer files say: the version of the prompts, and what
+ * [MODEL_SETTINGS] may hold. */
+#define VOCABULARY_VERSION "gale.prompts.version"
+#define VOCABULARY_EFFORTS "gale.prompts.reasoning_efforts"
+#define VOCABULARY_EFFORT "gale.prompts.reasoning_effort"
+#define VOCABULARY_SCHEMA "gale.prompts.json_schema"
+
 /* *tokenizer is NULL on success if the checkpoint has none. */
 gale_status vocabulary_load(const checkpoint *c, gale_tokenizer **tokenizer, gale_error *error);
 

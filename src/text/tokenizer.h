@@ -2,6 +2,7 @@
 #ifndef TEXT_TOKENIZER_H
 #define TEXT_TOKENIZER_H
 
+#include "base/arena.h"
 #include "base/error.h"
 
 typedef enum token_type { /* numbered as GGUF and SentencePiece number them */
@@ -55,6 +56,10 @@ typedef struct vocabulary {
 
 /* Checks everything (ids in range, merges of known tokens, finite scores) and builds the tokenizer. */
 gale_status tokenizer_create(const vocabulary *v, gale_tokenizer **tokenizer, gale_error *error);
+
+/* *to becomes v, which merges by id, with the merges that this stands for; both keep borrowing what v does, and the
+ * merges are in memory. */
+gale_status vocabulary_list_merges(const vocabulary *v, arena *memory, vocabulary *to, gale_error *error);
 
 /* What a model's other files say of its tokenizer; it overrules the tokenizer's own file. */
 typedef struct tokenizer_hints {

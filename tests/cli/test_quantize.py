@@ -265,12 +265,51 @@ class Tokenizers(Case):
         self.assertEqual(self.good("tokenize", file, "--chat", request),
                          self.good("tokenize", model, "--chat", request))
 
-    def test_tekken_is_refused(self):
-        model = self.path("m")
-        shutil.copytree(os.path.join(MODELS, "native-window-8"), model)
-        with open(os.path.join(model, "tekken.json"), "w") as f:
-            f.write("{}")
-        self.bad("tekken", "quantize", model, self.path("x.gguf"), "--type", "f16")
+    def native(self, version, settings=None):
+        """A Mistral directory with one layer and a tekken vocabulary of that version."""
+        with open(os.path.join(TEXTS, "tekken.json")) as f:
+            tekken = json.load(f)
+        tekken["config"]["version"] = version
+        if settings:
+            tekken["model_settings_builder"] = settings
+        dim, rows, tensors = 32, tekken["config"]["default_vocab_size"] + 8, {}
+        for name, shape in [("tok_embeddings", [rows, dim]), ("output", [rows, dim]), ("norm", [dim]),
+                            ("layers.0.attention_norm", [dim]), ("layers.0.ffn_norm", [dim]),
+                            *[(f"layers.0.attention.w{c}", [dim, dim]) for c in "qkvo"],
+                            *[(f"layers.0.feed_forward.w{c}", [dim, dim]) for c in "123"]]:
+            n = dim * (shape[0] if len(shape) > 1 else 1)
+            tensors[name + ".weight"] = (shape, random_floats(random.Random(1), n, 0.1))
+        model = self.path("native-" + version)
+        os.makedirs(model)
+        save_safetensors(os.path.join(model, "consolidated.safetensors"), tensors)
+        for name, data in [("tekken.json", tekken), ("params.json", {
+                "dim": dim, "n_layers": 1, "head_dim": 8, "hidden_dim": dim, "n_heads": 4, "n_kv_heads": 4,
+                "norm_eps": 1e-5, "vocab_size": rows, "rope_theta": 10000.0})]:
+            with open(os.path.join(model, name), "w") as f:
+                json.dump(data, f)
+        return model
+
+    def test_tekken_gives_the_same_ids_and_prompts(self):
+        settings = {"reasoning_effort": {"type": "enum", "values": ["none", "high"], "accepts_none": True, "default": "high"},
+                    "json_schema": {"type": "json_schema", "accepts_none": False, "default": None}}
+        request = self.path("request.json")
+        with open(request, "w") as f:
+            json.dump({"messages": [{"role": "system", "content": "Be short."}, {"role": "user", "content": self.TEXT}],
+                       "tools": [{"type": "function", "function": {"name": "f"}}]}, f)
+        words = ["the", " then", "another", "information", "ing", "tion ", "aaaaaaa", "    x", "123", "\n\n\n", "été"]
+        rng = random.Random(1)
+        lines = self.path("lines.txt")
+        with open(lines, "w") as f:
+            for _ in range(500):
+                f.write(json.dumps("".join(rng.choice(words + list("abcdeinrst  ")) for _ in range(12))) + "\n")
+        for version in ("v3", "v7", "v11", "v13", "v15"):
+            with self.subTest(version):
+                model = self.native(version, settings if version == "v15" else None)
+                file = self.quantize(model, "f16")
+                self.assertEqual(self.good("tokenize", file, self.TEXT), self.good("tokenize", model, self.TEXT))
+                self.assertEqual(self.good("tokenize", file, "--lines", lines), self.good("tokenize", model, "--lines", lines))
+                self.assertEqual(self.good("tokenize", file, "--chat", request), self.good("tokenize", model, "--chat", request))
+                self.assertEqual(self.good("tokenize", file, "x", "--bos"), self.good("tokenize", model, "x", "--bos"))
 
 
 class Files(Case):
