@@ -370,7 +370,7 @@ static void time_type(const timing *t, int type) {
   enum { SEVERAL = sizeof several / sizeof *several, FEW_ROWS = 64 };
   quant_type q = (quant_type)type;
   bool fast = t->level != CPU_GENERIC;
-  int64_t cols = t->cols ? t->cols : 4096, rows = t->rows ? t->rows : fast ? 16384 : FEW_ROWS;
+  int64_t cols = t->cols ? t->cols : 4096, rows = t->rows ? t->rows : fast ? 65536 : FEW_ROWS;
   const int32_t *tokens = t->tokens ? &t->tokens : several;
   int n = t->tokens ? 1 : SEVERAL;
   double took[SEVERAL], portable[SEVERAL];
