@@ -83,7 +83,7 @@ void timing_print(const char *what, double took, double bytes, double operations
 /* ---- What the command line asks for ---- */
 
 typedef struct options {
-  const char *op, *type, *cpu; /* NULL: all */
+  const char *op, *type, *cpu; /* lists with commas; NULL: all */
   bool bench;
   int cases;
   uint64_t seed;
@@ -94,7 +94,8 @@ _Noreturn static void usage(void) {
   fputs("usage: check_kernels [--op OP] [--type TYPE] [--cpu LEVEL] [--cases N] [--seed N]\n"
         "       check_kernels --bench [--op OP] [--type TYPE] [--cpu LEVEL] [--seconds S] [--threads N]\n"
         "                     [--rows N] [--cols N] [--tokens N] [--head-dim N]\n"
-        "Checks the kernels of this processor, or times them. LEVEL: generic, avx2, avx512, neon.\n",
+        "Checks the kernels of this processor, or times them. LEVEL: generic, avx2, avx512, neon. OP, TYPE and LEVEL\n"
+        "may be several, with commas between them.\n",
         stderr);
   for (int i = 0; i < N_OPS; i++) {
     fprintf(stderr, "%s:", ops[i]->name);
@@ -164,8 +165,12 @@ static options read_options(int argc, char **argv) {
 
 /* ---- Running ---- */
 
-static bool wanted(const char *asked, const char *name) {
-  return !asked || strcasecmp(asked, name) == 0;
+/* Whether a list with commas names it; NULL names all. */
+static bool wanted(const char *list, const char *name) {
+  size_t length = strlen(name);
+  for (const char *at = list; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL)
+    if (strncasecmp(at, name, length) == 0 && (at[length] == ',' || at[length] == 0)) return true;
+  return !list;
 }
 
 /* Checks or times one type at one level. False if it failed. */
