@@ -405,42 +405,16 @@ TILE_INLINE void quantized_tiles(tile_format f, const linear_task *t, int64_t pa
   static void NAME##_tile(const linear_task *t, int64_t panel, int32_t token, int tokens) {                            \
     TILES(FORMAT, t, panel, token, tokens);                                                                            \
   }                                                                                                                    \
-  static void NAME(const linear_task *t) {                                                                             \
+  static void linear_##NAME(const linear_task *t) {                                                                    \
     tile_all(t, FORMAT, PANELS, TOKENS, NAME##_tile);                                                                  \
   }
-#define FLOATS(NAME, FORMAT) LINEAR(NAME, FORMAT, FLOAT_PANELS, FLOAT_TOKENS, float_tiles)
-#define LEVELS(NAME, FORMAT) LINEAR(NAME, FORMAT, 1, LEVEL_TOKENS, quantized_tiles)
+#define FLOAT(NAME, TYPE) LINEAR(NAME, TILE_##TYPE, FLOAT_PANELS, FLOAT_TOKENS, float_tiles)
+#define QUANTIZED(NAME, TYPE) LINEAR(NAME, TILE_##TYPE, 1, LEVEL_TOKENS, quantized_tiles)
+TILE_FLOAT(FLOAT)
+TILE_QUANTIZED(QUANTIZED)
 
-FLOATS(linear_f32, TILE_F32)
-FLOATS(linear_f16, TILE_F16)
-FLOATS(linear_bf16, TILE_BF16)
-LEVELS(linear_q8_0, TILE_Q8_0)
-LEVELS(linear_q4_0, TILE_Q4_0)
-LEVELS(linear_q4_1, TILE_Q4_1)
-LEVELS(linear_q5_0, TILE_Q5_0)
-LEVELS(linear_q5_1, TILE_Q5_1)
-LEVELS(linear_q2_k, TILE_Q2_K)
-LEVELS(linear_q3_k, TILE_Q3_K)
-LEVELS(linear_q4_k, TILE_Q4_K)
-LEVELS(linear_q5_k, TILE_Q5_K)
-LEVELS(linear_q6_k, TILE_Q6_K)
-LEVELS(linear_iq4_nl, TILE_IQ4_NL)
-LEVELS(linear_iq4_xs, TILE_IQ4_XS)
-
+#define FILL(NAME, TYPE) k->linear[QUANT_##TYPE] = linear_##NAME;
 void cpu_linear_neon(cpu_kernels *k) {
-  k->linear[QUANT_F32] = linear_f32;
-  k->linear[QUANT_F16] = linear_f16;
-  k->linear[QUANT_BF16] = linear_bf16;
-  k->linear[QUANT_Q8_0] = linear_q8_0;
-  k->linear[QUANT_Q4_0] = linear_q4_0;
-  k->linear[QUANT_Q4_1] = linear_q4_1;
-  k->linear[QUANT_Q5_0] = linear_q5_0;
-  k->linear[QUANT_Q5_1] = linear_q5_1;
-  k->linear[QUANT_Q2_K] = linear_q2_k;
-  k->linear[QUANT_Q3_K] = linear_q3_k;
-  k->linear[QUANT_Q4_K] = linear_q4_k;
-  k->linear[QUANT_Q5_K] = linear_q5_k;
-  k->linear[QUANT_Q6_K] = linear_q6_k;
-  k->linear[QUANT_IQ4_NL] = linear_iq4_nl;
-  k->linear[QUANT_IQ4_XS] = linear_iq4_xs;
+  TILE_FLOAT(FILL)
+  TILE_QUANTIZED(FILL)
 }
