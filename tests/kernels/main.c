@@ -94,8 +94,9 @@ _Noreturn static void usage(void) {
   fputs("usage: check_kernels [--op OP] [--type TYPE] [--cpu LEVEL] [--cases N] [--seed N]\n"
         "       check_kernels --bench [--op OP] [--type TYPE] [--cpu LEVEL] [--seconds S] [--threads N]\n"
         "                     [--rows N] [--cols N] [--tokens N] [--head-dim N]\n"
-        "Checks the kernels of this processor, or times them. LEVEL: generic, avx2, avx512, amx, neon. OP, TYPE and\n"
-        "LEVEL may be several, with commas between them.\n",
+        "Checks the kernels of this processor, or times them. LEVEL: generic, avx2, avxvnni, avx512, amx, neon. OP, "
+        "TYPE\n"
+        "and LEVEL may be several, with commas between them.\n",
         stderr);
   for (int i = 0; i < N_OPS; i++) {
     fprintf(stderr, "%s:", ops[i]->name);
@@ -173,12 +174,12 @@ static bool wanted(const char *list, const char *name) {
   return !list;
 }
 
-/* Whether a level has its own kernel, and not that of one that it includes. */
+/* Whether a level has its own kernel, and not that of a lower one. */
 static bool is_own(const kernel_op *op, int type, cpu_level level, const cpu_kernels *kernels) {
-  for (int l = CPU_GENERIC; l < CPU_LEVELS; l++) {
+  for (int l = CPU_GENERIC; l < (int)level; l++) {
     cpu_kernels other;
     cpu_kernels_fill(&other, (cpu_level)l);
-    if (l != (int)level && cpu_level_includes(level, (cpu_level)l) && !op->differs(&other, kernels, type)) return false;
+    if (cpu_supports((cpu_level)l) && !op->differs(&other, kernels, type)) return false;
   }
   return true;
 }
@@ -211,7 +212,6 @@ static bool run(const options *o, const kernel_op *op, int type, cpu_level level
 
 int main(int argc, char **argv) {
   options o = read_options(argc, argv);
-  cpu_level has = cpu_detect();
   int ran = 0, failed = 0;
   signal(SIGSEGV, on_fault);
   signal(SIGBUS, on_fault);
@@ -219,7 +219,7 @@ int main(int argc, char **argv) {
   for (int i = 0; i < N_OPS; i++)
     for (int t = 0; t < ops[i]->n_types && wanted(o.op, ops[i]->name); t++)
       for (int l = CPU_GENERIC; l < CPU_LEVELS && wanted(o.type, ops[i]->type(t)); l++) {
-        if (!wanted(o.cpu, cpu_level_name((cpu_level)l)) || !cpu_level_includes(has, (cpu_level)l)) continue;
+        if (!wanted(o.cpu, cpu_level_name((cpu_level)l)) || !cpu_supports((cpu_level)l)) continue;
         ran++;
         failed += !run(&o, ops[i], t, (cpu_level)l);
       }
