@@ -24,14 +24,14 @@ demo:
 	@tools/fetch-demo-model
 	@build/release/gale run smollm2 "$$PROMPT" --temp 0 --predict 128
 
-# Every test in the release build, and again under the address and undefined-behaviour sanitizers, as one run.
+# Every test in the release build, and again under the address and undefined-behaviour sanitizers, as one run; and on
+# other processors the kernels for 64-bit ARM, emulated.
+tested = release asan $(if $(filter aarch64 arm64,$(shell uname -m)),,aarch64)
 test:
 	@tools/install-deps demo test
 	@tools/fetch-demo-model || echo 'Tests that need the demo model are skipped'
-	@$(call build,release)
-	@$(call build,asan)
-	@mkdir -p build/test
-	@printf 'subdirs("%s")\n' '$(CURDIR)/build/release' '$(CURDIR)/build/asan' >build/test/CTestTestfile.cmake
+	@$(foreach name,$(tested),$(call build,$(name)) &&) mkdir -p build/test
+	@printf 'subdirs("%s")\n' $(tested:%='$(CURDIR)/build/%') >build/test/CTestTestfile.cmake
 	@ctest --test-dir build/test --output-on-failure --no-tests=error -j $(JOBS)
 
 # Tokenizers and prompts against their references, at length and at random; the references go into build/parity.

@@ -1,18 +1,6 @@
-# Tests are named LAYER/test_x; those of a sanitized build get its sanitizers as a suffix, so that several
-# builds can be told apart in one run of ctest.
-
+include(cmake/gale_test.cmake)
 pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
 find_package(Python3 REQUIRED COMPONENTS Interpreter)
-if(GALE_SANITIZE)
-  set(suffix "+${GALE_SANITIZE}")
-endif()
-
-function(gale_test name)
-  add_test(NAME ${name}${suffix} COMMAND ${ARGN})
-  # A size that a file pretends to need must give an error, and not end the program.
-  set_tests_properties(${name}${suffix} PROPERTIES TIMEOUT 600
-    ENVIRONMENT "ASAN_OPTIONS=allocator_may_return_null=1;TSAN_OPTIONS=allocator_may_return_null=1;UBSAN_OPTIONS=print_stacktrace=1")
-endfunction()
 
 # tests/LAYER/test_x.c is linked with its layer and those below it.
 foreach(layer IN LISTS layers)

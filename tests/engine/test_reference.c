@@ -42,7 +42,7 @@ static double relative_error(const reference *r, const float *logits) {
 
 static double log_sum_exp(const float *x, size_t n) {
   double largest = x[0], sum = 0;
-  for (size_t i = 1; i < n; i++) largest = fmax(largest, x[i]);
+  for (size_t i = 1; i < n; i++) largest = x[i] > largest ? x[i] : largest;
   for (size_t i = 0; i < n; i++) sum += exp(x[i] - largest);
   return largest + log(sum);
 }

@@ -24,6 +24,13 @@ void cpu_kernels_fill(cpu_kernels *k, cpu_level level) {
     cpu_probe_avx512(k);
   }
   if (includes(level, CPU_AMX)) cpu_linear_amx(k);
+#elif defined(__aarch64__)
+  if (includes(level, CPU_NEON)) {
+    cpu_linear_neon(k);
+    cpu_attend_neon(k);
+    cpu_rows_neon(k);
+    cpu_probe_neon(k);
+  }
 #else
   (void)level;
 #endif

@@ -101,5 +101,9 @@ void cpu_attend_avx512(cpu_kernels *k);
 void cpu_rows_avx512(cpu_kernels *k);
 void cpu_probe_avx512(cpu_kernels *k);
 void cpu_linear_amx(cpu_kernels *k);
+void cpu_linear_neon(cpu_kernels *k);
+void cpu_attend_neon(cpu_kernels *k);
+void cpu_rows_neon(cpu_kernels *k);
+void cpu_probe_neon(cpu_kernels *k);
 
 #endif

@@ -1,9 +1,5 @@
-/* Attention over a block: every level's bits against the portable C, and the portable C against double
- * precision on the cache's own values. What a query does not see holds NaN. */
-#include "backend/buffers.h"
-#include "backend/cpu/kernels.h"
-
-#include <stdlib.h>
+/* Attention over a block, by type of the cache. What a query does not see holds NaN. */
+#include "kernels/check.h"
 
 enum { PAGES = KV_BLOCK / KV_PAGE, START = 3 * KV_BLOCK, LARGEST_DIM = 256, GROUP_BYTES = 512 };
 
@@ -176,88 +172,86 @@ static void scene_free(scene *s) {
   }
 }
 
-static void run(scene *s, cpu_level level, int slot) {
-  cpu_kernels k;
-  cpu_kernels_fill(&k, level);
+static void run(scene *s, const cpu_kernels *k, int slot) {
   s->task.max = s->max[slot].data;
   s->task.sum = s->sum[slot].data;
   s->task.out = s->out[slot].data;
-  k.attend[s->layout.type](&s->task);
+  k->attend[s->layout.type](&s->task);
 }
 
-/* ---- Levels ---- */
+/* ---- Equality ---- */
 
 static const int dims[] = {2, 4, 6, 14, 16, 18, 24, 32, 34, 46, 62, 64, 66, 80, 96, 110, 128, 130, 254, 256};
 enum { N_DIMS = sizeof dims / sizeof *dims };
 
-static void compare(cpu_level level, gale_kv_type type, int dim, int n, const int *first, const int *last, content c,
-                    uint64_t seed) {
-  char what[160];
-  snprintf(what, sizeof what, "%s, %s, head_dim %d, %d queries, first sees %d .. %d, content %d, seed %d",
-           type_names[type], cpu_level_name(level), dim, n, first[0], last[0], c, (int)seed);
-  scene s = scene_new(type, dim, n, first, last, c, seed);
+static const char *type_name(int type) {
+  return type_names[types[type]];
+}
+
+static bool differs(const cpu_kernels *a, const cpu_kernels *b, int type) {
+  return a->attend[types[type]] != b->attend[types[type]];
+}
+
+/* What each query of a task sees. */
+typedef struct ranges {
+  int n, first[ATTEND_QUERIES], last[ATTEND_QUERIES];
+} ranges;
+
+static void compare(check *k, int type, int dim, const ranges *r, content c, uint64_t seed) {
+  check_case(k, "attend %s %s: head_dim %d, %d queries, the first sees %d .. %d, content %d, case %llu",
+             cpu_level_name(k->level), type_name(type), dim, r->n, r->first[0], r->last[0], c,
+             (unsigned long long)seed);
+  scene s = scene_new(types[type], dim, r->n, r->first, r->last, c, seed);
   s.task.cap = seed % 3 == 0 ? 2.0f : 0;
-  run(&s, CPU_GENERIC, 0);
-  run(&s, level, 1);
-  assert_same_floats(s.max[1].data, s.max[0].data, (size_t)n, what);
-  assert_same_floats(s.sum[1].data, s.sum[0].data, (size_t)n, what);
-  assert_same_floats(s.out[1].data, s.out[0].data, (size_t)(n * dim), what);
+  run(&s, k->portable, 0);
+  run(&s, k->kernels, 1);
+  check_same(k, s.max[1].data, s.max[0].data, (size_t)r->n, "max");
+  check_same(k, s.sum[1].data, s.sum[0].data, (size_t)r->n, "sum");
+  check_same(k, s.out[1].data, s.out[0].data, (size_t)(r->n * dim), "output");
   scene_free(&s);
 }
 
 /* All queries see the same: a step of one token. */
-static void level_one_range(cpu_level level) {
-  static const int ranges[][2] = {{0, 255}, {0, 0}, {255, 255}, {63, 64}, {17, 17}, {5, 130}, {64, 127}, {1, 254}};
-  for (int type = 0; type < 3; type++)
-    for (int d = 0; d < N_DIMS; d++)
-      for (int r = 0; r < 8; r++) {
-        int n = (r * 5 + d * 3) % ATTEND_QUERIES + 1, first[ATTEND_QUERIES], last[ATTEND_QUERIES];
-        for (int i = 0; i < n; i++) first[i] = ranges[r][0], last[i] = ranges[r][1];
-        for (int c = PLAIN; c <= ZEROS; c++)
-          compare(level, types[type], dims[d], n, first, last, (content)c, (uint64_t)(r * 3 + c));
-      }
+static ranges one_range(int n, uint64_t *seed) {
+  static const int ends[][2] = {{0, 255}, {0, 0}, {255, 255}, {63, 64}, {17, 17}, {5, 130}, {64, 127}, {1, 254}};
+  const int *end = ends[random_below(seed, 8)];
+  ranges r = {.n = n};
+  for (int i = 0; i < n; i++) r.first[i] = end[0], r.last[i] = end[1];
+  return r;
 }
 
-/* Every number of queries, one position further each: a piece of a prompt under a window. */
-static void level_causal(cpu_level level) {
-  for (int type = 0; type < 3; type++)
-    for (int n = 1; n <= ATTEND_QUERIES; n++)
-      for (int heads = 1; heads <= 4; heads++)
-        for (int at = 0; at < KV_BLOCK - ATTEND_QUERIES; at += 59) {
-          int first[ATTEND_QUERIES], last[ATTEND_QUERIES], window = 1 << (at + n) % 9;
-          for (int i = 0; i < n; i++) {
-            last[i] = at + i / heads;
-            first[i] = last[i] >= window ? last[i] - window + 1 : 0;
-          }
-          compare(level, types[type], heads * 8, n, first, last, heads == 3 ? SPECIAL : PLAIN, (uint64_t)at);
-        }
+/* Each token's heads see one position further: a piece of a prompt under a window. */
+static ranges causal(int n, uint64_t *seed) {
+  int heads = random_below(seed, 4) + 1, at = random_below(seed, KV_BLOCK - ATTEND_QUERIES);
+  int window = 1 << random_below(seed, 9);
+  ranges r = {.n = n};
+  for (int i = 0; i < n; i++) {
+    r.last[i] = at + i / heads;
+    r.first[i] = r.last[i] >= window ? r.last[i] - window + 1 : 0;
+  }
+  return r;
 }
 
 /* Ranges that have nothing to do with each other. */
-static void level_any_ranges(cpu_level level) {
-  uint64_t seed = 7;
-  for (int i = 0; i < 600; i++) {
-    int n = random_below(&seed, ATTEND_QUERIES) + 1, first[ATTEND_QUERIES], last[ATTEND_QUERIES];
-    for (int q = 0; q < n; q++) {
-      first[q] = random_below(&seed, KV_BLOCK);
-      last[q] = first[q] + random_below(&seed, (i % 2 ? KV_BLOCK : 40));
-      if (last[q] >= KV_BLOCK) last[q] = KV_BLOCK - 1;
-    }
-    compare(level, types[i % 3], 2 * (random_below(&seed, 40) + 1), n, first, last, (content)(i % 5 % 3), seed);
+static ranges any_ranges(int n, uint64_t *seed) {
+  int longest = random_below(seed, 2) ? KV_BLOCK : 40;
+  ranges r = {.n = n};
+  for (int i = 0; i < n; i++) {
+    r.first[i] = random_below(seed, KV_BLOCK);
+    r.last[i] = r.first[i] + random_below(seed, longest);
+    if (r.last[i] >= KV_BLOCK) r.last[i] = KV_BLOCK - 1;
   }
+  return r;
 }
 
-static void test_one_range(void **state) {
-  (void)state;
-  for_each_level(level_one_range);
-}
-static void test_causal(void **state) {
-  (void)state;
-  for_each_level(level_causal);
-}
-static void test_any_ranges(void **state) {
-  (void)state;
-  for_each_level(level_any_ranges);
+static void equal(check *c, int type) {
+  static ranges (*const makers[])(int n, uint64_t *seed) = {one_range, causal, any_ranges};
+  uint64_t seed = c->seed;
+  for (int i = 0; i < c->cases && !c->failed; i++) {
+    ranges r = makers[random_below(&seed, 3)](i % ATTEND_QUERIES + 1, &seed);
+    int dim = random_below(&seed, 2) ? dims[random_below(&seed, N_DIMS)] : 2 * (random_below(&seed, 40) + 1);
+    compare(c, type, dim, &r, (content)random_below(&seed, ZEROS + 1), seed);
+  }
 }
 
 /* ---- The portable C against double precision ---- */
@@ -283,7 +277,7 @@ static double exact_score(const scene *s, int query, int p, double *error) {
 
 /* With the kernel's own maximum m the weights are exp(s - m): relative error of the argument's error, the
  * subtraction's, and that of exp (1.1 units in the last place, so at most 2.2 unit). */
-static void check_query(const scene *s, int query) {
+static void check_query(check *c, const scene *s, int query) {
   double m = s->task.max[query], top = -INFINITY, top_error = 0, sum = 0, sum_error = 0;
   double weight[KV_BLOCK], weight_error[KV_BLOCK];
   int first = s->task.first[query] - START, last = s->task.last[query] - START, n = last - first + 1;
@@ -296,9 +290,11 @@ static void check_query(const scene *s, int query) {
     sum += weight[p];
     sum_error += weight_error[p];
   }
-  assert_true(fabs(m - top) <= top_error);
+  check_that(c, fabs(m - top) <= top_error, "max of query %d is %a, should be %a +- %a", query, m, top, top_error);
   /* Sixteen chains of n / 16 positive terms and a tree of four levels. */
-  assert_true(fabs(s->task.sum[query] - sum) <= sum_error + 1.01 * sum * (n / 16 + 5) * unit);
+  sum_error += 1.01 * sum * (n / 16 + 5) * unit;
+  check_that(c, fabs(s->task.sum[query] - sum) <= sum_error, "sum of query %d is %a, should be %a +- %a", query,
+             (double)s->task.sum[query], sum, sum_error);
   for (int d = 0; d < s->task.head_dim; d++) {
     double exact = 0, bound = 0;
     for (int p = first; p <= last; p++) {
@@ -306,28 +302,108 @@ static void check_query(const scene *s, int query) {
       exact += weight[p] * v;
       bound += fabs(v) * (weight_error[p] + 1.01 * weight[p] * (n + 1) * unit);
     }
-    assert_true(fabs(s->task.out[query * s->task.head_dim + d] - exact) <= bound);
+    double out = s->task.out[query * s->task.head_dim + d];
+    check_that(c, fabs(out - exact) <= bound, "output %d of query %d is %a, should be %a +- %a", d, query, out, exact,
+               bound);
   }
 }
 
-static void test_exact(void **state) {
-  (void)state;
-  for (int type = 0; type < 3; type++)
-    for (int d = 0; d < N_DIMS; d++) {
-      int first[] = {0, 0, 3, 100}, last[] = {255, 0, 77, 131};
-      scene s = scene_new(types[type], dims[d], 4, first, last, PLAIN, (uint64_t)d);
-      run(&s, CPU_GENERIC, 0);
-      for (int i = 0; i < 4; i++) check_query(&s, i);
-      scene_free(&s);
-    }
+static void accurate(check *c, int type) {
+  for (int d = 0; d < N_DIMS && !c->failed; d++) {
+    int first[] = {0, 0, 3, 100}, last[] = {255, 0, 77, 131};
+    check_case(c, "attend %s: head_dim %d", type_name(type), dims[d]);
+    scene s = scene_new(types[type], dims[d], 4, first, last, PLAIN, c->seed + (uint64_t)d);
+    run(&s, c->portable, 0);
+    for (int i = 0; i < 4; i++) check_query(c, &s, i);
+    scene_free(&s);
+  }
 }
 
-int main(void) {
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_exact),
-      cmocka_unit_test(test_one_range),
-      cmocka_unit_test(test_causal),
-      cmocka_unit_test(test_any_ranges),
-  };
-  return cmocka_run_group_tests(tests, NULL, NULL);
+/* ---- Timing: decoding (4 queries of one token, blocks read from memory or from the cache) and a prompt ---- */
+
+enum { FAR_BLOCKS = 1024, WIDEST_DIM = 512 };
+
+/* A run of blocks, and a task for any of them. */
+typedef struct cache {
+  kv_layout layout;
+  char *memory;
+  int n_blocks;
+  const cpu_kernels *kernels;
+  attend_task task;
+  float q[WIDEST_DIM], q_scale[WIDEST_DIM], max[ATTEND_QUERIES], sum[ATTEND_QUERIES];
+  float out[ATTEND_QUERIES * WIDEST_DIM];
+  int8_t q_level[WIDEST_DIM];
+  int16_t q_neg_sum[WIDEST_DIM];
+} cache;
+
+/* All bytes equal 0x3C: ordinary numbers in every type. */
+static cache *cache_new(gale_kv_type type, int head_dim, int n_blocks, int n_queries) {
+  cache *c = calloc(1, sizeof *c);
+  if (!c) exit(1);
+  c->layout = kv_layout_make(type, 1, head_dim);
+  c->n_blocks = n_blocks;
+  size_t bytes = (size_t)n_blocks * PAGES * c->layout.layer_bytes;
+  c->memory = aligned_alloc(64, bytes);
+  if (!c->memory) exit(1);
+  memset(c->memory, 0x3C, bytes);
+  for (int i = 0; i < head_dim; i++) c->q[i] = (float)(i % 7) - 3;
+  c->task = (attend_task){.head_dim = head_dim,
+                          .head_pad = c->layout.head_pad,
+                          .n_queries = n_queries,
+                          .scale = 1 / sqrtf((float)head_dim),
+                          .max = c->max,
+                          .sum = c->sum,
+                          .out = c->out};
+  for (int i = 0; i < n_queries; i++) {
+    c->task.q[i] = c->q;
+    c->task.q_level[i] = c->q_level;
+    c->task.q_scale[i] = c->q_scale;
+    c->task.q_neg_sum[i] = c->q_neg_sum;
+    c->task.last[i] = KV_BLOCK - 1;
+  }
+  return c;
 }
+
+static void run_blocks(void *argument) {
+  cache *c = argument;
+  for (int b = 0; b < c->n_blocks; b++) {
+    for (int i = 0; i < PAGES; i++) {
+      c->task.keys[i] = c->memory + (size_t)(b * PAGES + i) * c->layout.layer_bytes;
+      c->task.values[i] = c->task.keys[i] + c->layout.key_bytes;
+    }
+    c->kernels->attend[c->layout.type](&c->task);
+  }
+}
+
+/* Seconds for one block. */
+static double time_blocks(const timing *t, const cpu_kernels *k, gale_kv_type type, int dim, int blocks, int queries) {
+  cache *c = cache_new(type, dim, blocks, queries);
+  c->kernels = k;
+  double took = timing_best(t, run_blocks, c) / blocks;
+  free(c->memory);
+  free(c);
+  return took;
+}
+
+static void time_type(const timing *t, int type) {
+  static const int cases[][2] = {{FAR_BLOCKS, 4}, {1, 4}, {1, ATTEND_QUERIES}}; /* blocks, queries */
+  int dim = t->head_dim ? t->head_dim / 2 * 2 : 128;
+  double bytes = PAGES * (double)kv_layout_make(types[type], 1, dim).layer_bytes;
+  for (int i = 0; i < 3; i++) {
+    int blocks = t->level == CPU_GENERIC ? 1 : cases[i][0], queries = cases[i][1];
+    double took = time_blocks(t, t->kernels, types[type], dim, blocks, queries);
+    double portable = time_blocks(t, t->portable, types[type], dim, 1, queries);
+    char what[80];
+    snprintf(what, sizeof what, "attend %s %s, dim %d, %d queries, %d blocks", type_name(type),
+             cpu_level_name(t->level), dim, queries, blocks);
+    timing_print(what, took, bytes, 4.0 * queries * KV_BLOCK * dim, t->level == CPU_GENERIC ? 0 : portable);
+  }
+}
+
+const kernel_op op_attend = {.name = "attend",
+                             .n_types = 3,
+                             .type = type_name,
+                             .differs = differs,
+                             .equal = equal,
+                             .exact = accurate,
+                             .time = time_type};

@@ -1,9 +1,7 @@
-/* Linear kernels: every level's bits against the portable C, with all memory before guard pages, and the portable C
- * against double precision within the bound of its rounding. */
-#include "backend/buffers.h"
-#include "backend/cpu/kernels.h"
+/* Linear layers, by storage type of the weights. */
+#include "kernels/check.h"
 
-#include <stdlib.h>
+#include "backend/backend.h"
 
 typedef struct shape {
   int rows, cols, tokens;
@@ -83,7 +81,7 @@ static guarded packed_weights(quant_type type, shape s, values v, uint64_t *seed
   size_t row_bytes = (size_t)quant_bytes(type, (uint64_t)s.cols), panel_bytes = quant_panel_bytes(type, (size_t)s.cols);
   guarded packed = guarded_new((size_t)(s.rows + PANEL_ROWS - 1) / PANEL_ROWS * panel_bytes);
   char *rows = malloc(row_bytes * PANEL_ROWS);
-  assert_non_null(rows);
+  if (!rows) exit(1);
   for (int r = 0; r < s.rows; r += PANEL_ROWS) {
     int n = s.rows - r < PANEL_ROWS ? s.rows - r : PANEL_ROWS;
     fill_storage(type, v, rows, (size_t)n * (size_t)s.cols, seed);
@@ -142,9 +140,7 @@ static float before(size_t i) {
   return (float)((i * 37 + 11) % 101) * 0.25f - 12;
 }
 
-static float *run(const linear_case *c, cpu_level level, int output, bool add) {
-  cpu_kernels k;
-  cpu_kernels_fill(&k, level);
+static float *run(const linear_case *c, const cpu_kernels *k, int output, bool add) {
   float *out = c->out[output].data;
   for (size_t i = 0; i < out_floats(c); i++) out[i] = before(i);
   linear_task task = {.panels = c->weights.data,
@@ -157,29 +153,29 @@ static float *run(const linear_case *c, cpu_level level, int output, bool add) {
                       .stride = c->stride,
                       .add = add,
                       .scratch = c->scratch.data};
-  k.linear[c->type](&task);
+  k->linear[c->type](&task);
   return out;
 }
 
 /* ---- Equality ---- */
 
-static void check_equal(cpu_level level, quant_type type, shape s, values v) {
-  static const char *const names[] = {[QUIET] = "quiet", [WILD] = "wild", [TINY] = "tiny"};
-  linear_case c = case_new(type, s, v, (uint64_t)s.rows * 1000003 + (uint64_t)(s.cols * 101 + s.tokens));
-  for (int add = 0; add < 2; add++) {
-    char what[128];
-    snprintf(what, sizeof what, "%s %s, %d rows, %d cols, %d tokens, %s, %s", cpu_level_name(level),
-             quant_get(type)->name, s.rows, s.cols, s.tokens, names[v], add ? "add" : "store");
-    const float *expected = run(&c, CPU_GENERIC, 0, add);
-    assert_same_floats(run(&c, level, 1, add), expected, out_floats(&c), what);
-  }
-  case_free(&c);
+static const char *type_name(int type) {
+  return quant_get((quant_type)type)->name;
 }
 
-static void check_all(cpu_level level, quant_type type, shape s) {
-  check_equal(level, type, s, QUIET);
-  check_equal(level, type, s, WILD);
-  if (!quant_get(type)->is_float) check_equal(level, type, s, TINY);
+static bool differs(const cpu_kernels *a, const cpu_kernels *b, int type) {
+  return a->linear[type] != b->linear[type];
+}
+
+static void check_equal(check *c, quant_type type, shape s, values v, bool add, uint64_t seed) {
+  static const char *const names[] = {[QUIET] = "quiet", [WILD] = "wild", [TINY] = "tiny"};
+  check_case(c, "linear %s %s: %d rows, %d cols, %d tokens, %s, %s, case %llu", cpu_level_name(c->level),
+             quant_get(type)->name, s.rows, s.cols, s.tokens, names[v], add ? "add" : "store",
+             (unsigned long long)seed);
+  linear_case l = case_new(type, s, v, seed);
+  const float *expected = run(&l, c->portable, 0, add), *is = run(&l, c->kernels, 1, add);
+  check_same(c, is, expected, out_floats(&l), "output");
+  case_free(&l);
 }
 
 /* At least cols, as whole blocks. */
@@ -188,33 +184,26 @@ static int whole(quant_type type, int cols) {
   return (cols + block - 1) / block * block;
 }
 
-static void level_equals_portable(cpu_level level) {
-  cpu_kernels fast, portable;
-  cpu_kernels_fill(&fast, level);
-  cpu_kernels_fill(&portable, CPU_GENERIC);
-  static const int tokens[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 33};
-  static const int cols[] = {32, 64, 96, 160, 480, 512, 544, 1056}, odd_cols[] = {1, 2, 7, 31, 33, 77, 143};
-  for (int t = 0; t < QUANT_TYPES; t++) {
-    quant_type type = (quant_type)t;
-    if (fast.linear[t] == portable.linear[t]) continue;
-    for (size_t i = 0; i < sizeof tokens / sizeof *tokens; i++)
-      check_all(level, type, (shape){37, whole(type, 96), tokens[i]});
-    for (int rows = 1; rows <= 70; rows++) check_all(level, type, (shape){rows, whole(type, 64), rows % 7 + 1});
-    for (size_t i = 0; i < sizeof cols / sizeof *cols; i++)
-      check_all(level, type, (shape){33, whole(type, cols[i]), 4});
-    for (size_t i = 0; i < sizeof odd_cols / sizeof *odd_cols && quant_get(type)->is_float; i++)
-      check_all(level, type, (shape){41, odd_cols[i], 5});
-    /* More activations than stay in the cache; more than one part of the inputs, the tokens and the panels. */
-    check_equal(level, type, (shape){17, 8192, 41}, QUIET);
-    check_all(level, type, (shape){35, 2304, 47});
-    check_equal(level, type, (shape){20, whole(type, 96), 300}, QUIET);
-    check_equal(level, type, (shape){530, whole(type, 96), 33}, QUIET);
-  }
+/* Every number of tokens up to 13 and some above, of rows up to 70 and of columns. */
+static shape random_shape(quant_type type, int number, uint64_t *seed) {
+  bool is_float = quant_get(type)->is_float;
+  int cols = is_float ? random_below(seed, 150) + 1 : whole(type, random_below(seed, 20) * QUANT_BLOCK + QUANT_BLOCK);
+  return (shape){random_below(seed, 70) + 1, cols, number % 14 == 13 ? 14 + random_below(seed, 50) : number % 14 + 1};
 }
 
-static void test_equality(void **state) {
-  (void)state;
-  for_each_level(level_equals_portable);
+static void equal(check *c, int type) {
+  uint64_t seed = c->seed;
+  quant_type t = (quant_type)type;
+  bool is_float = quant_get(t)->is_float;
+  for (int i = 0; i < c->cases && !c->failed; i++) {
+    shape s = random_shape(t, i, &seed);
+    values v = (values)random_below(&seed, is_float ? TINY : TINY + 1);
+    check_equal(c, t, s, v, random_below(&seed, 2), seed);
+  }
+  /* More activations than stay in the cache; more than one part of the inputs, the tokens and the panels. */
+  const shape large[] = {{17, 8192, 41}, {35, 2304, 47}, {20, whole(t, 96), 300}, {530, whole(t, 96), 33}};
+  for (size_t i = 0; i < sizeof large / sizeof *large && !c->failed; i++)
+    check_equal(c, t, large[i], QUIET, i % 2, seed);
 }
 
 /* ---- Accuracy ---- */
@@ -234,7 +223,7 @@ static exact exact_float(const linear_case *c, int row, int token) {
   const quant_info *q = quant_get(c->type);
   const char *panel = (const char *)c->weights.data + (size_t)(row / PANEL_ROWS) * quant_panel_bytes(c->type, cols);
   float *weights = malloc(cols * sizeof *weights);
-  assert_non_null(weights);
+  if (!weights) exit(1);
   q->unpack_row(q, panel, row % PANEL_ROWS, weights, cols);
   exact e = {0};
   for (size_t i = 0; i < cols; i++) exact_add(&e, (double)weights[i] * c->x.f32[(size_t)token * cols + i]);
@@ -267,10 +256,11 @@ static exact exact_quantized(const linear_case *c, int row, int token) {
 /* A chain of m multiply-adds rounds m times, and a block's factors once before: the error is at most
  * gamma(m + 1) times the sum of the terms' magnitudes, with gamma(n) = n u / (1 - n u) and u = 2^-24. Adding to what
  * is there rounds once more, and takes part in that sum. */
-static void check_accuracy(quant_type type, shape s, bool add) {
+static void check_accuracy(check *k, quant_type type, shape s, bool add) {
   const quant_info *q = quant_get(type);
-  linear_case c = case_new(type, s, QUIET, 5);
-  const float *out = run(&c, CPU_GENERIC, 0, add);
+  check_case(k, "linear %s: %d rows, %d cols, %d tokens, %s", q->name, s.rows, s.cols, s.tokens, add ? "add" : "store");
+  linear_case c = case_new(type, s, QUIET, k->seed + 4);
+  const float *out = run(&c, k->portable, 0, add);
   double links = q->is_float ? s.cols : s.cols / QUANT_BLOCK * (q->has_min ? 2 : 1);
   double roundings = (links + 1 + add) * 0x1p-24, gamma = roundings / (1 - roundings);
   for (int token = 0; token < s.tokens; token++)
@@ -278,23 +268,131 @@ static void check_accuracy(quant_type type, shape s, bool add) {
       size_t at = (size_t)token * (size_t)c.stride + (size_t)row;
       exact e = q->is_float ? exact_float(&c, row, token) : exact_quantized(&c, row, token);
       if (add) exact_add(&e, before(at));
-      if (!(fabs(out[at] - e.sum) <= gamma * e.magnitude))
-        fail_msg("%s: row %d of token %d is %a, should be %a +- %a", q->name, row, token, (double)out[at], e.sum,
-                 gamma * e.magnitude);
+      check_that(k, fabs(out[at] - e.sum) <= gamma * e.magnitude, "row %d of token %d is %a, should be %a +- %a", row,
+                 token, (double)out[at], e.sum, gamma * e.magnitude);
     }
   case_free(&c);
 }
 
-static void test_accuracy(void **state) {
-  (void)state;
-  for (int type = 0; type < QUANT_TYPES; type++)
-    for (int add = 0; add < 2; add++) {
-      check_accuracy((quant_type)type, (shape){19, whole((quant_type)type, 32), 2}, add);
-      check_accuracy((quant_type)type, (shape){35, whole((quant_type)type, 1056), 3}, add);
-    }
+static void accurate(check *c, int type) {
+  for (int add = 0; add < 2; add++) {
+    check_accuracy(c, (quant_type)type, (shape){19, whole((quant_type)type, 32), 2}, add);
+    check_accuracy(c, (quant_type)type, (shape){35, whole((quant_type)type, 1056), 3}, add);
+  }
 }
 
-int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_equality), cmocka_unit_test(test_accuracy)};
-  return cmocka_run_group_tests(tests, NULL, NULL);
+/* ---- Timing: the operation of be_ops, which shares the panels out to the threads ---- */
+
+typedef struct linear_call {
+  const be_ops *ops;
+  be_context *context;
+  be_act x;
+  be_product product;
+  int32_t n;
+} linear_call;
+
+static void *zeroed(size_t n, size_t size) {
+  void *p = calloc(n, size);
+  if (!p) exit(1);
+  return p;
 }
+
+/* Activations of quiet noise; the values don't matter to the time. */
+static be_act activations(int64_t cols, int32_t tokens) {
+  size_t n = (size_t)tokens * (size_t)cols, n_blocks = n / QUANT_BLOCK;
+  be_act x = {.cols = cols, .f32 = zeroed(n, sizeof *x.f32), .level = zeroed(n, 1)};
+  x.scale = zeroed(n_blocks, sizeof *x.scale);
+  x.neg_sum = zeroed(2 * n_blocks, sizeof *x.neg_sum);
+  for (size_t i = 0; i < n; i++) {
+    x.f32[i] = (float)(i * 7 % 13) - 6;
+    x.level[i] = (int8_t)(i * 37 % 255 - 127);
+    x.neg_sum[i / 16] = (int16_t)(x.neg_sum[i / 16] - x.level[i]);
+    x.scale[i / QUANT_BLOCK] = 0.01f;
+  }
+  return x;
+}
+
+static void forward(void *argument, be_worker *w) {
+  const linear_call *c = argument;
+  c->ops->linear(w, &c->x, &c->product, 1, c->n, false);
+}
+
+/* A matrix of random weights, packed. */
+static be_weight packed_weight(const be_device *d, quant_type type, int64_t rows, int64_t cols, size_t bytes) {
+  const quant_info *q = quant_get(type);
+  size_t panel_bytes = d->ops->weight_bytes(d, type, PANEL_ROWS, cols);
+  char *memory = d->ops->alloc(d, bytes, true, NULL),
+       *stored = malloc(quant_bytes(type, (uint64_t)(PANEL_ROWS * cols)));
+  if (!memory || !stored) exit(1);
+  for (int64_t r = 0; r < rows; r += PANEL_ROWS) {
+    int64_t n = rows - r < PANEL_ROWS ? rows - r : PANEL_ROWS;
+    q->synthesize(q, stored, (size_t)(n * cols), (uint64_t)(r * cols), 1, 0.02f);
+    d->ops->weight_pack(d, type, cols, stored, (int)n, memory + (size_t)(r / PANEL_ROWS) * panel_bytes);
+  }
+  free(stored);
+  return (be_weight){.type = type, .rows = rows, .cols = cols, .data = memory};
+}
+
+static void run_call(void *argument) {
+  linear_call *c = argument;
+  c->ops->run(c->context, forward, c);
+}
+
+/* Seconds for each of the numbers of tokens. */
+static void time_level(const timing *t, cpu_level level, int threads, quant_type type, int64_t rows, int64_t cols,
+                       const int32_t *tokens, int n, double *took) {
+  be_device *d;
+  linear_call call = {0};
+  if (be_open(cpu_level_name(level), &d, NULL) ||
+      d->ops->context_open(d, threads, tokens[n - 1], 1, QUANT_BLOCK, 1, &call.context, NULL))
+    exit(1);
+  size_t bytes = d->ops->weight_bytes(d, type, rows, cols);
+  be_weight packed = packed_weight(d, type, rows, cols, bytes);
+  call.ops = d->ops;
+  call.x = activations(cols, tokens[n - 1]);
+  call.product = (be_product){.weight = &packed, .out = zeroed((size_t)rows * (size_t)tokens[n - 1], sizeof(float))};
+  for (int i = 0; i < n; i++) {
+    call.n = tokens[i];
+    took[i] = timing_best(t, run_call, &call);
+  }
+  free(call.product.out);
+  free(call.x.f32);
+  free(call.x.level);
+  free(call.x.scale);
+  free(call.x.neg_sum);
+  d->ops->release(d, packed.data, bytes);
+  d->ops->context_close(&call.context);
+  d->ops->close(d);
+}
+
+static void time_type(const timing *t, int type) {
+  static const int32_t several[] = {1, 2, 4, 6, 8, 16, 64};
+  enum { SEVERAL = sizeof several / sizeof *several, FEW_ROWS = 64 };
+  quant_type q = (quant_type)type;
+  bool fast = t->level != CPU_GENERIC;
+  int64_t cols = t->cols ? t->cols : 4096, rows = t->rows ? t->rows : fast ? 65536 : FEW_ROWS;
+  const int32_t *tokens = t->tokens ? &t->tokens : several;
+  int n = t->tokens ? 1 : SEVERAL;
+  double took[SEVERAL], portable[SEVERAL];
+  if (cols % quant_get(q)->block) return;
+  time_level(t, t->level, t->threads, q, rows, cols, tokens, n, took);
+  timing quick = *t;
+  quick.seconds = 0;
+  if (fast) time_level(&quick, CPU_GENERIC, 1, q, FEW_ROWS, cols, tokens, n, portable);
+  double bytes = (double)quant_panel_bytes(q, (size_t)cols) * (double)((rows + PANEL_ROWS - 1) / PANEL_ROWS);
+  for (int i = 0; i < n; i++) {
+    char what[80];
+    snprintf(what, sizeof what, "linear %s %s, %lld x %lld, %d tokens", type_name(type), cpu_level_name(t->level),
+             (long long)rows, (long long)cols, tokens[i]);
+    double ops = 2.0 * (double)rows * (double)cols * tokens[i];
+    timing_print(what, took[i], bytes, ops, fast ? portable[i] * (double)rows / FEW_ROWS : 0);
+  }
+}
+
+const kernel_op op_linear = {.name = "linear",
+                             .n_types = QUANT_TYPES,
+                             .type = type_name,
+                             .differs = differs,
+                             .equal = equal,
+                             .exact = accurate,
+                             .time = time_type};

@@ -1,0 +1,84 @@
+/* Logits have the bits that they had on other machines: of each kind of model and of cache, what the first tokens of
+ * its text give is compared with a hash. Only a change of docs/NUMERICS.md may change one; the message of a failure
+ * says what it would be. */
+#include "models/cases.h"
+
+enum { MOST_TOKENS = 24, CHUNK = 7 };
+
+typedef struct known {
+  const char *model;
+  uint64_t hash[3]; /* by gale_kv_type */
+} known;
+
+static const known models[] = {
+    {"gguf-f32", {0x8D129A19BAC632F4, 0xE197B836F8A42757, 0xC437531300A0A328}},
+    {"gguf-f16", {0x57DF92B030EEBA4A, 0x9787397C22382741, 0x36F2F7F0C105599B}},
+    {"gguf-bf16", {0x9517995E9A8E456C, 0x60DD78EBB0320957, 0x2AD7BECF82405DD8}},
+    {"gguf-q8_0", {0xE19D9A8539828800, 0xBBFABE917F474C24, 0x294C5B81E963933A}},
+    {"gguf-q4_0", {0x91D8239B1F8AB175, 0x43EE815E8A1EF6F9, 0xE761A31D1F4EAE74}},
+    {"gguf-q4_1", {0x1BE2F36063943C25, 0x25FFC364679B408A, 0x06AA52FE35940510}},
+    {"gguf-q5_0", {0x48AD8BAD3978DAA0, 0xBE074C2A9E3D3143, 0x047E41D6AE297AF7}},
+    {"gguf-q5_1", {0x50FBD086E0757E6C, 0x55070DFA54178C1B, 0x0BF96C61364826BC}},
+    {"gguf-k", {0xE4F0452670D18134, 0x3AC68081E581458B, 0xDFD07DE9E0E83FA2}},
+    {"mistral-window-8", {0x14E2182244B81078, 0x56FAE6DA6FD33230, 0xF1C11C2FB984CD39}},
+    {"mistral-odd", {0x278BE91E4A7997E7, 0x1D50FD8E8CC9D1C9, 0x65DD2600337276E2}},
+    {"mistral-yarn", {0x84BDD847E2E4C3B8, 0xFCB6C520F818286F, 0xAF594A3DEDD292C4}},
+    {"ministral3", {0x8DEB0E4011415BD6, 0x8DF799001F5CF72E, 0x35F4678C5ED597E6}},
+    {"mixtral-q4_0", {0x7ED2900C73C411F1, 0x12650791FE65591C, 0x5DC91631535A83D7}},
+    {"mixtral-8x2-window", {0x90E56FA382370C1A, 0x06E0211282B2E5C1, 0xF6F097C0609AECD0}},
+    {"gemma-tanh", {0x79B9DBAA6A2FD845, 0xF8515F36C278C09C, 0x90472B26A2C50DC4}},
+    {"gemma2-caps", {0xC875B8D4E8C7CBDA, 0xD9764A6835EF68A5, 0x387740C26403720E}},
+    {"gemma3", {0x8C66159C93D007BA, 0x15B70788801C5722, 0x8156BD47031A8BF4}},
+};
+enum { MODELS_KNOWN = sizeof models / sizeof *models };
+
+/* FNV-1a of the floats' bits. */
+static uint64_t hash_of(const float *x, size_t n) {
+  uint64_t hash = 0xCBF29CE484222325u;
+  for (size_t i = 0; i < n; i++) {
+    uint32_t bits;
+    memcpy(&bits, &x[i], sizeof bits);
+    for (int at = 0; at < 32; at += 8) hash = (hash ^ (bits >> at & 0xFF)) * 0x100000001B3u;
+  }
+  return hash;
+}
+
+static const model_case *find_case(const model_case *cases, size_t n, const char *name) {
+  for (size_t i = 0; i < n; i++)
+    if (strcmp(cases[i].name, name) == 0) return &cases[i];
+  fail_msg("cases.txt has no %s", name);
+  return NULL;
+}
+
+static void test_hashes(void **state) {
+  (void)state;
+  static model_case cases[MAX_CASES];
+  size_t n_cases = cases_read(cases);
+  int wrong = 0;
+  for (int i = 0; i < MODELS_KNOWN; i++) {
+    const model_case *c = find_case(cases, n_cases, models[i].model);
+    reference r = reference_read(c);
+    gale_model *model = model_open_cpu(c, NULL);
+    size_t n = r.n_ids < MOST_TOKENS ? r.n_ids : MOST_TOKENS;
+    uint64_t is[3];
+    for (int kv = 0; kv < 3; kv++) {
+      gale_session_options options = session_options((gale_kv_type)kv, CHUNK);
+      float *logits = run_text(model, &options, r.ids, n);
+      is[kv] = hash_of(logits, n * r.vocab_size);
+      free(logits);
+    }
+    if (memcmp(is, models[i].hash, sizeof is) != 0) {
+      print_error("{\"%s\", {0x%016llX, 0x%016llX, 0x%016llX}},\n", c->name, (unsigned long long)is[0],
+                  (unsigned long long)is[1], (unsigned long long)is[2]);
+      wrong++;
+    }
+    gale_model_close(&model);
+    reference_free(&r);
+  }
+  if (wrong) fail_msg("%d of %d models give other bits", wrong, MODELS_KNOWN);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_hashes)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
