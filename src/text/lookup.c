@@ -10,12 +10,13 @@ bool lookup_create(lookup *l, arena *memory, texts t, size_t n) {
   return true;
 }
 
-void lookup_add(lookup *l, uint32_t symbol) {
+bool lookup_add(lookup *l, uint32_t symbol) {
   size_t n;
   const char *s = texts_get(&l->texts, symbol, &n);
   uint64_t hash = text_hash(s, n);
-  if (lookup_find_hashed(l, s, n, hash) != SYMBOL_NONE) return;
-  uint32_t i = (uint32_t)(hash >> 32) & l->mask;
+  if (lookup_find_hashed(l, s, n, hash) != SYMBOL_NONE) return false;
+  uint32_t i = lookup_place(l, hash);
   while (l->slots[i].symbol != SYMBOL_NONE) i = (i + 1) & l->mask;
   l->slots[i] = (lookup_slot){.hash = (uint32_t)hash, .symbol = symbol};
+  return true;
 }

@@ -59,11 +59,16 @@ typedef struct lookup {
 /* Room for n symbols; false when out of memory. Texts may be added to t later. */
 bool lookup_create(lookup *l, arena *memory, texts t, size_t n);
 
-/* Adds a symbol unless its text is there already. At most n may be added. */
-void lookup_add(lookup *l, uint32_t symbol);
+/* Adds a symbol unless its text is there already; true if it was added. At most n may be. */
+bool lookup_add(lookup *l, uint32_t symbol);
+
+/* Where the search for a text with this hash begins. */
+static inline uint32_t lookup_place(const lookup *l, uint64_t hash) {
+  return (uint32_t)(hash >> 32) & l->mask;
+}
 
 static inline uint32_t lookup_find_hashed(const lookup *l, const char *s, size_t n, uint64_t hash) {
-  for (uint32_t i = (uint32_t)(hash >> 32) & l->mask;; i = (i + 1) & l->mask) {
+  for (uint32_t i = lookup_place(l, hash);; i = (i + 1) & l->mask) {
     lookup_slot slot = l->slots[i];
     if (slot.symbol == SYMBOL_NONE) return SYMBOL_NONE;
     if (slot.hash != (uint32_t)hash) continue;

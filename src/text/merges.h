@@ -26,10 +26,14 @@ bool merge_table_create(merge_table *m, arena *memory, size_t n);
 /* Adds a pair unless it is there already. At most n may be added. */
 void merge_table_add(merge_table *m, merge pair);
 
+/* Where the search for a pair begins. */
+static inline uint32_t merge_place(const merge_table *m, uint32_t left, uint32_t right) {
+  return (uint32_t)(text_mix((uint64_t)left << 32 | right) >> 8) & m->mask;
+}
+
 /* The entry of a pair, or an empty one with rank RANK_NONE. */
 static inline const merge *merge_find(const merge_table *m, uint32_t left, uint32_t right) {
-  uint64_t hash = text_mix((uint64_t)left << 32 | right);
-  for (uint32_t i = (uint32_t)(hash >> 8) & m->mask;; i = (i + 1) & m->mask) {
+  for (uint32_t i = merge_place(m, left, right);; i = (i + 1) & m->mask) {
     const merge *slot = &m->slots[i];
     if ((slot->left == left && slot->right == right) || slot->rank == RANK_NONE) return slot;
   }

@@ -88,31 +88,76 @@ static size_t uncut(const gale_tokenizer *t, const char *s, size_t n) {
   return step;
 }
 
-/* Finds every way to cut piece `id` into two symbols; adds them if `ranks` is given. Returns how many. */
-static size_t cut_piece(gale_tokenizer *t, uint32_t id, const uint32_t *ranks) {
-  size_t n, found = 0;
-  const char *s = texts_get(&t->plain, id, &n);
-  if (!mergeable(t, id) || lookup_find(&t->words, s, n) != id) return 0;
-  for (size_t k = uncut(t, s, n); k < n; k += uncut(t, s + k, n - k)) {
-    uint32_t left = lookup_find(&t->words, s, k), right = lookup_find(&t->words, s + k, n - k);
-    if (left == SYMBOL_NONE || right == SYMBOL_NONE) continue;
-    found++;
-    if (ranks) merge_table_add(&t->merges, (merge){left, right, ranks[id], id});
+typedef struct merge_list {
+  merge *pairs;
+  size_t n, capacity;
+} merge_list;
+
+static bool add_pair(merge_list *list, merge pair) {
+  if (list->n == list->capacity) {
+    size_t capacity = 2 * list->capacity + 4096;
+    merge *grown = realloc(list->pairs, capacity * sizeof *grown);
+    if (!grown) return false;
+    list->pairs = grown;
+    list->capacity = capacity;
   }
-  return found;
+  list->pairs[list->n++] = pair;
+  return true;
+}
+
+/* A place where a piece may be cut, and the hashes of what it leaves. */
+typedef struct cut {
+  size_t at;
+  uint64_t left, right;
+} cut;
+
+/* Lists every way to cut piece `id` into two symbols; false when out of memory. The table of words is far larger than
+ * the caches, and what a cut will look at is fetched while others are hashed. */
+static bool cut_piece(const gale_tokenizer *t, uint32_t id, uint32_t rank, merge_list *list) {
+  enum { BATCH = 16 };
+  cut cuts[BATCH];
+  const lookup *words = &t->words;
+  size_t n;
+  const char *s = texts_get(&t->plain, id, &n);
+  if (n == 0 || lookup_find(words, s, n) != id) return true;
+  for (size_t k = uncut(t, s, n); k < n;) {
+    size_t count = 0;
+    for (; count < BATCH && k < n; k += uncut(t, s + k, n - k), count++) {
+      cuts[count] = (cut){k, text_hash(s, k), text_hash(s + k, n - k)};
+      __builtin_prefetch(&words->slots[lookup_place(words, cuts[count].left)]);
+      __builtin_prefetch(&words->slots[lookup_place(words, cuts[count].right)]);
+    }
+    for (size_t i = 0; i < count; i++) {
+      size_t at = cuts[i].at;
+      uint32_t left = lookup_find_hashed(words, s, at, cuts[i].left);
+      if (left == SYMBOL_NONE) continue;
+      uint32_t right = lookup_find_hashed(words, s + at, n - at, cuts[i].right);
+      if (right != SYMBOL_NONE && !add_pair(list, (merge){left, right, rank, id})) return false;
+    }
+  }
+  return true;
+}
+
+static bool fill_merges(gale_tokenizer *t, const merge_list *list) {
+  enum { AHEAD = 8 };
+  if (!merge_table_create(&t->merges, &t->memory, list->n)) return false;
+  for (size_t i = 0; i < list->n; i++) {
+    const merge *later = &list->pairs[i + AHEAD < list->n ? i + AHEAD : i];
+    __builtin_prefetch(&t->merges.slots[merge_place(&t->merges, later->left, later->right)], 1);
+    merge_table_add(&t->merges, list->pairs[i]);
+  }
+  return true;
 }
 
 static gale_status possible_merges(gale_tokenizer *t, const vocabulary *v, gale_error *error) {
-  size_t n = 0;
-  for (uint32_t i = 0; i < t->n_tokens; i++) n += cut_piece(t, i, NULL);
+  merge_list list = {0};
   uint32_t *ranks = token_ranks(v);
-  if (!ranks || !merge_table_create(&t->merges, &t->memory, n)) {
-    free(ranks);
-    return error_memory(error, n * 2 * sizeof(merge));
-  }
-  for (uint32_t i = 0; i < t->n_tokens; i++) cut_piece(t, i, ranks);
+  bool ok = ranks != NULL;
+  for (uint32_t i = 0; i < t->n_tokens && ok; i++) ok = cut_piece(t, i, ranks[i], &list);
+  ok = ok && fill_merges(t, &list);
   free(ranks);
-  return GALE_OK;
+  free(list.pairs);
+  return ok ? GALE_OK : error_memory(error, list.n * 2 * sizeof(merge));
 }
 
 gale_status build_merges(gale_tokenizer *t, const vocabulary *v, gale_error *error) {

@@ -1,12 +1,14 @@
 #include "text/tekken.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "text/unicode.h"
 
 typedef struct tekken {
   const char *source;
   const json_t *root, *config;
+  const tekken_words *words;
   arena memory;
   size_t n_special, n_words;
   const char **tokens; /* control tokens, then words in GPT-2's printable alphabet */
@@ -75,7 +77,7 @@ static gale_status read_pattern(tekken *t) {
 static gale_status read_sizes(tekken *t) {
   const json_t *size = json_object_get(t->config, "default_vocab_size");
   const json_t *special = json_object_get(t->config, "default_num_special_tokens");
-  size_t listed = json_array_size(json_object_get(t->root, "vocab"));
+  size_t listed = t->words->n;
   json_int_t n = json_integer_value(size), n_special = json_integer_value(special);
   if (!json_is_integer(special) || n_special < 3 || n_special > 1 << 20)
     return error_set(t->error, GALE_E_FORMAT,
@@ -184,14 +186,16 @@ static gale_status read_special(tekken *t) {
 
 /* ---- Words ---- */
 
-static int base64_digit(char c) {
-  return c >= 'A' && c <= 'Z'   ? c - 'A'
-         : c >= 'a' && c <= 'z' ? c - 'a' + 26
-         : c >= '0' && c <= '9' ? c - '0' + 52
-         : c == '+'             ? 62
-         : c == '/'             ? 63
-                                : -1;
-}
+/* What each character counts in base64, plus 1; 0: it is none of its digits. */
+static const uint8_t BASE64[256] = {
+    ['A'] = 1,  ['B'] = 2,  ['C'] = 3,  ['D'] = 4,  ['E'] = 5,  ['F'] = 6,  ['G'] = 7,  ['H'] = 8,
+    ['I'] = 9,  ['J'] = 10, ['K'] = 11, ['L'] = 12, ['M'] = 13, ['N'] = 14, ['O'] = 15, ['P'] = 16,
+    ['Q'] = 17, ['R'] = 18, ['S'] = 19, ['T'] = 20, ['U'] = 21, ['V'] = 22, ['W'] = 23, ['X'] = 24,
+    ['Y'] = 25, ['Z'] = 26, ['a'] = 27, ['b'] = 28, ['c'] = 29, ['d'] = 30, ['e'] = 31, ['f'] = 32,
+    ['g'] = 33, ['h'] = 34, ['i'] = 35, ['j'] = 36, ['k'] = 37, ['l'] = 38, ['m'] = 39, ['n'] = 40,
+    ['o'] = 41, ['p'] = 42, ['q'] = 43, ['r'] = 44, ['s'] = 45, ['t'] = 46, ['u'] = 47, ['v'] = 48,
+    ['w'] = 49, ['x'] = 50, ['y'] = 51, ['z'] = 52, ['0'] = 53, ['1'] = 54, ['2'] = 55, ['3'] = 56,
+    ['4'] = 57, ['5'] = 58, ['6'] = 59, ['7'] = 60, ['8'] = 61, ['9'] = 62, ['+'] = 63, ['/'] = 64};
 
 /* Writes the bytes that n characters stand for; false if they are not whole base64 with its padding. */
 static bool base64_decode(const char *s, size_t n, unsigned char *to, size_t *length) {
@@ -201,9 +205,9 @@ static bool base64_decode(const char *s, size_t n, unsigned char *to, size_t *le
     size_t padding = i + 4 < n ? 0 : (size_t)(s[i + 3] == '=') + (s[i + 3] == '=' && s[i + 2] == '=');
     uint32_t bits = 0;
     for (size_t k = 0; k < 4; k++) {
-      int digit = k < 4 - padding ? base64_digit(s[i + k]) : 0;
-      if (digit < 0) return false;
-      bits = bits << 6 | (uint32_t)digit;
+      uint32_t digit = k < 4 - padding ? BASE64[(unsigned char)s[i + k]] : 1;
+      if (digit == 0) return false;
+      bits = bits << 6 | (digit - 1);
     }
     for (size_t k = 0; k < 3 - padding; k++) to[(*length)++] = (unsigned char)(bits >> (16 - 8 * k));
   }
@@ -216,14 +220,37 @@ static gale_status word_error(const tekken *t, size_t i, const char *what) {
 
 enum { LONGEST_BASE64 = 1368 }; /* of LONGEST_PIECE bytes */
 
-static gale_status set_word(tekken *t, const json_t *entry, size_t i) {
-  const json_t *rank = json_object_get(entry, "rank"), *base64 = json_object_get(entry, "token_bytes");
+/* The character that an escape in a JSON string stands for, or 0 for those that base64 has no use for. */
+static char unescape(const char *s, size_t *length) {
+  *length = s[1] == 'u' ? 6 : 2;
+  if (s[1] == '/') return '/';
+  if (s[1] != 'u') return 0;
+  char digits[5] = {s[2], s[3], s[4], s[5]};
+  unsigned long c = strtoul(digits, NULL, 16);
+  return c < 128 ? (char)c : 0;
+}
+
+/* The characters of token_bytes, *n of them: as they are written, or in `to` where some are escaped. */
+static const char *base64_text(slice written, char to[LONGEST_BASE64], size_t *n) {
+  *n = written.n;
+  if (!written.n || !memchr(written.s, '\\', written.n)) return written.s;
+  *n = 0;
+  for (size_t i = 0, step; i < written.n && *n < LONGEST_BASE64; i += step) {
+    step = 1;
+    to[(*n)++] = written.s[i] == '\\' ? unescape(written.s + i, &step) : written.s[i];
+  }
+  return to;
+}
+
+static gale_status set_word(tekken *t, const tekken_word *entry, size_t i) {
+  char unescaped[LONGEST_BASE64];
   unsigned char bytes[LONGEST_BASE64 / 4 * 3];
-  size_t n, length = json_string_length(base64);
-  if (!json_is_integer(rank) || json_integer_value(rank) != (json_int_t)i)
+  size_t n, length;
+  if (entry->rank != (int64_t)i)
     return error_set(t->error, GALE_E_FORMAT, "%s: vocab[%zu].rank is %lld; %zu is accepted, as ranks have no gaps",
-                     t->source, i, (long long)json_integer_value(rank), i);
-  if (length == 0 || length > LONGEST_BASE64 || !base64_decode(json_string_value(base64), length, bytes, &n))
+                     t->source, i, (long long)entry->rank, i);
+  const char *base64 = base64_text(entry->base64, unescaped, &length);
+  if (length == 0 || length > LONGEST_BASE64 || !base64_decode(base64, length, bytes, &n))
     return word_error(t, i, "token_bytes: not base64 of 1 to 1024 bytes");
   if (i < 256 && (n != 1 || bytes[0] != i))
     return word_error(t, i, "token_bytes: the first 256 are the bytes in order");
@@ -250,24 +277,22 @@ static gale_status check_unique(tekken *t) {
     size_t length = t->lengths[t->n_special + i];
     memcpy(bytes + at[i], t->tokens[t->n_special + i], length);
     at[i + 1] = at[i] + (uint32_t)length;
-    if (lookup_find(&words, bytes + at[i], length) != SYMBOL_NONE)
-      return word_error(t, i, "token_bytes: another token has the same");
-    lookup_add(&words, i);
+    if (!lookup_add(&words, i)) return word_error(t, i, "token_bytes: another token has the same");
   }
   return GALE_OK;
 }
 
 static gale_status read_words(tekken *t) {
-  const json_t *list = json_object_get(t->root, "vocab");
   gale_status status = GALE_OK;
-  for (size_t i = 0; i < t->n_words && !status; i++) status = set_word(t, json_array_get(list, i), i);
+  for (size_t i = 0; i < t->n_words && !status; i++) status = set_word(t, &t->words->words[i], i);
   return status ? status : check_unique(t);
 }
 
-gale_status vocabulary_from_tekken(const char *source, const json_t *root, const tokenizer_hints *hints,
-                                   vocabulary_fn use, void *user, gale_error *error) {
+gale_status vocabulary_from_tekken(const char *source, const json_t *root, const tekken_words *words,
+                                   const tokenizer_hints *hints, vocabulary_fn use, void *user, gale_error *error) {
   tekken t = {.source = source,
               .root = root,
+              .words = words,
               .config = json_object_get(root, "config"),
               .v = {.kind = VOCABULARY_BPE,
                     .source = source,

@@ -1,6 +1,7 @@
 /* Hugging Face's tokenizer.json with a BPE model: byte-level, or in SentencePiece's manner (spaces as
  * U+2581, bytes as <0xXX>). Its parts are recognised by their structure; an unknown one is refused. */
 #include <jansson.h>
+#include <stdlib.h>
 
 #include "text/tekken.h"
 
@@ -37,8 +38,8 @@ static bool is_type(const json_t *object, const char *type) {
 }
 
 static bool flag_of(const json_t *object, const char *key, bool missing) {
-  const json_t *value = json_object_get(object, key);
-  return json_is_boolean(value) ? json_is_true(value) : missing;
+  const json_t *flag = json_object_get(object, key);
+  return json_is_boolean(flag) ? json_is_true(flag) : missing;
 }
 
 static gale_status read_stages(const json_tokenizer *j, const char *name, const char *list, stages *s) {
@@ -291,23 +292,48 @@ static gale_status read_all(json_tokenizer *j, const tokenizer_hints *hints) {
   return vocabulary_apply(&j->v, hints, j->error);
 }
 
+/* The file's tree, but for the words of a tekken.json: an empty list stands in their place. */
+static gale_status read_tree(const char *source, const char *data, size_t n, const tekken_words *words, json_t **root,
+                             gale_error *error) {
+  size_t left_out = words->end - words->begin, skip = words->begin + 2;
+  char *rest = left_out ? malloc(n) : NULL;
+  if (left_out && !rest) return error_memory(error, n);
+  if (left_out) {
+    memcpy(rest, data, words->begin);
+    memcpy(rest + words->begin, "[]", 2);
+    memcpy(rest + skip, data + words->end, n - words->end);
+    left_out -= 2;
+  }
+  json_error_t problem;
+  *root = json_loadb(rest ? rest : data, n - left_out, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &problem);
+  free(rest);
+  if (*root) return GALE_OK;
+  size_t line = (size_t)problem.line, at = (size_t)problem.position;
+  if (left_out && at > skip) {
+    at += left_out;
+    for (size_t i = words->begin; i < words->end; i++) line += data[i] == '\n';
+  }
+  return error_set(error, GALE_E_FORMAT, "%s: line %zu, byte %zu: %s", source, line, at, problem.text);
+}
+
 gale_status vocabulary_from_json(const char *source, const void *data, size_t n, const tokenizer_hints *hints,
                                  vocabulary_fn use, void *user, gale_error *error) {
-  json_error_t problem;
-  json_t *root = json_loadb(data, n, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &problem);
-  if (!root)
-    return error_set(error, GALE_E_FORMAT, "%s: line %d, byte %d: %s", source, problem.line, problem.position,
-                     problem.text);
-  if (is_tekken(root)) {
-    gale_status read = vocabulary_from_tekken(source, root, hints, use, user, error);
+  tekken_words words;
+  json_t *root;
+  gale_status status = tekken_words_read(source, data, n, &words, error);
+  if (status) return status;
+  status = read_tree(source, data, n, &words, &root, error);
+  if (!status && is_tekken(root)) {
+    status = vocabulary_from_tekken(source, root, &words, hints, use, user, error);
     json_decref(root);
-    return read;
+  } else if (!status) {
+    json_tokenizer j = {.source = source, .root = root, .v = {.source = source}, .error = error};
+    status = read_all(&j, hints);
+    if (!status) status = use(&j.v, user, error);
+    arena_free(&j.memory);
+    json_decref(root);
   }
-  json_tokenizer j = {.source = source, .root = root, .v = {.source = source}, .error = error};
-  gale_status status = read_all(&j, hints);
-  if (!status) status = use(&j.v, user, error);
-  arena_free(&j.memory);
-  json_decref(root);
+  tekken_words_free(&words);
   return status;
 }
 
