@@ -34,8 +34,12 @@ const command command_table[] = {
      run_main, "; quote a prompt of several words", "answer a prompt, or chat on a terminal",
      "Answers PROMPT (or -f FILE, or standard input, also as '-') on standard output as it is generated. A model with "
      "a chat template gets it. One newline at the end of a prompt that is read from a file or a pipe is dropped.\n"
+     "What a model thinks before it answers is dimmed on a terminal that has colours, unless NO_COLOR is set, and "
+     "stands "
+     "between [THINK] and [/THINK] elsewhere; a tool that it calls is shown as -> name(arguments).\n"
      "On a terminal without a prompt it is a chat: /help lists its commands, a trailing backslash or \"\"\" makes a "
-     "message of several lines, Ctrl-C stops the answer, Ctrl-D leaves."},
+     "message of several lines, Ctrl-R searches earlier lines, Ctrl-C stops the answer, Ctrl-D leaves. /save writes "
+     "the conversation as the body of an OpenAI-style request, and /load takes any such body, tools included."},
     {"info", "MODEL", 1, 1, OPENING | BIT(OPTION_TENSORS) | BIT(OPTION_JSON), info_main, NULL,
      "hyperparameters, tokenizer, and memory of the KV cache",
      "Prints the model's hyperparameters, sizes, tokenizer and template, and the memory of its key/value cache by "

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -82,6 +83,11 @@ int out_finish(int code) {
   if (!out_errno) return code;
   if (out_errno != EPIPE && !signals_caught()) fail("standard output: %s", strerror(out_errno));
   return code ? code : EXIT_INPUT;
+}
+
+bool console_colour(int fd) {
+  const char *no_colour = getenv("NO_COLOR"), *terminal = getenv("TERM");
+  return isatty(fd) && !(no_colour && *no_colour) && terminal && *terminal && strcmp(terminal, "dumb") != 0;
 }
 
 /* ---- Signals ---- */

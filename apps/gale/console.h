@@ -27,6 +27,9 @@ bool out_flush(void);
  * of a pipe has gone. */
 int out_finish(int code);
 
+/* True if colours may be written to this file descriptor: a terminal that has them, and NO_COLOR is not set. */
+bool console_colour(int fd);
+
 /* ---- Signals: SIGINT and SIGTERM ask the work to stop; a second one ends the process ---- */
 
 void signals_start(void);

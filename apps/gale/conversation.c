@@ -1,180 +1,218 @@
 #include "conversation.h"
 
-#include "atomic.h"
 #include "console.h"
 
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
-static void free_message(gale_message *m) {
-  free((char *)m->role);
-  free((char *)m->content);
+static json_t *messages_of(const conversation *c) {
+  return json_object_get(c->request, "messages");
 }
 
-int conversation_add(conversation *c, const char *role, const char *content, size_t n) {
-  const char *nul = memchr(content, 0, n);
-  if (nul) return fail("the %s message holds a NUL byte at offset %zu; text has none", role, (size_t)(nul - content));
-  gale_message *grown = realloc(c->messages, (c->length + 1) * sizeof *grown);
-  if (!grown) return fail_memory();
-  c->messages = grown;
-  gale_message m = {.role = strdup(role), .content = strndup(content, n)};
-  if (!m.role || !m.content) {
-    free_message(&m);
-    return fail_memory();
-  }
-  c->messages[c->length++] = m;
-  return 0;
+static const json_t *last_message(const conversation *c) {
+  size_t n = conversation_length(c);
+  return n ? json_array_get(messages_of(c), n - 1) : NULL;
 }
 
-void conversation_pop(conversation *c) {
-  if (c->length) free_message(&c->messages[--c->length]);
+static bool has_role(const json_t *message, const char *role) {
+  const char *own = json_string_value(json_object_get(message, "role"));
+  return own && strcmp(own, role) == 0;
 }
 
-void conversation_clear(conversation *c) {
-  while (c->length) conversation_pop(c);
-  free(c->messages);
-  *c = (conversation){0};
+static bool is_system(const json_t *message) {
+  return has_role(message, "system") || has_role(message, "developer");
+}
+
+size_t conversation_length(const conversation *c) {
+  return json_array_size(messages_of(c));
 }
 
 bool conversation_ends_with(const conversation *c, const char *role) {
-  return c->length && strcmp(c->messages[c->length - 1].role, role) == 0;
+  return has_role(last_message(c), role);
+}
+
+void conversation_pop(conversation *c) {
+  size_t n = conversation_length(c);
+  if (n) json_array_remove(messages_of(c), n - 1);
+}
+
+void conversation_reset(conversation *c) {
+  size_t kept = is_system(json_array_get(messages_of(c), 0));
+  while (conversation_length(c) > kept) conversation_pop(c);
+}
+
+void conversation_clear(conversation *c) {
+  json_decref(c->request);
+  c->request = NULL;
+}
+
+/* ---- Adding ---- */
+
+/* Takes the message over. */
+static int put_message(conversation *c, size_t at, json_t *message) {
+  if (!c->request) c->request = json_pack("{s:[]}", "messages");
+  return json_array_insert_new(messages_of(c), at, message) ? fail_memory() : 0;
+}
+
+static int check_text(const char *role, const char *content, size_t n) {
+  const char *nul = memchr(content, 0, n);
+  if (nul) return fail("the %s message holds a NUL byte at offset %zu; text has none", role, (size_t)(nul - content));
+  json_t *string = json_stringn(content, n);
+  if (!string) return fail("the %s message is not valid UTF-8", role);
+  json_decref(string);
+  return 0;
+}
+
+int conversation_add(conversation *c, const char *role, const char *content, size_t n) {
+  int code = check_text(role, content, n);
+  if (code) return code;
+  return put_message(c, conversation_length(c), json_pack("{s:s, s:s%}", "role", role, "content", content, n));
+}
+
+static json_t *pack_calls(const spoken *answer) {
+  json_t *calls = json_array();
+  for (size_t i = 0; i < answer->n_calls; i++) {
+    const gale_tool_call *call = &answer->calls[i];
+    json_array_append_new(calls, json_pack("{s:s, s:s, s:{s:s, s:s}}", "id", call->id, "type", "function", "function",
+                                           "name", call->name, "arguments", call->arguments));
+  }
+  return calls;
+}
+
+int conversation_add_answer(conversation *c, const spoken *answer) {
+  const char *content = answer->content ? answer->content : "";
+  json_t *message = json_pack("{s:s}", "role", "assistant");
+  bool calls = answer->n_calls > 0;
+  if (*content || !calls) json_object_set_new(message, "content", json_string(content));
+  if (answer->thinking && *answer->thinking)
+    json_object_set_new(message, "reasoning_content", json_string(answer->thinking));
+  if (calls) json_object_set_new(message, "tool_calls", pack_calls(answer));
+  if (calls && json_array_size(json_object_get(message, "tool_calls")) < answer->n_calls) {
+    json_decref(message);
+    return fail_memory();
+  }
+  return put_message(c, conversation_length(c), message);
+}
+
+/* The call that waits for its result, and how many do. */
+static const json_t *open_call(const conversation *c, size_t *n_open) {
+  size_t n = conversation_length(c), results = 0;
+  const json_t *messages = messages_of(c);
+  while (results < n && has_role(json_array_get(messages, n - 1 - results), "tool")) results++;
+  const json_t *calls = json_object_get(json_array_get(messages, n - 1 - results), "tool_calls");
+  bool waits = results < n && json_array_size(calls) > results;
+  *n_open = waits ? json_array_size(calls) - results : 0;
+  return waits ? json_array_get(calls, results) : NULL;
+}
+
+size_t conversation_open_calls(const conversation *c) {
+  size_t n;
+  open_call(c, &n);
+  return n;
+}
+
+int conversation_add_result(conversation *c, const char *content, size_t n) {
+  size_t n_open;
+  const json_t *call = open_call(c, &n_open);
+  if (!call) return fail("no tool call waits for a result");
+  int code = check_text("tool", content, n);
+  const char *id = json_string_value(json_object_get(call, "id"));
+  const char *name = json_string_value(json_object_get(json_object_get(call, "function"), "name"));
+  if (code) return code;
+  json_t *message = json_pack("{s:s, s:s, s:s, s:s%}", "role", "tool", "tool_call_id", id ? id : "null", "name",
+                              name ? name : "", "content", content, n);
+  return put_message(c, conversation_length(c), message);
 }
 
 int conversation_set_system(conversation *c, const char *content) {
-  bool has = c->length && strcmp(c->messages[0].role, "system") == 0;
-  if (*content) {
-    int code = conversation_add(c, "system", content, strlen(content));
-    if (code) return code;
-    gale_message added = c->messages[c->length - 1];
-    memmove(c->messages + 1, c->messages, (c->length - 1) * sizeof added);
-    c->messages[0] = added;
-  }
-  if (!has) return 0;
-  size_t old = *content != 0;
-  free_message(&c->messages[old]);
-  memmove(c->messages + old, c->messages + old + 1, (c->length - old - 1) * sizeof *c->messages);
-  c->length--;
-  return 0;
+  int code = check_text("system", content, strlen(content));
+  bool has = is_system(json_array_get(messages_of(c), 0));
+  if (!code && *content) code = put_message(c, 0, json_pack("{s:s, s:s}", "role", "system", "content", content));
+  if (!code && has) json_array_remove(messages_of(c), *content ? 1 : 0);
+  return code;
 }
 
 /* ---- Prompts ---- */
 
-static int render_raw(const conversation *c, const gale_tokenizer *tokenizer, int32_t **ids, size_t *n_ids) {
-  size_t length = 0, at = 0;
-  for (size_t i = 0; i < c->length; i++) length += strlen(c->messages[i].content);
+static int render_raw(const conversation *c, const prompt_form *form, int32_t **ids, size_t *n_ids) {
+  size_t length = 0, at = 0, i;
+  const json_t *message;
+  json_array_foreach(messages_of(c), i, message) {
+    const json_t *content = json_object_get(message, "content");
+    if (!json_is_string(content)) return fail("messages[%zu].content is not a string, and plain text has no parts", i);
+    length += json_string_length(content);
+  }
   char *text = malloc(length + 1);
   if (!text) return fail_memory();
-  for (size_t i = 0; i < c->length; i++) {
-    size_t n = strlen(c->messages[i].content);
-    memcpy(text + at, c->messages[i].content, n);
-    at += n;
+  json_array_foreach(messages_of(c), i, message) {
+    const json_t *content = json_object_get(message, "content");
+    memcpy(text + at, json_string_value(content), json_string_length(content));
+    at += json_string_length(content);
   }
   gale_error error = {0};
-  gale_status status = gale_tokenize(tokenizer, text, length, gale_tokenizer_adds_bos(tokenizer), ids, n_ids, &error);
+  gale_status status =
+      gale_tokenize(form->tokenizer, text, length, gale_tokenizer_adds_bos(form->tokenizer), ids, n_ids, &error);
   free(text);
   return status ? fail_with(&error) : 0;
 }
 
-int conversation_render(const conversation *c, const gale_tokenizer *tokenizer, const char *template, bool raw,
-                        int32_t **ids, size_t *n_ids) {
-  if (raw) return render_raw(c, tokenizer, ids, n_ids);
+int conversation_render(const conversation *c, const prompt_form *form, int32_t **ids, size_t *n_ids) {
+  if (form->raw) return render_raw(c, form, ids, n_ids);
+  char *json = c->request ? json_dumps(c->request, JSON_COMPACT) : strdup("{\"messages\":[]}");
+  if (!json) return fail_memory();
   gale_error error = {0};
-  return gale_chat_render(tokenizer, template, c->messages, c->length, ids, n_ids, &error) ? fail_with(&error) : 0;
+  gale_status status = gale_chat_request(form->tokenizer, form->template_name, json, strlen(json), ids, n_ids, &error);
+  free(json);
+  return status ? fail_with(&error) : 0;
 }
 
 /* ---- JSON ---- */
 
-/* Adds the text of a list of parts, joined by a blank line. */
-static int add_parts(conversation *c, const char *where, size_t index, const char *role, const json_t *parts) {
-  char *joined = NULL;
-  size_t length = 0, i;
-  json_t *part;
-  json_array_foreach(parts, i, part) {
-    const char *type = json_string_value(json_object_get(part, "type"));
-    const json_t *text = json_object_get(part, "text");
-    if (!type || strcmp(type, "text") != 0 || !json_is_string(text)) {
-      free(joined);
-      return fail("%s: messages[%zu].content[%zu]: only parts {\"type\": \"text\", \"text\": ...} are supported", where,
-                  index, i);
-    }
-    size_t n = json_string_length(text), gap = i ? 2 : 0;
-    char *grown = realloc(joined, length + gap + n + 1);
-    if (!grown) {
-      free(joined);
-      return fail_memory();
-    }
-    joined = grown;
-    memcpy(joined + length, "\n\n", gap);
-    memcpy(joined + length + gap, json_string_value(text), n);
-    length += gap + n;
-  }
-  int code = conversation_add(c, role, joined ? joined : "", length);
-  free(joined);
+/* True if the conversation could go on: with the answer to its last message, or to one that is still to come. */
+static int check_form(const conversation *c, const prompt_form *form) {
+  bool more = conversation_ends_with(c, "assistant") && conversation_open_calls(c) == 0;
+  conversation tried = {.request = json_deep_copy(c->request)};
+  int32_t *ids = NULL;
+  size_t n_ids, n_open = conversation_open_calls(c);
+  int code = tried.request ? 0 : fail_memory();
+  if (!code && more) code = conversation_add(&tried, "user", "x", 1);
+  for (size_t i = 0; i < n_open && !code; i++) code = conversation_add_result(&tried, "x", 1);
+  if (!code) code = conversation_render(&tried, form, &ids, &n_ids);
+  if (!code) gale_free(ids);
+  conversation_clear(&tried);
   return code;
 }
 
-/* True if an optional field asks for something: it is there, and not null, false or empty. */
-static bool asks(const json_t *object, const char *key) {
-  const json_t *v = json_object_get(object, key);
-  return v && !json_is_null(v) && !json_is_false(v) && !(json_is_array(v) && json_array_size(v) == 0);
-}
-
-static int add_message(conversation *c, const char *where, size_t index, const json_t *m) {
-  static const char *const later[] = {"tool_calls", "function_call", "prefix", "reasoning", "reasoning_content", NULL};
-  if (!json_is_object(m)) return fail("%s: messages[%zu] is not an object", where, index);
-  const char *role = json_string_value(json_object_get(m, "role"));
-  if (!role) return fail("%s: messages[%zu].role is missing or not a string", where, index);
-  if (strcmp(role, "developer") == 0) role = "system";
-  if (strcmp(role, "system") != 0 && strcmp(role, "user") != 0 && strcmp(role, "assistant") != 0)
-    return fail("%s: messages[%zu].role is '%s'; supported are system, developer, user and assistant", where, index,
-                role);
-  for (const char *const *key = later; *key; key++)
-    if (asks(m, *key)) return fail("%s: messages[%zu].%s is not supported", where, index, *key);
-  const json_t *content = json_object_get(m, "content");
-  if (json_is_array(content)) return add_parts(c, where, index, role, content);
-  if (!json_is_string(content))
-    return fail("%s: messages[%zu].content is neither a string nor a list of parts", where, index);
-  return conversation_add(c, role, json_string_value(content), json_string_length(content));
-}
-
-int conversation_parse(conversation *c, const char *where, const char *json, size_t n) {
-  static const char *const later[] = {"tools", "functions", "continue_final_message", "reasoning_effort", NULL};
+int conversation_load(conversation *c, const char *where, const char *json, size_t n, const prompt_form *form) {
   json_error_t problem;
-  json_t *request = json_loadb(json, n, 0, &problem);
-  if (!request) return fail("%s: line %d, column %d: %s", where, problem.line, problem.column, problem.text);
-  const json_t *messages = json_object_get(request, "messages");
-  int code = json_is_array(messages) ? 0 : fail("%s: messages is missing or not a list", where);
-  for (const char *const *key = later; !code && *key; key++)
-    if (asks(request, *key)) code = fail("%s: %s is not supported", where, *key);
-  if (!code && json_array_size(messages) == 0) code = fail("%s: messages is empty", where);
-  conversation added = {0};
-  for (size_t i = 0; !code && i < json_array_size(messages); i++)
-    code = add_message(&added, where, i, json_array_get(messages, i));
-  for (size_t i = 0; !code && i < added.length; i++)
-    code = conversation_add(c, added.messages[i].role, added.messages[i].content, strlen(added.messages[i].content));
-  conversation_clear(&added);
-  json_decref(request);
-  return code;
+  conversation loaded = {.request = json_loadb(json, n, JSON_REJECT_DUPLICATES, &problem)};
+  if (!loaded.request) return fail("%s: line %d, column %d: %s", where, problem.line, problem.column, problem.text);
+  size_t i;
+  const json_t *message;
+  int code = conversation_length(&loaded) ? 0 : fail("%s: messages is missing, empty or not a list", where);
+  json_array_foreach(messages_of(&loaded), i, message) {
+    if (!code && !json_is_object(message)) code = fail("%s: messages[%zu] is not an object", where, i);
+  }
+  if (!code) code = check_form(&loaded, form);
+  if (code) {
+    conversation_clear(&loaded);
+    return code;
+  }
+  conversation_clear(c);
+  *c = loaded;
+  return 0;
 }
 
-int conversation_save(const conversation *c, const char *path) {
-  json_t *messages = json_array(), *all = json_pack("{s:o}", "messages", messages);
-  int bad = !all;
-  for (size_t i = 0; !bad && i < c->length; i++)
-    bad = json_array_append_new(
-        messages, json_pack("{s:s, s:s}", "role", c->messages[i].role, "content", c->messages[i].content));
-  char *text = bad ? NULL : json_dumps(all, JSON_INDENT(2));
-  json_decref(all);
-  if (!text) return fail("%s: a message is not valid UTF-8, or out of memory", path);
-  atomic_file f;
-  int code = atomic_open(&f, path);
-  if (!code) {
-    code = atomic_write(&f, text, strlen(text));
-    if (!code) code = atomic_write(&f, "\n", 1);
-    if (!code) code = atomic_commit(&f);
-    atomic_abandon(&f);
+int conversation_write(const conversation *c, char **json) {
+  char *text = c->request ? json_dumps(c->request, JSON_INDENT(2)) : strdup("{\n  \"messages\": []\n}");
+  if (!text) return fail_memory();
+  size_t n = strlen(text);
+  char *ended = realloc(text, n + 2);
+  if (!ended) {
+    free(text);
+    return fail_memory();
   }
-  free(text);
-  return code;
+  memcpy(ended + n, "\n", 2);
+  *json = ended;
+  return 0;
 }

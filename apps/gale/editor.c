@@ -23,13 +23,24 @@ struct editor {
   HistEvent event;
   char *history_path; /* NULL: nowhere to keep it */
   bool continued;     /* a message has begun */
+  char first[64], further[64];
 };
+
+/* Stands around what takes no room on the screen. */
+enum { HIDDEN = 1 };
 
 static char *show_prompt(EditLine *line) {
   editor *e = NULL;
+  static char none[] = "";
   el_get(line, EL_CLIENTDATA, &e);
-  static char first[] = ">>> ", further[] = "... ";
-  return e && e->continued ? further : first;
+  return !e ? none : e->continued ? e->further : e->first;
+}
+
+static void set_prompt(char to[64], const char *prompt) {
+  if (console_colour(STDERR_FILENO))
+    snprintf(to, 64, "%c\033[1;32m%c%.32s%c\033[0m%c", HIDDEN, HIDDEN, prompt, HIDDEN, HIDDEN);
+  else
+    snprintf(to, 64, "%.32s", prompt);
 }
 
 /* Waits for input. Signals are let in only while waiting, so that none can slip by between the look at
@@ -96,7 +107,9 @@ editor *editor_open(void) {
     return NULL;
   }
   el_set(e->line, EL_CLIENTDATA, e);
-  el_set(e->line, EL_PROMPT, show_prompt);
+  el_set(e->line, EL_PROMPT_ESC, show_prompt, HIDDEN);
+  set_prompt(e->first, ">>> ");
+  set_prompt(e->further, "... ");
   el_set(e->line, EL_EDITOR, "emacs");
   el_set(e->line, EL_HIST, history, e->history);
   el_set(e->line, EL_GETCFN, read_character);
@@ -118,16 +131,6 @@ void editor_close(editor *e) {
   free(e);
 }
 
-static bool append(text *t, const char *bytes, size_t n) {
-  char *grown = realloc(t->bytes, t->length + n + 1);
-  if (!grown) return false;
-  memcpy(grown + t->length, bytes, n);
-  t->bytes = grown;
-  t->length += n;
-  t->bytes[t->length] = 0;
-  return true;
-}
-
 /* One line without its newline, kept in the history. */
 static editor_result read_line(editor *e, const char **line, size_t *length) {
   int n = 0;
@@ -145,44 +148,21 @@ static editor_result read_line(editor *e, const char **line, size_t *length) {
   return EDITOR_MESSAGE;
 }
 
-static const char *const quotes = "\"\"\"";
-
-/* Adds a line to the message; true if the message goes on. */
-static bool take_line(text *t, const char *line, size_t length, bool *quoted) {
-  if (!*quoted && t->length == 0 && length >= 3 && memcmp(line, quotes, 3) == 0) {
-    *quoted = true;
-    line += 3;
-    length -= 3;
-    if (length == 0) return true;
-  }
-  if (*quoted) {
-    bool closed = length >= 3 && memcmp(line + length - 3, quotes, 3) == 0;
-    append(t, line, closed ? length - 3 : length);
-    if (!closed) append(t, "\n", 1);
-    return !closed;
-  }
-  bool more = length && line[length - 1] == '\\';
-  append(t, line, length - more);
-  if (more) append(t, "\n", 1);
-  return more;
-}
-
-editor_result editor_read(editor *e, text *t) {
-  text message = {0};
-  bool quoted = false;
+editor_result editor_read(editor *e, typed *t) {
+  typed message = {0};
+  typed_state state = TYPED_MORE;
   e->continued = false;
-  for (;;) {
+  while (state == TYPED_MORE) {
     const char *line;
     size_t length;
     editor_result result = read_line(e, &line, &length);
     if (result != EDITOR_MESSAGE) {
-      free(message.bytes);
+      free(message.text.bytes);
       return result;
     }
-    e->continued = take_line(&message, line, length, &quoted);
-    if (!e->continued) break;
+    state = typed_line(&message, line, length);
+    e->continued = true;
   }
-  if (!message.bytes) return EDITOR_END;
   *t = message;
   return EDITOR_MESSAGE;
 }

@@ -2,7 +2,7 @@
 #ifndef GALE_EDITOR_H
 #define GALE_EDITOR_H
 
-#include "input.h"
+#include "typed.h"
 
 typedef struct editor editor;
 
@@ -15,9 +15,8 @@ typedef enum editor_result {
 /* The prompt and the typed text are shown on standard error. NULL if the terminal cannot be used. */
 editor *editor_open(void);
 
-/* One message: a line; lines that end in a backslash and the one after them; or what stands between
- * two marks of """. The caller frees t->bytes on EDITOR_MESSAGE. */
-editor_result editor_read(editor *e, text *t);
+/* One message, see typed.h. The caller frees t->text.bytes on EDITOR_MESSAGE. */
+editor_result editor_read(editor *e, typed *t);
 
 /* Saves the history. */
 void editor_close(editor *e);

@@ -1,6 +1,7 @@
 #include "generator.h"
 
 #include "console.h"
+#include "display.h"
 #include "open.h"
 
 #include <inttypes.h>
@@ -43,27 +44,90 @@ void generator_close(generator *g) {
 typedef struct stream {
   generator *g;
   answer *a;
-  size_t n_ids;    /* the prompt's and those sampled since */
-  size_t capacity; /* of a->text */
-  bool failed;     /* out of memory */
+  display shown;
+  size_t n_ids; /* the prompt's and those sampled since */
+  /* With stop texts a piece may only be shown as far as gale_generate() is sure of it: what it has given by now, less
+   * what was shown. */
+  size_t sure;
+  text held; /* pieces of one kind that wait */
+  gale_answer_piece held_piece;
+  gale_error error;
+  bool failed;
 } stream;
 
-static bool on_text(void *user, int32_t token, const char *text, size_t length) {
+static bool append(text *t, const char *bytes, size_t n) {
+  char *grown = realloc(t->bytes, t->length + n + 1);
+  if (!grown) return false;
+  if (n) memcpy(grown + t->length, bytes, n);
+  t->bytes = grown;
+  t->length += n;
+  t->bytes[t->length] = 0;
+  return true;
+}
+
+/* Shows text and keeps it. */
+static bool give(stream *s, const gale_answer_piece *piece) {
+  answer *a = s->a;
+  text *kept = piece->kind == GALE_ANSWER_CONTENT    ? &a->content
+               : piece->kind == GALE_ANSWER_THINKING ? &a->thinking
+                                                     : NULL;
+  if (kept && piece->length && !append(kept, piece->text, piece->length)) s->failed = true;
+  if (a->parsed && gale_answer_calls(a->parsed, &a->calls, &a->n_calls, &s->error)) s->failed = true;
+  return !s->failed && display_piece(&s->shown, piece, a->calls, a->n_calls);
+}
+
+/* Shows what waits, n bytes of it at most. */
+static bool give_held(stream *s, size_t n) {
+  gale_answer_piece piece = s->held_piece;
+  piece.text = s->held.bytes;
+  piece.length = n < s->held.length ? n : s->held.length;
+  if (piece.length == 0) return true;
+  bool ok = give(s, &piece);
+  s->sure -= s->sure < piece.length ? s->sure : piece.length;
+  s->held.length -= piece.length;
+  memmove(s->held.bytes, s->held.bytes + piece.length, s->held.length);
+  return ok;
+}
+
+static bool take_piece(stream *s, const gale_answer_piece *piece) {
+  if (s->g->o->stop.length == 0) return give(s, piece);
+  bool same = piece->kind == s->held_piece.kind && piece->call == s->held_piece.call;
+  if (!same && piece->length && !give_held(s, s->held.length)) return false;
+  if (piece->length) s->held_piece = *piece;
+  if (piece->length && !append(&s->held, piece->text, piece->length)) s->failed = true;
+  return !s->failed && give_held(s, s->sure);
+}
+
+static bool on_text(void *user, int32_t token, const char *bytes, size_t length) {
   stream *s = user;
   if (token >= 0 && s->n_ids < s->g->capacity) s->g->ids[s->n_ids++] = token;
-  answer *a = s->a;
-  if (length + 1 > s->capacity - a->length) {
-    size_t capacity = 2 * (a->length + length) + 64;
-    char *grown = realloc(a->text, capacity);
-    s->failed = !grown;
-    if (!grown) return false;
-    a->text = grown;
-    s->capacity = capacity;
+  gale_answer_piece piece = {.kind = GALE_ANSWER_CONTENT, .text = bytes, .length = length};
+  bool ok = true;
+  s->sure += length;
+  if (!s->a->parsed) {
+    ok = give(s, &piece);
+  } else if (token < 0) {
+    ok = give_held(s, s->sure);
+  } else if (gale_answer_push(s->a->parsed, token, &piece, &s->error)) {
+    s->failed = true;
+  } else {
+    ok = take_piece(s, &piece);
   }
-  if (length) memcpy(a->text + a->length, text, length);
-  a->length += length;
-  a->text[a->length] = 0;
-  return out_write(text, length) && (length == 0 || out_flush()) && !signals_caught();
+  return ok && !s->failed && !signals_caught();
+}
+
+/* The end of the answer, unless a stop text cut it off. */
+static void finish_answer(stream *s) {
+  answer *a = s->a;
+  gale_answer_piece piece = {0};
+  if (a->parsed && gale_answer_finish(a->parsed, &piece, &s->error)) s->failed = true;
+  bool whole = a->finish != GALE_FINISH_STOP;
+  if (a->parsed && whole && !s->failed) {
+    give_held(s, s->held.length);
+    give(s, &piece);
+  }
+  if (a->parsed && !s->failed && gale_answer_calls(a->parsed, &a->calls, &a->n_calls, &s->error)) s->failed = true;
+  display_end(&s->shown, a->calls, a->n_calls);
 }
 
 /* Keeps what the sequence and the prompt have in common, but not the whole prompt: its last token has
@@ -136,24 +200,31 @@ static gale_status sample(generator *g, gale_sampler *sampler, stream *s, gale_e
 }
 
 int generator_answer(generator *g, const int32_t *ids, size_t n_ids, answer *a) {
-  *a = (answer){.text = calloc(1, 1), .finish = GALE_FINISH_LENGTH};
-  if (!a->text) return fail_memory();
-  stream s = {.g = g, .a = a, .capacity = 1};
+  *a = (answer){.finish = GALE_FINISH_LENGTH};
+  stream s = {.g = g, .a = a};
   gale_error error = {0};
   gale_sampler *sampler = NULL;
+  display_start(&s.shown);
   gale_status status = make_sampler(g, ids, n_ids, &sampler, &error);
+  if (status == GALE_OK && !g->raw) status = gale_answer_open(g->tokenizer, g->o->template, &a->parsed, &error);
   if (status == GALE_OK) status = read_prompt(g, ids, n_ids, a, &error);
   if (status == GALE_OK && g->o->predict != 0) status = sample(g, sampler, &s, &error);
   gale_sampler_close(&sampler);
   g->answers++;
-  if (status == GALE_E_CANCELLED || signals_caught())
-    a->finish = GALE_FINISH_CANCELLED;
-  else if (status)
-    return fail_with(&error);
-  if (s.failed) return fail_memory();
-  if (a->length && a->text[a->length - 1] != '\n') out_write("\n", 1);
-  out_flush();
+  bool stopped = status == GALE_E_CANCELLED || signals_caught();
+  if (stopped) a->finish = GALE_FINISH_CANCELLED;
+  finish_answer(&s);
+  free(s.held.bytes);
+  if (status && !stopped) return fail_with(&error);
+  if (s.failed) return s.error.code ? fail_with(&s.error) : fail_memory();
   return 0;
+}
+
+void answer_free(answer *a) {
+  free(a->content.bytes);
+  free(a->thinking.bytes);
+  gale_answer_close(&a->parsed);
+  *a = (answer){0};
 }
 
 void answer_report(const generator *g, const answer *a) {

@@ -3,6 +3,7 @@
 #ifndef GALE_GENERATOR_H
 #define GALE_GENERATOR_H
 
+#include "input.h"
 #include "options.h"
 
 typedef struct generator {
@@ -11,6 +12,7 @@ typedef struct generator {
   const gale_tokenizer *tokenizer; /* the model's */
   gale_session *session;
   int32_t sequence;
+  bool raw;     /* texts of no template: answers have content only */
   int32_t *ids; /* what is in the sequence */
   size_t n_ids;
   size_t capacity;  /* of ids: a whole context */
@@ -20,8 +22,10 @@ typedef struct generator {
 
 /* An answer, and what it took. */
 typedef struct answer {
-  char *text; /* owned, length bytes and a NUL */
-  size_t length;
+  text content, thinking; /* owned; bytes NULL: none */
+  gale_answer *parsed;    /* owned; NULL in raw text */
+  const gale_tool_call *calls;
+  size_t n_calls; /* calls belong to parsed */
   gale_finish finish;
   size_t prompt_tokens, reused_tokens; /* of the prompt: all, and those that were in the sequence */
   int32_t answer_tokens;
@@ -33,8 +37,10 @@ int generator_open(generator *g, const options *o);
 
 /* Answers the prompt ids[n_ids], n_ids >= 1, on standard output; only what is not in the sequence
  * already is computed. A signal ends the answer with GALE_FINISH_CANCELLED and status 0; the caller
- * looks at signals_caught(). The caller frees a->text. */
+ * looks at signals_caught(). The caller calls answer_free(), also after a failure. */
 int generator_answer(generator *g, const int32_t *ids, size_t n_ids, answer *a);
+
+void answer_free(answer *a);
 
 void generator_close(generator *g);
 

@@ -21,28 +21,37 @@ static int read_prompt(const options *o, text *prompt) {
   return code;
 }
 
-static int render_prompt(generator *g, const text *prompt, bool raw, int32_t **ids, size_t *n_ids) {
+/* The prompt may hold bytes that are not UTF-8, which a conversation may not. */
+static int render_prompt(const generator *g, const text *prompt, int32_t **ids, size_t *n_ids) {
   const options *o = g->o;
-  conversation c = {0};
-  int code = o->system ? conversation_add(&c, "system", o->system, strlen(o->system)) : 0;
-  if (!code) code = conversation_add(&c, "user", prompt->bytes, prompt->length);
-  if (!code) code = conversation_render(&c, g->tokenizer, o->template, raw, ids, n_ids);
-  conversation_clear(&c);
-  return code;
+  gale_error error = {0};
+  gale_status status;
+  const char *nul = memchr(prompt->bytes, 0, prompt->length);
+  if (nul) return fail("the prompt holds a NUL byte at offset %zu; text has none", (size_t)(nul - prompt->bytes));
+  if (g->raw) {
+    status = gale_tokenize(g->tokenizer, prompt->bytes, prompt->length, gale_tokenizer_adds_bos(g->tokenizer), ids,
+                           n_ids, &error);
+  } else {
+    const gale_message messages[] = {{.role = "system", .content = o->system},
+                                     {.role = "user", .content = prompt->bytes}};
+    bool system = o->system != NULL;
+    status = gale_chat_render(g->tokenizer, o->template, messages + !system, 1u + system, ids, n_ids, &error);
+  }
+  return status ? fail_with(&error) : 0;
 }
 
-static int answer_once(generator *g, const text *prompt, bool raw) {
+static int answer_once(generator *g, const text *prompt) {
   int32_t *ids = NULL;
   size_t n_ids = 0;
   answer a = {0};
-  int code = render_prompt(g, prompt, raw, &ids, &n_ids);
+  int code = render_prompt(g, prompt, &ids, &n_ids);
   if (!code && n_ids == 0) code = fail("the prompt is empty");
   if (!code) {
     code = generator_answer(g, ids, n_ids, &a);
     if (!code && !g->o->quiet) answer_report(g, &a);
     if (!code && signals_caught()) code = signals_exit_status();
   }
-  free(a.text);
+  answer_free(&a);
   gale_free(ids);
   return code;
 }
@@ -59,11 +68,11 @@ int run_main(const options *o) {
   if (!chat && prompt.length == 0 && !o->raw) code = fail("the prompt is empty");
   if (!code) code = generator_open(&g, o);
   if (!code) {
-    bool raw = o->raw || (!o->template && !gale_chat_template(g.tokenizer));
-    if (raw && o->system)
+    g.raw = o->raw || (!o->template && !gale_chat_template(g.tokenizer));
+    if (g.raw && o->system)
       code = fail("%s: the model has no chat template for a system message; name one by --template", o->arguments[0]);
     else
-      code = chat ? chat_loop(&g, raw) : answer_once(&g, &prompt, raw);
+      code = chat ? chat_loop(&g) : answer_once(&g, &prompt);
   }
   generator_close(&g);
   free(prompt.bytes);

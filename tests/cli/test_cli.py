@@ -597,11 +597,11 @@ class Run(Case):
 class Terminal:
     """A gale under a pseudo-terminal."""
 
-    def __init__(self, environment, folder, *arguments):
+    def __init__(self, environment, folder, *arguments, term="dumb"):
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             os.chdir(folder)
-            os.execve(GALE, [GALE, *arguments], dict(environment, TERM="dumb"))
+            os.execve(GALE, [GALE, *arguments], dict(environment, TERM=term))
         self.seen = b""
 
     def read(self, seconds):
@@ -624,6 +624,11 @@ class Terminal:
         at = self.seen.index(text.encode()) + len(text.encode())
         shown, self.seen = self.seen[:at], self.seen[at:]
         return shown.decode(errors="replace")
+
+    def settle(self):
+        """Reads until nothing has come for a while."""
+        while select.select([self.fd], [], [], 0.5)[0] and self.read(0):
+            pass
 
     def send(self, text):
         os.write(self.fd, text.encode())
