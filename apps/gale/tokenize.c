@@ -8,10 +8,25 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* printf() would take as long as finding the ids. */
 static void print_ids(const int32_t *ids, size_t n) {
-  for (size_t i = 0; i < n; i++)
-    if (!out_printf("%s%d", i ? " " : "", ids[i])) return;
-  out_printf("\n");
+  char line[4096];
+  size_t used = 0;
+  for (size_t i = 0; i < n; i++) {
+    char digits[12], *d = digits + sizeof digits;
+    *--d = i + 1 < n ? ' ' : '\n';
+    uint32_t id = (uint32_t)ids[i];
+    do *--d = (char)('0' + id % 10);
+    while ((id /= 10) > 0);
+    size_t length = (size_t)(digits + sizeof digits - d);
+    memcpy(line + used, d, length);
+    used += length;
+    if (used <= sizeof line - sizeof digits) continue;
+    if (!out_write(line, used)) return;
+    used = 0;
+  }
+  if (n == 0) line[used++] = '\n';
+  out_write(line, used);
 }
 
 static int print_text(const options *o, const gale_tokenizer *tokenizer, const char *s, size_t length) {
