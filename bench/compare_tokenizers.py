@@ -112,7 +112,7 @@ def cut(text):
 
 
 def mixed_texts(kind, most):
-    path = BUILD / "compare-tokenizers.txt"
+    path = BUILD / f"compare-tokenizers-{most}.txt"
     if not path.exists():
         sys.path.insert(0, str(ROOT / "tools"))
         texts = [t for source in SOURCES for t in from_folder(*source)] + from_generator(4 << 20)

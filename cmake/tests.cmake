@@ -57,6 +57,10 @@ foreach(fuzzer IN LISTS fuzzers)
   gale_test(fuzz/${corpus} ${name} -runs=0 ${CMAKE_SOURCE_DIR}/fuzz/corpus/${corpus})
 endforeach()
 
+# The chat of the gale command, as far as it needs no terminal.
+target_sources(fuzz_chat PRIVATE apps/gale/conversation.c apps/gale/typed.c)
+target_include_directories(fuzz_chat PRIVATE apps)
+
 # tests/project/ looks at the sources and at what is installed; once is enough.
 if(NOT GALE_SANITIZE)
   set(project ${CMAKE_SOURCE_DIR}/tests/project)

@@ -1,6 +1,7 @@
 /* The GGUF reader, on a file in memory: open it, look everything up, read every tensor's ends, and go on to the
- * model's configuration and vocabulary. */
+ * model's configuration and vocabulary, which must encode and decode. */
 #include "fuzz_configure.h"
+#include "fuzz_text.h"
 #include "model/vocabulary.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -13,7 +14,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (checkpoint_open(m.path, &c, NULL) == GALE_OK) {
     fuzz_walk(c);
     fuzz_configure(c);
-    if (vocabulary_load(c, &tokenizer, NULL) == GALE_OK) gale_tokenizer_close(&tokenizer);
+    if (vocabulary_load(c, &tokenizer, NULL) == GALE_OK && tokenizer) fuzz_use(tokenizer);
+    gale_tokenizer_close(&tokenizer);
     checkpoint_close(&c);
   }
   memory_file_close(&m);

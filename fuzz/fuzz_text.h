@@ -42,4 +42,14 @@ static inline void fuzz_use(const gale_tokenizer *t) {
     if (gale_chat_render(t, *name, &message, 1, &ids, &n, NULL) == GALE_OK) gale_free(ids);
 }
 
+/* GPT-2's printable stand-in for a byte. */
+static inline uint32_t fuzz_printable(unsigned byte) {
+  uint32_t next = 0x100;
+  for (unsigned b = 0;; b++) {
+    bool printable = (b >= 0x21 && b <= 0x7E) || (b >= 0xA1 && b <= 0xAC) || b >= 0xAE;
+    if (b == byte) return printable ? b : next;
+    next += !printable;
+  }
+}
+
 #endif

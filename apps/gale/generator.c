@@ -68,10 +68,10 @@ static bool append(text *t, const char *bytes, size_t n) {
 /* Shows text and keeps it. */
 static bool give(stream *s, const gale_answer_piece *piece) {
   answer *a = s->a;
-  text *kept = piece->kind == GALE_ANSWER_CONTENT    ? &a->content
-               : piece->kind == GALE_ANSWER_THINKING ? &a->thinking
-                                                     : NULL;
-  if (kept && piece->length && !append(kept, piece->text, piece->length)) s->failed = true;
+  bool kept = true;
+  if (piece->kind == GALE_ANSWER_CONTENT) kept = append(&a->content, piece->text, piece->length);
+  if (piece->kind == GALE_ANSWER_THINKING) kept = append(&a->thinking, piece->text, piece->length);
+  if (!kept) s->failed = true;
   if (a->parsed && gale_answer_calls(a->parsed, &a->calls, &a->n_calls, &s->error)) s->failed = true;
   return !s->failed && display_piece(&s->shown, piece, a->calls, a->n_calls);
 }

@@ -198,6 +198,8 @@ gale_status gale_answer_push(gale_answer *answer, int32_t id, gale_answer_piece 
   else
     status = gale_detokenizer_push(answer->stream, id, &text, &length, error);
   if (!status) status = take_text(answer, text, length, piece, error);
+  /* A call that ends without arguments gets its id here. */
+  if (!status && begins && answer->n_calls) make_id(answer, &answer->calls[answer->n_calls - 1]);
   if (!status && begins && !new_call(answer)) status = error_memory(error, sizeof(answer_call));
   if (!status && next == STATE_ARGUMENTS) make_id(answer, &answer->calls[answer->n_calls - 1]);
   answer->hash = text_mix(answer->hash ^ (uint32_t)id);

@@ -59,7 +59,7 @@ static int compare_scores(const void *a, const void *b, void *scores) {
 
 /* rank[id] of each token by its id, or by its score: the best is 0, equal scores share a rank. */
 static uint32_t *token_ranks(const vocabulary *v) {
-  uint32_t *order = malloc(v->n_tokens * sizeof *order), *rank = malloc(v->n_tokens * sizeof *rank);
+  uint32_t *order = malloc(v->n_tokens * sizeof *order), *rank = calloc(v->n_tokens, sizeof *rank);
   if (v->merge_by_id) {
     for (size_t i = 0; rank && i < v->n_tokens; i++) rank[i] = (uint32_t)i;
     free(order);
@@ -218,7 +218,7 @@ bool build_alone(gale_tokenizer *t, bool ignore_merges) {
     size_t n;
     const char *s = texts_get(&t->plain, i, &n);
     if (!mergeable(t, i)) continue;
-    if (t->types[i] == TOKEN_UNUSED) {
+    if (t->halves && t->types[i] == TOKEN_UNUSED) {
       ok = find_halves(t, i, s, n, &w);
     } else if (lookup_find(&t->words, s, n) == i) {
       ok = ignore_merges || encode_word_symbols(t, s, n, 1, &w);

@@ -153,6 +153,26 @@ class Chat(Case):
             with self.subTest(stop=stop):
                 self.assertEqual(self.good("run", "./m", "Hi", "--temp", "0", "--stop", stop), wanted)
 
+    def test_answers_that_end_within_a_character(self):
+        write_model(self.path("m"), [["[/INST]", "é!"]])
+        for n, wanted in ((1, "\ufffd"), (2, "é"), (3, "é!")):
+            self.assertEqual(self.good("run", "./m", "Hi", "--temp", "0", "-n", str(n)).decode(), wanted + "\n")
+        t = self.start([["[/INST]", "é!"]], "-n", "1")
+        self.assertIn("[cut", self.say(t, "Hi"))
+        self.assertEqual(self.saved(t)["messages"][1]["content"], "\ufffd")
+        self.leave(t)
+
+    def test_prompts_that_are_too_long_or_empty(self):
+        t = self.start(PLAIN, "-c", "32")
+        self.assertIn("exceed the context of 32", self.say(t, "x " * 64))
+        self.assertEqual(self.roles(t), [])
+        self.assertEqual(self.say(t, "Hi"), "OK\n>>> ")
+        self.assertEqual(self.say(t, ""), ">>> ")
+        self.assertEqual(self.roles(t), ["user", "assistant"])
+        self.leave(t)
+        self.bad(1, "run", "./model1", "", says="the prompt is empty")
+        self.bad(1, "run", "./model1", "x " * 64, "-c", "32", says="exceed the context of 32")
+
     def test_tool_calls(self):
         t = self.start(CALLER)
         with open(self.path("request.json"), "w") as f:
