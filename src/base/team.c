@@ -103,6 +103,7 @@ enum { NEXT_BITS = 34, INSIDE_BITS = 11, OP_BITS = 19 };
 typedef struct patience {
   int64_t wall, cpu;   /* when it was last looked at, in both clocks; wall 0: not since the worker slept */
   long interrupted;    /* likewise: how often another thread took the processor */
+  int64_t last;        /* when it was last seen to be interrupted */
   int64_t shy_until;   /* works in bursts until then */
   int64_t burst, rest; /* when the present burst began; when the present rest ends */
   bool shy, apart;     /* apart: kept off the processors of the other workers */
@@ -162,6 +163,10 @@ static bool is_over(const team_worker *w, uint64_t state) {
 enum { MICROSECOND = 1000, LOOK = 1000 * MICROSECOND, LOST = 500 * MICROSECOND };
 enum { BURST = 2000 * MICROSECOND, REST = 2500 * MICROSECOND, SHY = 200000 * MICROSECOND };
 
+/* A program that computes takes the processor every few milliseconds; one that only looks in does not come back soon.
+ */
+enum { SOON = 20000 * MICROSECOND };
+
 static int64_t clock_of(clockid_t id) {
   struct timespec t;
   clock_gettime(id, &t);
@@ -193,6 +198,9 @@ static void interrupted(team_worker *w, int64_t now) {
   bool by_worker = processor >= 0 && processor < CPU_SETSIZE && CPU_ISSET(processor, &others);
   if (by_worker && w->index == 0) return;
   if (by_worker) move_apart(w, &others);
+  bool again = now - w->patience.last < SOON;
+  w->patience.last = now;
+  if (!again) return;
   w->patience.shy_until = now + SHY;
   w->patience.burst = now;
 }
