@@ -40,16 +40,17 @@ typedef struct piece {
 } piece;
 
 /* Piece number i of `total` pairs. Large ones come first, since each costs a turn at the counter and a start in the
- * middle of the weights; towards the end each worker gets half of its share of the rest, so that all end together. */
-static piece cut(int64_t i, int64_t total, int64_t workers) {
+ * middle of the weights; towards the end each worker gets half of its share of the rest, so that all end together. Of
+ * many tokens every piece begins with packing these, so that small ones do not pay. */
+static piece cut(int64_t i, int64_t total, int64_t workers, int64_t smallest) {
   enum { LARGEST = 8 };
   if (workers == 1) return (piece){i == 0 ? 0 : total, total};
   int64_t part = 2 * workers, n_large = total >= part * LARGEST ? total / LARGEST - part + 1 : 0;
   if (i < n_large) return (piece){i * LARGEST, (i + 1) * LARGEST};
   int64_t start = n_large * LARGEST;
   for (i -= n_large; start < total; i -= workers) {
-    int64_t size = total - start > part ? (total - start) / part : 1;
-    if (i < workers) return (piece){start + i * size, smaller(start + (i + 1) * size, total)};
+    int64_t size = (total - start) / part > smallest ? (total - start) / part : smallest;
+    if (i < workers) return (piece){smaller(start + i * size, total), smaller(start + (i + 1) * size, total)};
     start += workers * size;
   }
   return (piece){total, total};
@@ -57,9 +58,12 @@ static piece cut(int64_t i, int64_t total, int64_t workers) {
 
 static void run(const linear_op *o) {
   team_worker *crew = o->w->crew;
+  enum { MANY_TOKENS = 32, FEW_PAIRS = 4 };
   int64_t number = team_take(crew, 1), total = 0, workers = team_size(o->w->context->team);
+  int64_t least = o->n >= MANY_TOKENS ? FEW_PAIRS : 1;
   for (int32_t i = 0; i < o->n_parts && number != TEAM_NONE; i++) total += o->pairs(o, i);
-  for (piece p = cut(number, total, workers); p.first < total; p = cut(team_take(crew, 1), total, workers)) {
+  for (piece p = cut(number, total, workers, least); p.first < total;
+       p = cut(team_take(crew, 1), total, workers, least)) {
     int64_t start = 0;
     for (int32_t i = 0; i < o->n_parts && start < p.end; i++) {
       int64_t stop = start + o->pairs(o, i);
