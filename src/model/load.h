@@ -20,7 +20,7 @@ typedef struct load_request {
 /* What became of the cache. */
 typedef struct load_report {
   bool kept, from_cache; /* the cache has the packed weights, and had them before */
-  gale_error note; /* its message is for people; "": no cache was asked for */
+  gale_error note;       /* its message is for people; "": no cache was asked for */
 } load_report;
 
 /* Fills in the data of what weights_find() found. */
