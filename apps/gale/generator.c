@@ -55,22 +55,12 @@ typedef struct stream {
   bool failed;
 } stream;
 
-static bool append(text *t, const char *bytes, size_t n) {
-  char *grown = realloc(t->bytes, t->length + n + 1);
-  if (!grown) return false;
-  if (n) memcpy(grown + t->length, bytes, n);
-  t->bytes = grown;
-  t->length += n;
-  t->bytes[t->length] = 0;
-  return true;
-}
-
 /* Shows text and keeps it. */
 static bool give(stream *s, const gale_answer_piece *piece) {
   answer *a = s->a;
   bool kept = true;
-  if (piece->kind == GALE_ANSWER_CONTENT) kept = append(&a->content, piece->text, piece->length);
-  if (piece->kind == GALE_ANSWER_THINKING) kept = append(&a->thinking, piece->text, piece->length);
+  if (piece->kind == GALE_ANSWER_CONTENT) kept = text_append(&a->content, piece->text, piece->length);
+  if (piece->kind == GALE_ANSWER_THINKING) kept = text_append(&a->thinking, piece->text, piece->length);
   if (!kept) s->failed = true;
   if (a->parsed && gale_answer_calls(a->parsed, &a->calls, &a->n_calls, &s->error)) s->failed = true;
   return !s->failed && display_piece(&s->shown, piece, a->calls, a->n_calls);
@@ -94,7 +84,7 @@ static bool take_piece(stream *s, const gale_answer_piece *piece) {
   bool same = piece->kind == s->held_piece.kind && piece->call == s->held_piece.call;
   if (!same && piece->length && !give_held(s, s->held.length)) return false;
   if (piece->length) s->held_piece = *piece;
-  if (piece->length && !append(&s->held, piece->text, piece->length)) s->failed = true;
+  if (piece->length && !text_append(&s->held, piece->text, piece->length)) s->failed = true;
   return !s->failed && give_held(s, s->sure);
 }
 

@@ -5,12 +5,25 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 
 /* Bytes with a NUL behind them. */
 typedef struct text {
   char *bytes;
   size_t length;
 } text;
+
+/* Appends n bytes. False, and nothing done, when out of memory. */
+static inline bool text_append(text *t, const char *bytes, size_t n) {
+  char *grown = realloc(t->bytes, t->length + n + 1);
+  if (!grown) return false;
+  if (n) memcpy(grown + t->length, bytes, n);
+  t->bytes = grown;
+  t->length += n;
+  t->bytes[t->length] = 0;
+  return true;
+}
 
 /* Reads a file to its end; "-" is standard input. Returns 0, or an exit status after saying what is
  * wrong. The caller frees t->bytes. */

@@ -6,29 +6,19 @@
 static const char quotes[] = "\"\"\"";
 enum { QUOTES = sizeof quotes - 1 };
 
-static bool append(text *t, const char *bytes, size_t n) {
-  char *grown = realloc(t->bytes, t->length + n + 1);
-  if (!grown) return false;
-  if (n) memcpy(grown + t->length, bytes, n);
-  t->bytes = grown;
-  t->length += n;
-  t->bytes[t->length] = 0;
-  return true;
-}
-
 typed_state typed_line(typed *t, const char *line, size_t n) {
   bool first = !t->text.bytes;
   if (first && n >= QUOTES && memcmp(line, quotes, QUOTES) == 0) {
     t->quoted = true;
     line += QUOTES;
     n -= QUOTES;
-    if (n == 0) return append(&t->text, "", 0) ? TYPED_MORE : TYPED_NO_MEMORY;
+    if (n == 0) return text_append(&t->text, "", 0) ? TYPED_MORE : TYPED_NO_MEMORY;
   }
   bool closed = t->quoted && n >= QUOTES && memcmp(line + n - QUOTES, quotes, QUOTES) == 0;
   bool continued = !t->quoted && n > 0 && line[n - 1] == '\\';
   bool more = continued || (t->quoted && !closed);
-  bool ok = append(&t->text, line, n - (closed ? QUOTES : continued));
-  if (more) ok = ok && append(&t->text, "\n", 1);
+  bool ok = text_append(&t->text, line, n - (closed ? QUOTES : continued));
+  if (more) ok = ok && text_append(&t->text, "\n", 1);
   return !ok ? TYPED_NO_MEMORY : more ? TYPED_MORE : TYPED_WHOLE;
 }
 
