@@ -136,25 +136,15 @@ TILE_INLINE __m256 to_floats(__m128i bytes) {
 
 /* ---- Tiles ---- */
 
-/* Where a tile's operands are. */
+/* Where a tile's operands are, of its panels and its tokens. */
 typedef struct operands {
-  int64_t cols, n_blocks, scales_at, ahead;
-  const int8_t *level;
-  const float *scale;
-  const int16_t *neg_sum;
+  tile_operands common;
   const char *at, *next;
   __m256i values;
 } operands;
 
 TILE_INLINE operands find_operands(tile_format f, const linear_task *t, int64_t panel, int32_t token) {
-  int64_t cols = t->x->cols, n_blocks = cols / QUANT_BLOCK;
-  return (operands){.cols = cols,
-                    .n_blocks = n_blocks,
-                    .scales_at = n_blocks * f.levels,
-                    .ahead = tile_ahead(f, n_blocks),
-                    .level = t->x->level + token * cols,
-                    .scale = t->x->scale + token * n_blocks,
-                    .neg_sum = t->x->neg_sum + token * n_blocks * 2,
+  return (operands){.common = tile_find_operands(f, t, token),
                     .at = tile_panel(t, panel),
                     .next = tile_panel(t, panel + 1),
                     .values = load_values(f)};
@@ -162,17 +152,17 @@ TILE_INLINE operands find_operands(tile_format f, const linear_task *t, int64_t 
 
 /* The factors of piece b for half a panel. */
 TILE_INLINE const char *factors_at(tile_format f, const operands *o, int64_t b, int half) {
-  return tile_factors(f, o->at + o->scales_at, b) + half * LANES;
+  return tile_factors(f, o->at + o->common.scales_at, b) + half * LANES;
 }
 
 /* Inputs 4 step .. 4 step + 3 of block b of token i, in each row's 32 bits. */
 TILE_INLINE __m256i step_inputs(const operands *o, int64_t b, int i, int step) {
-  return _mm256_set1_epi32(four_bytes(o->level + i * o->cols + b * QUANT_BLOCK + step * 4));
+  return _mm256_set1_epi32(four_bytes(o->common.level + i * o->common.cols + b * QUANT_BLOCK + step * 4));
 }
 
 /* Minus the sums of the levels of the halves of block b of token i, in each row's 32 bits. */
 TILE_INLINE __m256i minus_sums(const operands *o, int64_t b, int i) {
-  return _mm256_set1_epi32(four_bytes(o->neg_sum + (i * o->n_blocks + b) * 2));
+  return _mm256_set1_epi32(four_bytes(o->common.neg_sum + (i * o->common.n_blocks + b) * 2));
 }
 
 /* What blocks add to every row: of a tile's tokens, for 8 blocks from a multiple of 8 on. */
@@ -187,13 +177,13 @@ TILE_INLINE void multiply(tile_format f, const operands *o, int64_t b, int token
                           __m256 product[HALF_PANELS][TOKENS]);
 
 TILE_INLINE void sum_blocks(tile_format f, const operands *o, int64_t b, int tokens, block_sums *to) {
-  int64_t left = o->n_blocks - b;
+  int64_t left = o->common.n_blocks - b;
   __m256i blocks =
       _mm256_cmpgt_epi32(_mm256_set1_epi32(left < 8 ? (int)left : 8), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
   int zero = zero_point(f);
   for (int i = 0; i < tokens; i++) {
-    int64_t at = i * o->n_blocks + b;
-    __m256i sums = _mm256_maskload_epi32((const int *)(o->neg_sum + 2 * at), blocks);
+    int64_t at = i * o->common.n_blocks + b;
+    __m256i sums = _mm256_maskload_epi32((const int *)(o->common.neg_sum + 2 * at), blocks);
     for (int h = 0; zero && h < 2; h++) {
       int by = !tile_has_halves(f) ? zero << 16 | zero : h ? zero << 16 : zero;
       _mm256_storeu_si256((__m256i *)to->zero[h][i], _mm256_madd_epi16(sums, _mm256_set1_epi32(by)));
@@ -201,7 +191,7 @@ TILE_INLINE void sum_blocks(tile_format f, const operands *o, int64_t b, int tok
     }
     if (!f.has_min || tile_has_halves(f)) continue;
     __m256 sum = _mm256_cvtepi32_ps(_mm256_madd_epi16(sums, _mm256_set1_epi16(-1)));
-    if (f.factors == FACTORS_NONE) sum = _mm256_mul_ps(_mm256_maskload_ps(o->scale + at, blocks), sum);
+    if (f.factors == FACTORS_NONE) sum = _mm256_mul_ps(_mm256_maskload_ps(o->common.scale + at, blocks), sum);
     _mm256_storeu_ps(to->min[i], sum);
   }
 }
@@ -214,10 +204,10 @@ TILE_INLINE bool has_block_sums(tile_format f) {
 /* Adds the products of half a panel, scaled. */
 TILE_INLINE void add_products(tile_format f, const operands *o, int64_t b, int half, int tokens,
                               const __m256 product[TOKENS], __m256 acc[TOKENS]) {
-  __m256 d = load_halves(tile_scales(f, o->at + o->scales_at, b) + half * HALVES / 2);
+  __m256 d = load_halves(tile_scales(f, o->at + o->common.scales_at, b) + half * HALVES / 2);
   UNROLL
   for (int i = 0; i < tokens; i++) {
-    __m256 scale = _mm256_set1_ps(o->scale[i * o->n_blocks + b]);
+    __m256 scale = _mm256_set1_ps(o->common.scale[i * o->common.n_blocks + b]);
     acc[i] = _mm256_fmadd_ps(_mm256_mul_ps(d, scale), product[i], acc[i]);
   }
 }
@@ -225,7 +215,7 @@ TILE_INLINE void add_products(tile_format f, const operands *o, int64_t b, int h
 /* Adds the minima of half a panel. */
 TILE_INLINE void add_minima(tile_format f, const operands *o, int64_t b, int half, int tokens, const block_sums *sums,
                             __m256 acc[TOKENS]) {
-  __m256 m = load_halves(tile_scales(f, o->at + o->scales_at, b) + HALVES + half * HALVES / 2), min = m;
+  __m256 m = load_halves(tile_scales(f, o->at + o->common.scales_at, b) + HALVES + half * HALVES / 2), min = m;
   __m256i minus_mins = _mm256_setzero_si256();
   if (f.factors != FACTORS_NONE) {
     __m128i first = load_bytes(factors_at(f, o, b, half)), second = load_bytes(factors_at(f, o, b, half) + PANEL_ROWS);
@@ -236,7 +226,7 @@ TILE_INLINE void add_minima(tile_format f, const operands *o, int64_t b, int hal
   }
   UNROLL
   for (int i = 0; i < tokens; i++) {
-    __m256 scaled, scale = _mm256_set1_ps(o->scale[i * o->n_blocks + b]);
+    __m256 scaled, scale = _mm256_set1_ps(o->common.scale[i * o->common.n_blocks + b]);
     if (tile_has_halves(f)) {
       scaled = _mm256_mul_ps(scale, _mm256_cvtepi32_ps(_mm256_madd_epi16(minus_mins, minus_sums(o, b, i))));
     } else {
@@ -258,10 +248,11 @@ TILE_INLINE void quantized_tile(tile_format f, const linear_task *t, int64_t pan
     UNROLL
     for (int i = 0; i < tokens; i++) acc[h][i] = _mm256_setzero_ps();
   }
-  for (int64_t b = 0; b < o.n_blocks; b++) {
+  for (int64_t b = 0; b < o.common.n_blocks; b++) {
     if (has_block_sums(f) && b % 8 == 0) sum_blocks(f, &o, b, tokens, &sums);
-    tile_prefetch(o.at, o.next, b + o.ahead, o.n_blocks, f.levels);
-    tile_prefetch(o.at + o.scales_at, o.next + o.scales_at, b + o.ahead, o.n_blocks, tile_scale_bytes(f));
+    tile_prefetch(o.at, o.next, b + o.common.ahead, o.common.n_blocks, f.levels);
+    tile_prefetch(o.at + o.common.scales_at, o.next + o.common.scales_at, b + o.common.ahead, o.common.n_blocks,
+                  tile_scale_bytes(f));
     __m256 product[HALF_PANELS][TOKENS];
     multiply(f, &o, b, tokens, &sums, product);
     UNROLL

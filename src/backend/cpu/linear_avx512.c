@@ -52,26 +52,15 @@ TILE_INLINE void float_tile(tile_format f, int panels, const linear_task *t, int
 
 /* ---- Quantised weights: tiles ---- */
 
-/* Where a tile's operands are. */
+/* Where a tile's operands are, of its panels and its tokens. */
 typedef struct operands {
-  int64_t cols, n_blocks, scales_at, ahead;
-  const int8_t *level;
-  const float *scale;
-  const int16_t *neg_sum;
+  tile_operands common;
   const char *at[PANELS], *next[PANELS];
   __m512i values;
 } operands;
 
 TILE_INLINE operands find_operands(tile_format f, int panels, const linear_task *t, int64_t panel, int32_t token) {
-  int64_t cols = t->x->cols, n_blocks = cols / QUANT_BLOCK;
-  operands o = {.cols = cols,
-                .n_blocks = n_blocks,
-                .scales_at = n_blocks * f.levels,
-                .ahead = tile_ahead(f, n_blocks),
-                .level = t->x->level + token * cols,
-                .scale = t->x->scale + token * n_blocks,
-                .neg_sum = t->x->neg_sum + token * n_blocks * 2,
-                .values = load_values(f)};
+  operands o = {.common = tile_find_operands(f, t, token), .values = load_values(f)};
   UNROLL
   for (int p = 0; p < panels; p++) {
     o.at[p] = tile_panel(t, panel + p);
@@ -82,7 +71,7 @@ TILE_INLINE operands find_operands(tile_format f, int panels, const linear_task 
 
 /* Minus the sums of the levels of the halves of block b of token i, in each row's 32 bits. */
 TILE_INLINE __m512i minus_sums(const operands *o, int i, int64_t b) {
-  return _mm512_set1_epi32(four_bytes(o->neg_sum + (i * o->n_blocks + b) * 2));
+  return _mm512_set1_epi32(four_bytes(o->common.neg_sum + (i * o->common.n_blocks + b) * 2));
 }
 
 /* What blocks add to every row: of a tile's tokens, for 16 blocks from a multiple of 16 on. */
@@ -92,19 +81,19 @@ typedef struct block_sums {
 } block_sums;
 
 TILE_INLINE void sum_blocks(tile_format f, const operands *o, int64_t b, int tokens, block_sums *to) {
-  int64_t left = o->n_blocks - b;
+  int64_t left = o->common.n_blocks - b;
   __mmask16 blocks = (__mmask16)(left < 16 ? (1u << left) - 1 : 0xFFFF);
   int zero = zero_point(f);
   for (int i = 0; i < tokens; i++) {
-    int64_t at = i * o->n_blocks + b;
-    __m512i sums = _mm512_maskz_loadu_epi32(blocks, o->neg_sum + 2 * at);
+    int64_t at = i * o->common.n_blocks + b;
+    __m512i sums = _mm512_maskz_loadu_epi32(blocks, o->common.neg_sum + 2 * at);
     for (int h = 0; zero && h < sums_of(f); h++) {
       int by = sums_of(f) == 1 ? zero << 16 | zero : h ? zero << 16 : zero;
       _mm512_storeu_si512(to->zero[h][i], _mm512_madd_epi16(sums, _mm512_set1_epi32(by)));
     }
     if (!f.has_min) continue;
     __m512 sum = _mm512_cvtepi32_ps(_mm512_madd_epi16(sums, _mm512_set1_epi16(-1)));
-    _mm512_storeu_ps(to->min[i], _mm512_mul_ps(_mm512_maskz_loadu_ps(blocks, o->scale + at), sum));
+    _mm512_storeu_ps(to->min[i], _mm512_mul_ps(_mm512_maskz_loadu_ps(blocks, o->common.scale + at), sum));
   }
 }
 
@@ -134,7 +123,7 @@ TILE_INLINE void multiply(tile_format f, int panels, const operands *o, int64_t 
     for (int p = 0; p < panels; p++) w[p] = step_levels(f, o->at[p] + b * f.levels, step, o->values);
     UNROLL
     for (int i = 0; i < tokens; i++) {
-      __m512i x = _mm512_set1_epi32(four_bytes(o->level + i * o->cols + b * QUANT_BLOCK + step * 4));
+      __m512i x = _mm512_set1_epi32(four_bytes(o->common.level + i * o->common.cols + b * QUANT_BLOCK + step * 4));
       UNROLL
       for (int p = 0; p < panels; p++) sum[h][p][i] = _mm512_dpbusd_epi32(sum[h][p][i], w[p], x);
     }
@@ -144,14 +133,15 @@ TILE_INLINE void multiply(tile_format f, int panels, const operands *o, int64_t 
 /* Adds the products of panel p, scaled. */
 TILE_INLINE void add_products(tile_format f, const operands *o, int64_t b, int p, int tokens,
                               __m512i sum[2][PANELS][NARROW_TOKENS], __m512 acc[NARROW_TOKENS]) {
-  const char *scales = o->at[p] + o->scales_at;
+  const char *scales = o->at[p] + o->common.scales_at;
   __m512 d = load_halves(tile_scales(f, scales, b)), factor[2];
   UNROLL
   for (int h = 0; h < sums_of(f); h++)
     factor[h] = f.factors == FACTORS_NONE ? d : load_factor(f, tile_factors(f, scales, b), h);
   UNROLL
   for (int i = 0; i < tokens; i++) {
-    __m512 scale = _mm512_set1_ps(o->scale[i * o->n_blocks + b]), product = _mm512_cvtepi32_ps(sum[0][p][i]);
+    __m512 scale = _mm512_set1_ps(o->common.scale[i * o->common.n_blocks + b]),
+           product = _mm512_cvtepi32_ps(sum[0][p][i]);
     /* The addition gives a product of zero the sign that it has as an integer. */
     if (f.factors != FACTORS_NONE) product = _mm512_fmadd_ps(factor[0], product, _mm512_setzero_ps());
     if (sums_of(f) == 2) product = _mm512_fmadd_ps(factor[1], _mm512_cvtepi32_ps(sum[1][p][i]), product);
@@ -162,7 +152,7 @@ TILE_INLINE void add_products(tile_format f, const operands *o, int64_t b, int p
 /* Adds the minima of panel p. */
 TILE_INLINE void add_minima(tile_format f, const operands *o, int64_t b, int p, int tokens, const block_sums *sums,
                             __m512 acc[NARROW_TOKENS]) {
-  const char *scales = o->at[p] + o->scales_at;
+  const char *scales = o->at[p] + o->common.scales_at;
   __m512 m = load_halves(tile_scales(f, scales, b) + HALVES);
   bool factors = f.factors != FACTORS_NONE;
   __m512i mins = factors ? minus_mins(f, tile_factors(f, scales, b)) : _mm512_setzero_si512();
@@ -171,7 +161,7 @@ TILE_INLINE void add_minima(tile_format f, const operands *o, int64_t b, int p, 
     __m512 scaled;
     if (factors) {
       __m512i sum = _mm512_madd_epi16(mins, minus_sums(o, i, b));
-      scaled = _mm512_mul_ps(_mm512_set1_ps(o->scale[i * o->n_blocks + b]), _mm512_cvtepi32_ps(sum));
+      scaled = _mm512_mul_ps(_mm512_set1_ps(o->common.scale[i * o->common.n_blocks + b]), _mm512_cvtepi32_ps(sum));
     } else {
       scaled = _mm512_set1_ps(sums->min[i][b % 16]);
     }
@@ -189,13 +179,14 @@ TILE_INLINE void quantized_tile(tile_format f, int panels, const linear_task *t,
     UNROLL
     for (int i = 0; i < tokens; i++) acc[p][i] = _mm512_setzero_ps();
   }
-  for (int64_t b = 0; b < o.n_blocks; b++) {
+  for (int64_t b = 0; b < o.common.n_blocks; b++) {
     if (has_block_sums(f) && b % 16 == 0) sum_blocks(f, &o, b, tokens, &sums);
     __m512i sum[2][PANELS][NARROW_TOKENS];
     UNROLL
     for (int p = 0; p < panels; p++) {
-      tile_prefetch(o.at[p], o.next[p], b + o.ahead, o.n_blocks, f.levels);
-      tile_prefetch(o.at[p] + o.scales_at, o.next[p] + o.scales_at, b + o.ahead, o.n_blocks, tile_scale_bytes(f));
+      tile_prefetch(o.at[p], o.next[p], b + o.common.ahead, o.common.n_blocks, f.levels);
+      tile_prefetch(o.at[p] + o.common.scales_at, o.next[p] + o.common.scales_at, b + o.common.ahead, o.common.n_blocks,
+                    tile_scale_bytes(f));
     }
     multiply(f, panels, &o, b, tokens, &sums, sum);
     UNROLL

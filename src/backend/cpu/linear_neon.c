@@ -204,25 +204,15 @@ TILE_INLINE int sums_of(tile_format f) {
   return tile_has_halves(f) ? 2 : 1;
 }
 
-/* Where a tile's operands are. */
+/* Where a tile's operands are, of its panels and its tokens. */
 typedef struct operands {
-  int64_t cols, n_blocks, scales_at, ahead;
-  const int8_t *level;
-  const float *scale;
-  const int16_t *neg_sum;
+  tile_operands common;
   const char *at, *next;
   int8x16_t values;
 } operands;
 
 TILE_INLINE operands find_operands(tile_format f, const linear_task *t, int64_t panel, int32_t token) {
-  int64_t cols = t->x->cols, n_blocks = cols / QUANT_BLOCK;
-  return (operands){.cols = cols,
-                    .n_blocks = n_blocks,
-                    .scales_at = n_blocks * f.levels,
-                    .ahead = tile_ahead(f, n_blocks),
-                    .level = t->x->level + token * cols,
-                    .scale = t->x->scale + token * n_blocks,
-                    .neg_sum = t->x->neg_sum + token * n_blocks * 2,
+  return (operands){.common = tile_find_operands(f, t, token),
                     .at = tile_panel(t, panel),
                     .next = tile_panel(t, panel + 1),
                     .values = load_values(f)};
@@ -249,9 +239,9 @@ TILE_INLINE block_sums sum_block(tile_format f, const operands *o, int64_t b, in
   int zero = f.bits == 8 ? 0 : f.zero;
   UNROLL
   for (int i = 0; i < tokens; i++) {
-    int64_t block = i * o->n_blocks + b;
-    int neg[2] = {o->neg_sum[2 * block], o->neg_sum[2 * block + 1]};
-    to.scale[i] = o->scale[block];
+    int64_t block = i * o->common.n_blocks + b;
+    int neg[2] = {o->common.neg_sum[2 * block], o->common.neg_sum[2 * block + 1]};
+    to.scale[i] = o->common.scale[block];
     UNROLL
     for (int h = 0; h < sums_of(f); h++) {
       int sum = sums_of(f) == 2 ? neg[h] : neg[0] + neg[1];
@@ -272,7 +262,7 @@ TILE_INLINE void multiply(tile_format f, const operands *o, int64_t b, int half,
     int8x16_t x[LEVEL_TOKENS];
     UNROLL
     for (int i = 0; i < tokens; i++) {
-      x[i] = vld1q_s8(o->level + i * o->cols + b * QUANT_BLOCK + h * 16);
+      x[i] = vld1q_s8(o->common.level + i * o->common.cols + b * QUANT_BLOCK + h * 16);
       if (h == to) sum[h][0][i] = sum[h][1][i] = vdupq_n_s32(sums->start[h][i]);
     }
     UNROLL
@@ -324,14 +314,15 @@ TILE_INLINE void quantized_tile(tile_format f, const linear_task *t, int64_t pan
     UNROLL
     for (int i = 0; i < tokens; i++) acc[v / 2][v % 2][i] = vdupq_n_f32(0);
   }
-  for (int64_t b = 0; b < o.n_blocks; b++) {
-    tile_prefetch(o.at, o.next, b + o.ahead, o.n_blocks, f.levels);
-    tile_prefetch(o.at + o.scales_at, o.next + o.scales_at, b + o.ahead, o.n_blocks, tile_scale_bytes(f));
+  for (int64_t b = 0; b < o.common.n_blocks; b++) {
+    tile_prefetch(o.at, o.next, b + o.common.ahead, o.common.n_blocks, f.levels);
+    tile_prefetch(o.at + o.common.scales_at, o.next + o.common.scales_at, b + o.common.ahead, o.common.n_blocks,
+                  tile_scale_bytes(f));
     const block_sums sums = sum_block(f, &o, b, tokens);
     for (int half = 0; half < 2; half++) {
       int32x4_t sum[2][HALF_VECTORS][LEVEL_TOKENS];
       multiply(f, &o, b, half, tokens, &sums, sum);
-      const piece_scales scales = load_scales(f, o.at + o.scales_at, b, half);
+      const piece_scales scales = load_scales(f, o.at + o.common.scales_at, b, half);
       accumulate(f, &scales, tokens, &sums, sum, acc[half]);
     }
   }

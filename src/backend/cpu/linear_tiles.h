@@ -111,6 +111,26 @@ TILE_INLINE int64_t tile_ahead(tile_format f, int64_t count) {
   return ahead < count ? ahead : count;
 }
 
+/* What of a tile's operands does not depend on the instruction set: the activations of its tokens, from the first on,
+ * where the scales begin in a panel, and how many pieces ahead to prefetch. */
+typedef struct tile_operands {
+  int64_t cols, n_blocks, scales_at, ahead;
+  const int8_t *level;
+  const float *scale;
+  const int16_t *neg_sum;
+} tile_operands;
+
+TILE_INLINE tile_operands tile_find_operands(tile_format f, const linear_task *t, int32_t token) {
+  int64_t cols = t->x->cols, n_blocks = cols / QUANT_BLOCK;
+  return (tile_operands){.cols = cols,
+                         .n_blocks = n_blocks,
+                         .scales_at = n_blocks * f.levels,
+                         .ahead = tile_ahead(f, n_blocks),
+                         .level = t->x->level + token * cols,
+                         .scale = t->x->scale + token * n_blocks,
+                         .neg_sum = t->x->neg_sum + token * n_blocks * 2};
+}
+
 /* Prefetches piece number `index` of the `count` pieces of `bytes` bytes of a panel, or, past its end, of next. */
 TILE_INLINE void tile_prefetch(const char *panel, const char *next, int64_t index, int64_t count, int bytes) {
   const char *p = index < count ? panel + index * bytes : next + (index - count) * bytes;
