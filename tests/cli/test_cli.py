@@ -637,11 +637,14 @@ class Terminal:
         os.write(self.fd, text.encode())
 
     def status(self):
-        end = time.monotonic() + TIMEOUT
-        while time.monotonic() < end and self.read(0.1):
-            pass
+        end, open_yet = time.monotonic() + TIMEOUT, True
+        while open_yet and time.monotonic() < end:
+            open_yet = self.read(0.1)
         os.close(self.fd)  # what still runs is hung up on
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        if open_yet:
+            raise AssertionError(f"it did not end; seen: {self.seen.decode(errors='replace')!r}")
+        return status
 
 
 @needs_demo
