@@ -99,8 +99,8 @@ static void on_signal(int number) {
   caught = number;
 }
 
-static void catch_signal(int number) {
-  struct sigaction old, action = {.sa_handler = on_signal};
+static void catch_signal(int number, int flags) {
+  struct sigaction old, action = {.sa_handler = on_signal, .sa_flags = flags};
   sigemptyset(&action.sa_mask);
   /* A shell's background job ignores SIGINT, and it must stay so. */
   if (sigaction(number, NULL, &old) == 0 && old.sa_handler == SIG_IGN) return;
@@ -108,12 +108,14 @@ static void catch_signal(int number) {
 }
 
 void signals_start(void) {
-  catch_signal(SIGINT);
-  catch_signal(SIGTERM);
+  catch_signal(SIGINT, 0);
+  catch_signal(SIGTERM, 0);
 }
 
 void signals_be_patient(void) {
   patient = 1;
+  /* What is being written when Ctrl-C comes is not an error of the output. Waiting for input ends all the same. */
+  catch_signal(SIGINT, SA_RESTART);
 }
 int signals_caught(void) {
   return caught;

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import struct
+import time
 import unittest
 
 from test_cli import ROOT, Case, Terminal
@@ -209,6 +210,18 @@ class Chat(Case):
         t.wait("[stopped]")
         t.wait(">>> ")
         self.assertEqual(self.roles(t), ["user", "assistant"] * 2)
+        self.leave(t)
+
+    def test_interrupted_while_output_waits(self):
+        t = self.start([["[/INST]", "ab", "[INST]", "c", "[/INST]"]])  # goes round for ever
+        for _ in range(3):
+            t.send("Go on.\n")
+            t.wait("abcabc")
+            time.sleep(0.5)  # until the terminal takes no more, since nobody reads it
+            t.send(CONTROL_C)
+            t.wait("[stopped]")
+            t.wait(">>> ")
+        self.assertEqual(self.roles(t), ["user", "assistant"] * 3)
         self.leave(t)
 
     # ---- Conversations ----
