@@ -29,6 +29,10 @@ typedef struct be_act {
   int8_t *level;    /* [n_tokens][cols] */
   float *scale;     /* [n_tokens][cols / 32] */
   int16_t *neg_sum; /* [n_tokens][cols / 16] */
+  /* A value that is far above the others of its block would take their precision: it is left out of the block, its
+   * level is 0, and its products are computed with the value itself. NULL: none is left out. */
+  uint8_t *outlier_at; /* [n_tokens][cols / 32]: 1 + its place in the block, 0 where there is none */
+  float *outlier;      /* [n_tokens][cols / 32]: its value */
 } be_act;
 
 /* One product of a linear operation: out [n_tokens][rows] = W x, or += W x. */

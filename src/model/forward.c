@@ -25,6 +25,8 @@ static be_act take_act(layout *l, int64_t n, int64_t cols, forms f) {
     a.level = take(l, n * cols, sizeof *a.level);
     a.scale = take(l, n * cols / QUANT_BLOCK, sizeof *a.scale);
     a.neg_sum = take(l, n * cols / QUANT_BLOCK * 2, sizeof *a.neg_sum);
+    a.outlier_at = take(l, n * cols / QUANT_BLOCK, sizeof *a.outlier_at);
+    a.outlier = take(l, n * cols / QUANT_BLOCK, sizeof *a.outlier);
   }
   return a;
 }

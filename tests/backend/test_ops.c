@@ -35,6 +35,8 @@ static be_act act_new(int n, int cols, bool f32, bool levels) {
   a.level = room(values);
   a.scale = room(blocks * sizeof(float));
   a.neg_sum = room(2 * blocks * sizeof(int16_t));
+  a.outlier_at = room(blocks);
+  a.outlier = room(blocks * sizeof(float));
   return a;
 }
 
@@ -43,6 +45,8 @@ static void act_free(be_act *a) {
   free(a->level);
   free(a->scale);
   free(a->neg_sum);
+  free(a->outlier_at);
+  free(a->outlier);
 }
 
 static void assert_same_act(const be_act *a, const be_act *b, int n, const char *what) {
@@ -52,6 +56,8 @@ static void assert_same_act(const be_act *a, const be_act *b, int n, const char 
   assert_memory_equal(a->level, b->level, values);
   assert_same_floats(a->scale, b->scale, blocks, what);
   assert_memory_equal(a->neg_sum, b->neg_sum, 2 * blocks * sizeof(int16_t));
+  assert_memory_equal(a->outlier_at, b->outlier_at, blocks);
+  assert_same_floats(a->outlier, b->outlier, blocks, what);
 }
 
 /* ---- The portable way, row by row ---- */
@@ -65,6 +71,8 @@ static be_act row_of(const be_act *x, int t) {
   a.level = x->level + t * x->cols;
   a.scale = x->scale + t * blocks;
   a.neg_sum = x->neg_sum + 2 * t * blocks;
+  a.outlier_at = x->outlier_at + t * blocks;
+  a.outlier = x->outlier + t * blocks;
   return a;
 }
 
@@ -79,11 +87,12 @@ static void plain_linear(const be_weight *w, const be_act *x, int t, float *out)
                       .n_rows = w->rows,
                       .stride = w->rows};
   portable.linear[w->type](&task);
+  if (!quant_get(w->type)->is_float) portable.add_outliers[w->type](&task);
 }
 
 static void plain_quantize(const be_act *a, int t) {
   const be_act row = row_of(a, t);
-  if (row.level) portable.quantize(row.f32, row.cols, row.level, row.scale, row.neg_sum);
+  if (row.level) portable.quantize(row.f32, row.cols, &row, 0);
 }
 
 static void plain_gated(const be_weight *w1, const be_weight *w3, be_activation activation, const be_act *x, int t,
@@ -139,7 +148,7 @@ static ops_run run_new(const ops_case *c, uint64_t seed) {
     r.w2[e] = weight_new(c->w2, c->dim, c->hidden, &seed);
   }
   r.x = act_new(c->n, c->dim, true, true);
-  for (int64_t i = 0; i < (int64_t)c->n * c->dim; i++) r.x.f32[i] = random_unit(&seed);
+  for (int64_t i = 0; i < (int64_t)c->n * c->dim; i++) r.x.f32[i] = random_unit(&seed) * (i % 37 == 5 ? 9 : 1);
   for (int t = 0; t < c->n; t++) plain_quantize(&r.x, t);
   bool f32 = is_float(c->w1) || is_float(c->w3), levels = !is_float(c->w1) || !is_float(c->w3);
   r.gathered = act_new(c->n * USED, c->dim, f32, levels);

@@ -118,7 +118,8 @@ static void add_query(scene *s, int first, int last, content c, uint64_t *seed) 
   s->q_scale[i] = guarded_new((size_t)(pad / 32) * sizeof(float));
   s->q_neg_sum[i] = guarded_new((size_t)(pad / 16) * sizeof(int16_t));
   memcpy(s->q[i].data, padded, (size_t)dim * sizeof(float));
-  k.quantize(padded, pad, s->q_level[i].data, s->q_scale[i].data, s->q_neg_sum[i].data);
+  const be_act to = {.level = s->q_level[i].data, .scale = s->q_scale[i].data, .neg_sum = s->q_neg_sum[i].data};
+  k.quantize(padded, pad, &to, 0);
   t->q[i] = s->q[i].data;
   t->q_level[i] = s->q_level[i].data;
   t->q_scale[i] = s->q_scale[i].data;

@@ -18,7 +18,7 @@ typedef struct linear_case {
   quant_type type;
   shape shape;
   int stride;
-  guarded weights, f32, level, scale, neg_sum, out[2], scratch;
+  guarded weights, f32, level, scale, neg_sum, outlier_at, outlier, out[2], scratch;
   be_act x;
 } linear_case;
 
@@ -91,6 +91,17 @@ static guarded packed_weights(quant_type type, shape s, values v, uint64_t *seed
   return packed;
 }
 
+/* Outliers of one block: none, at random places, or of most tokens in one place. Their level is 0. */
+static void fill_outlier(linear_case *c, size_t block, values v, uint64_t *seed) {
+  size_t n_blocks = (size_t)c->shape.cols / QUANT_BLOCK;
+  int kind = (int)(block % n_blocks * 7 % 3), at = kind == 1 ? random_below(seed, QUANT_BLOCK) : (int)n_blocks % 32;
+  bool none = kind == 0 || random_below(seed, 3) == 0;
+  c->x.outlier_at[block] = none ? 0 : (uint8_t)(1 + at);
+  c->x.outlier[block] = none ? 0 : v == TINY ? 0x1p-149f : 4 + random_unit(seed);
+  if (!none && v == WILD && random_below(seed, 4) == 0) c->x.outlier[block] = random_special(seed);
+  if (!none) c->x.level[block * QUANT_BLOCK + (size_t)at] = 0;
+}
+
 /* Levels as quantize() gives them: within -127 .. 127. */
 static void fill_levels(linear_case *c, values v, uint64_t *seed) {
   size_t n = (size_t)c->shape.cols * (size_t)c->shape.tokens;
@@ -99,8 +110,9 @@ static void fill_levels(linear_case *c, values v, uint64_t *seed) {
     for (size_t i = b * QUANT_BLOCK; i < (b + 1) * QUANT_BLOCK; i++) {
       int level = kind == 0 ? 127 : kind == 1 ? -127 : kind == 2 ? 0 : random_below(seed, 255) - 127;
       c->x.level[i] = (int8_t)level;
-      sum[i / 16 % 2] += level;
     }
+    fill_outlier(c, b, v, seed);
+    for (size_t i = b * QUANT_BLOCK; i < (b + 1) * QUANT_BLOCK; i++) sum[i / 16 % 2] += c->x.level[i];
     for (size_t h = 0; h < 2; h++) c->x.neg_sum[2 * b + h] = (int16_t)-sum[h];
     c->x.scale[b] = 0.01f + fabsf(random_unit(seed));
     if (v == WILD && random_below(seed, 4) == 0) c->x.scale[b] = fabsf(random_special(seed));
@@ -117,7 +129,9 @@ static linear_case case_new(quant_type type, shape s, values v, uint64_t seed) {
   c.level = guarded_new(is_float ? 0 : n);
   c.scale = guarded_new(is_float ? 0 : blocks * sizeof(float));
   c.neg_sum = guarded_new(is_float ? 0 : 2 * blocks * sizeof(int16_t));
-  c.x = (be_act){s.cols, c.f32.data, c.level.data, c.scale.data, c.neg_sum.data};
+  c.outlier_at = guarded_new(is_float ? 0 : blocks);
+  c.outlier = guarded_new(is_float ? 0 : blocks * sizeof(float));
+  c.x = (be_act){s.cols, c.f32.data, c.level.data, c.scale.data, c.neg_sum.data, c.outlier_at.data, c.outlier.data};
   if (!is_float) fill_levels(&c, v, &seed);
   for (size_t i = 0; is_float && i < n; i++) {
     bool special = v == WILD && random_below(&seed, 50) == 0;
@@ -131,7 +145,8 @@ static linear_case case_new(quant_type type, shape s, values v, uint64_t seed) {
 }
 
 static void case_free(linear_case *c) {
-  guarded all[] = {c->weights, c->f32, c->level, c->scale, c->neg_sum, c->out[0], c->out[1], c->scratch};
+  guarded all[] = {c->weights,    c->f32,     c->level,  c->scale,  c->neg_sum,
+                   c->outlier_at, c->outlier, c->out[0], c->out[1], c->scratch};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) guarded_free(all[i]);
 }
 
@@ -154,6 +169,7 @@ static float *run(const linear_case *c, const cpu_kernels *k, int output, bool a
                       .add = add,
                       .scratch = c->scratch.data};
   k->linear[c->type](&task);
+  if (k->add_outliers[c->type]) k->add_outliers[c->type](&task);
   return out;
 }
 
@@ -164,7 +180,7 @@ static const char *type_name(int type) {
 }
 
 static bool differs(const cpu_kernels *a, const cpu_kernels *b, int type) {
-  return a->linear[type] != b->linear[type];
+  return a->linear[type] != b->linear[type] || a->add_outliers[type] != b->add_outliers[type];
 }
 
 static void check_equal(check *c, quant_type type, shape s, values v, bool add, uint64_t seed) {
@@ -249,19 +265,24 @@ static exact exact_quantized(const linear_case *c, int row, int token) {
     }
     exact_add(&e, w.scale[r] * scale * dot);
     if (q->has_min) exact_add(&e, w.min[r] * scale * sum);
+    if (!c->x.outlier_at[at]) continue;
+    int place = c->x.outlier_at[at] - 1, half = place / 16;
+    double value = c->x.outlier[at];
+    exact_add(&e, (double)w.scale[r] * w.scales[r][half] * w.level[r][place] * value);
+    if (q->has_min) exact_add(&e, (double)w.min[r] * w.mins[r][half] * value);
   }
   return e;
 }
 
-/* A chain of m multiply-adds rounds m times, and a block's factors once before: the error is at most
- * gamma(m + 1) times the sum of the terms' magnitudes, with gamma(n) = n u / (1 - n u) and u = 2^-24. Adding to what
- * is there rounds once more, and takes part in that sum. */
+/* A chain of m multiply-adds rounds m times, and a block's factors once before; a block's outlier is a block of its
+ * own: the error is at most gamma(m + 1) times the sum of the terms' magnitudes, with gamma(n) = n u / (1 - n u) and u
+ * = 2^-24. Adding to what is there rounds once more, and takes part in that sum. */
 static void check_accuracy(check *k, quant_type type, shape s, bool add) {
   const quant_info *q = quant_get(type);
   check_case(k, "linear %s: %d rows, %d cols, %d tokens, %s", q->name, s.rows, s.cols, s.tokens, add ? "add" : "store");
   linear_case c = case_new(type, s, QUIET, k->seed + 4);
   const float *out = run(&c, k->portable, 0, add);
-  double links = q->is_float ? s.cols : s.cols / QUANT_BLOCK * (q->has_min ? 2 : 1);
+  double links = q->is_float ? s.cols : s.cols / QUANT_BLOCK * (q->has_min ? 4 : 2);
   double roundings = (links + 1 + add) * 0x1p-24, gamma = roundings / (1 - roundings);
   for (int token = 0; token < s.tokens; token++)
     for (int row = 0; row < s.rows; row++) {
@@ -303,6 +324,8 @@ static be_act activations(int64_t cols, int32_t tokens) {
   be_act x = {.cols = cols, .f32 = zeroed(n, sizeof *x.f32), .level = zeroed(n, 1)};
   x.scale = zeroed(n_blocks, sizeof *x.scale);
   x.neg_sum = zeroed(2 * n_blocks, sizeof *x.neg_sum);
+  x.outlier_at = zeroed(n_blocks, sizeof *x.outlier_at);
+  x.outlier = zeroed(n_blocks, sizeof *x.outlier);
   for (size_t i = 0; i < n; i++) {
     x.f32[i] = (float)(i * 7 % 13) - 6;
     x.level[i] = (int8_t)(i * 37 % 255 - 127);
@@ -360,6 +383,8 @@ static void time_level(const timing *t, cpu_level level, int threads, quant_type
   free(call.x.level);
   free(call.x.scale);
   free(call.x.neg_sum);
+  free(call.x.outlier_at);
+  free(call.x.outlier);
   d->ops->release(d, packed.data, bytes);
   d->ops->context_close(&call.context);
   d->ops->close(d);

@@ -3,14 +3,14 @@
 
 #include "backend/cpu/math.h"
 
-enum { LONGEST = 4096 };
+enum { LONGEST = 4096, OUTPUTS = 5 };
 static const int lengths[] = {1, 2, 3, 7, 8, 9, 15, 16, 17, 24, 31, 32, 33, 40, 63, 64, 65, 80, 100, 576, 1000, 4096};
 enum { N_LENGTHS = sizeof lengths / sizeof *lengths };
 
 /* What a kernel reads, and the results of the portable C and of a level, each before a guard page. */
 typedef struct rows {
   int n;
-  guarded in[4], out[2][3];
+  guarded in[4], out[2][OUTPUTS];
 } rows;
 
 static float *in(const rows *r, int i) {
@@ -31,14 +31,14 @@ static rows rows_new(int n, int kind, uint64_t seed) {
     }
   }
   for (int l = 0; l < 2; l++)
-    for (int i = 0; i < 3; i++) r.out[l][i] = guarded_new((size_t)n * sizeof(float));
+    for (int i = 0; i < OUTPUTS; i++) r.out[l][i] = guarded_new((size_t)n * sizeof(float));
   return r;
 }
 
 static void rows_free(rows r) {
   for (int i = 0; i < 4; i++) guarded_free(r.in[i]);
   for (int l = 0; l < 2; l++)
-    for (int i = 0; i < 3; i++) guarded_free(r.out[l][i]);
+    for (int i = 0; i < OUTPUTS; i++) guarded_free(r.out[l][i]);
 }
 
 /* ---- Running them: level 0 is the portable C ---- */
@@ -85,15 +85,37 @@ static void run_to_half(const cpu_kernels *k, const rows *r, int level) {
   for (int i = 0; i < r->n; i++) out(r, level)[i] = half_to_float(half[i]);
 }
 
-/* Levels, scales and sums end at guard pages; levels are compared as floats, and where a row has room the rest. */
+/* Everything ends at guard pages; levels are compared as floats, and where a row has room the rest. */
+static void quantize(const cpu_kernels *k, const rows *r, int level, const float *x, bool outliers) {
+  int blocks = r->n / QUANT_BLOCK, n = blocks * QUANT_BLOCK, end = r->n, room = end - 5 * blocks;
+  be_act to = {.level = (int8_t *)r->out[level][1].data + end * 4 - n,
+               .scale = (float *)r->out[level][0].data + end - blocks,
+               .neg_sum = (int16_t *)r->out[level][2].data + 2 * (end - blocks)};
+  if (outliers) {
+    to.outlier_at = (uint8_t *)r->out[level][3].data + end * 4 - blocks;
+    to.outlier = (float *)r->out[level][4].data + end - blocks;
+  }
+  k->quantize(x + (end - n), n, &to, 0);
+  for (int i = 0; i < n && i < room; i++) out(r, level)[i] = (float)to.level[i];
+  for (int i = 0; i < 2 * blocks; i++) out(r, level)[end - 3 * blocks + i] = (float)to.neg_sum[i];
+  for (int i = 0; i < blocks && outliers; i++) {
+    out(r, level)[room + i] = (float)to.outlier_at[i];
+    out(r, level)[room + blocks + i] = to.outlier[i];
+  }
+}
+
 static void run_quantize(const cpu_kernels *k, const rows *r, int level) {
-  int blocks = r->n / QUANT_BLOCK, n = blocks * QUANT_BLOCK, end = r->n;
-  int8_t *levels = (int8_t *)r->out[level][1].data + end * 4 - n;
-  float *scale = (float *)r->out[level][0].data + end - blocks;
-  int16_t *neg_sum = (int16_t *)r->out[level][2].data + 2 * (end - blocks);
-  k->quantize(in(r, 0) + (end - n), n, levels, scale, neg_sum);
-  for (int i = 0; i < n && i < end - 3 * blocks; i++) out(r, level)[i] = (float)levels[i];
-  for (int i = 0; i < 2 * blocks; i++) out(r, level)[end - 3 * blocks + i] = (float)neg_sum[i];
+  quantize(k, r, level, in(r, 0), false);
+}
+
+/* One value of each block is up to four times as far from the others as it was. */
+static void run_quantize_outliers(const cpu_kernels *k, const rows *r, int level) {
+  float *x = in(r, 3);
+  for (int i = 0; i < r->n; i++) {
+    int block = (r->n - 1 - i) / QUANT_BLOCK, place = (r->n - 1 - i) % QUANT_BLOCK;
+    x[i] = in(r, 0)[i] * (place == block * 11 % QUANT_BLOCK ? 1 : 1 - (float)(block % 4) * 0.25f);
+  }
+  quantize(k, r, level, x, true);
 }
 
 /* Those that take one row of any floats give one, so that all floats can be swept through them. */
@@ -111,9 +133,10 @@ static const struct {
     {"rotate_in_place", run_rotate_in_place, false},
     {"to_half", run_to_half, true},
     {"quantize", run_quantize, true},
+    {"quantize_outliers", run_quantize_outliers, true},
     {"exp", NULL, false},
 };
-enum { NORM = 0, SILU = 1, QUANTIZE = 8, EXP = 9, N_KERNELS = sizeof kernels / sizeof *kernels };
+enum { NORM = 0, SILU = 1, QUANTIZE = 8, OUTLIERS = 9, EXP = 10, N_KERNELS = sizeof kernels / sizeof *kernels };
 
 static const char *type_name(int type) {
   return kernels[type].name;
@@ -141,15 +164,16 @@ static uint64_t sweep_step(const check *c, uint64_t each) {
 static void sweep(check *c, int type) {
   enum { CHUNK = 4096 };
   rows r = rows_new(CHUNK, 0, c->seed);
-  uint64_t bits = 0, step = sweep_step(c, 10000) * (type == QUANTIZE ? QUANT_BLOCK : 1);
+  bool blocks = type == QUANTIZE || type == OUTLIERS;
+  uint64_t bits = 0, step = sweep_step(c, 10000) * (blocks ? QUANT_BLOCK : 1);
   for (int i = 0; i < CHUNK; i++) in(&r, 1)[i] = 1;
   while (bits < 1ull << 32 && !c->failed) {
     check_case(c, "rows %s %s: floats from %08llx on", kernels[type].name, cpu_level_name(c->level),
                (unsigned long long)bits);
     for (int i = 0; i < CHUNK; i++) {
-      int at = type == QUANTIZE ? i % QUANT_BLOCK : 0;
+      int at = blocks ? i % QUANT_BLOCK : 0;
       in(&r, 0)[i] = float_from_bits((uint32_t)bits) * (1 - (float)at / 33);
-      bits += type != QUANTIZE || at == QUANT_BLOCK - 1 ? step : 0;
+      bits += !blocks || at == QUANT_BLOCK - 1 ? step : 0;
     }
     compare(c, &r, type);
   }
@@ -247,6 +271,35 @@ static void exact_norm(check *c) {
   }
 }
 
+/* An outlier is the value itself, at least twice as large as the others; where there is none, another value is at least
+ * half of the largest. */
+static void exact_outliers(check *c) {
+  check_case(c, "quantize with outliers");
+  for (int i = 0; i < 200; i++) {
+    uint64_t seed = c->seed + (uint64_t)i;
+    float x[QUANT_BLOCK], scale, outlier, largest[2] = {0};
+    int8_t level[QUANT_BLOCK];
+    int16_t neg_sum[2];
+    uint8_t at;
+    const be_act to = {QUANT_BLOCK, NULL, level, &scale, neg_sum, &at, &outlier};
+    for (int j = 0; j < QUANT_BLOCK; j++) x[j] = random_unit(&seed);
+    int place = random_below(&seed, QUANT_BLOCK);
+    x[place] = random_unit(&seed) * 4;
+    for (int j = 0; j < QUANT_BLOCK; j++) {
+      if (fabsf(x[j]) > largest[0])
+        largest[1] = largest[0], largest[0] = fabsf(x[j]);
+      else if (fabsf(x[j]) > largest[1])
+        largest[1] = fabsf(x[j]);
+    }
+    c->portable->quantize(x, QUANT_BLOCK, &to, 0);
+    bool is = largest[1] <= largest[0] * 0.5f;
+    check_that(c, (at > 0) == is, "%d at %d, largest %a and %a", i, at, (double)largest[0], (double)largest[1]);
+    check_that(c, !is || (outlier == x[at - 1] && fabsf(outlier) == largest[0] && level[at - 1] == 0), "%d is not it",
+               i);
+    check_that(c, scale == largest[is] / 127, "the scale of %d", i);
+  }
+}
+
 /* A level is within half a step of the value, but for the rounding of the factor and of the product; and within 127,
  * which the kernels of linear layers rely on. */
 static void exact_quantize(check *c) {
@@ -255,7 +308,8 @@ static void exact_quantize(check *c) {
   int8_t level[LONGEST];
   float scale[LONGEST / QUANT_BLOCK];
   int16_t neg_sum[LONGEST / 16] = {0};
-  c->portable->quantize(in(&r, 0), LONGEST, level, scale, neg_sum);
+  const be_act to = {.level = level, .scale = scale, .neg_sum = neg_sum};
+  c->portable->quantize(in(&r, 0), LONGEST, &to, 0);
   int sum = 0;
   for (int i = 0; i < LONGEST; i++) {
     double d = scale[i / QUANT_BLOCK], error = fabs(d * level[i] - in(&r, 0)[i]);
@@ -268,7 +322,7 @@ static void exact_quantize(check *c) {
   for (int i = 0; i < 3; i++) {
     float x[QUANT_BLOCK] = {0};
     x[7] = odd[i];
-    c->portable->quantize(x, QUANT_BLOCK, level, scale, neg_sum);
+    c->portable->quantize(x, QUANT_BLOCK, &to, 0);
     check_that(c, odd[i] == 0 ? scale[0] == 0 : isnan(scale[0]), "the scale of a block with %g", (double)odd[i]);
     check_that(c, neg_sum[0] == 0 && neg_sum[1] == 0, "the sums of a block with %g", (double)odd[i]);
   }
@@ -279,6 +333,7 @@ static void accurate(check *c, int type) {
   if (type == NORM) exact_norm(c);
   if (type == SILU) exact_silu(c);
   if (type == QUANTIZE) exact_quantize(c);
+  if (type == OUTLIERS) exact_outliers(c);
   if (type == EXP) exact_exp(c);
 }
 

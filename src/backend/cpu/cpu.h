@@ -87,8 +87,8 @@ void cpu_combine(be_worker *w, float *h, const float *y, const be_routing *routi
 /* Completes the quantised form of columns first .. first + n - 1 (multiples of 32) of token t, if wanted. */
 static inline void cpu_quantize_part(const cpu_device *d, const be_act *a, int64_t t, int64_t first, int64_t n) {
   if (!a->level) return;
-  int64_t at = t * a->cols + first, block = at / QUANT_BLOCK;
-  d->kernels.quantize(a->f32 + at, n, a->level + at, a->scale + block, a->neg_sum + 2 * block);
+  int64_t at = t * a->cols + first;
+  d->kernels.quantize(a->f32 + at, n, a, at);
 }
 
 #endif

@@ -11,6 +11,7 @@ void cpu_kernels_fill(cpu_kernels *k, cpu_level level) {
     cpu_linear_avx2(k);
     cpu_attend_avx2(k);
     cpu_rows_avx2(k);
+    cpu_outliers_avx2(k);
     cpu_probe_avx2(k);
   }
   if (includes(level, CPU_AVXVNNI)) {
@@ -21,6 +22,7 @@ void cpu_kernels_fill(cpu_kernels *k, cpu_level level) {
     cpu_linear_avx512(k);
     cpu_attend_avx512(k);
     cpu_rows_avx512(k);
+    cpu_outliers_avx512(k);
     cpu_probe_avx512(k);
   }
   if (includes(level, CPU_AMX)) cpu_linear_amx(k);
@@ -29,6 +31,7 @@ void cpu_kernels_fill(cpu_kernels *k, cpu_level level) {
     cpu_linear_neon(k);
     cpu_attend_neon(k);
     cpu_rows_neon(k);
+    cpu_outliers_neon(k);
     cpu_probe_neon(k);
   }
 #else

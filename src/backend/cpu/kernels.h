@@ -52,13 +52,15 @@ typedef struct probe_arithmetic {
 
 typedef struct cpu_kernels {
   linear_kernel linear[QUANT_TYPES];
+  linear_kernel add_outliers[QUANT_TYPES]; /* to what linear[] wrote; quantised types, where x has outliers */
   size_t linear_scratch;
   void (*attend[3])(const attend_task *t); /* by gale_kv_type */
 
-  /* Blocks of 32 of x [n], n a multiple of 32: scale = max |x| / 127, level = x * (127 / max |x|) rounded to
-   * even, neg_sum [n / 16] = minus the sums of 16 levels. A block that holds a value that is not finite gets the
-   * scale NaN and levels of 0. */
-  void (*quantize)(const float *x, int64_t n, int8_t *level, float *scale, int16_t *neg_sum);
+  /* Blocks of 32 of x [n], n a multiple of 32, become the values of `to` from number `at` on, a multiple of 32 as well:
+   * scale = max |x| / 127, level = x * (127 / max |x|) rounded to even, neg_sum = minus the sums of 16 levels. Where
+   * all values but one are at most OUTLIER_REST of the largest, this is the block's outlier if `to` has such, and the
+   * block is made of the others. A block that holds a value that is not finite gets the scale NaN and levels of 0. */
+  void (*quantize)(const float *x, int64_t n, const be_act *to, int64_t at);
 
   /* out = x * weight / sqrt(mean(x^2) + eps), all [n]. */
   void (*norm)(const float *x, const float *weight, float eps, float *out, int64_t n);
@@ -93,17 +95,20 @@ void cpu_kernels_portable(cpu_kernels *k);
 void cpu_linear_avx2(cpu_kernels *k);
 void cpu_attend_avx2(cpu_kernels *k);
 void cpu_rows_avx2(cpu_kernels *k);
+void cpu_outliers_avx2(cpu_kernels *k);
 void cpu_probe_avx2(cpu_kernels *k);
 void cpu_linear_avxvnni(cpu_kernels *k);
 void cpu_attend_avxvnni(cpu_kernels *k);
 void cpu_linear_avx512(cpu_kernels *k);
 void cpu_attend_avx512(cpu_kernels *k);
 void cpu_rows_avx512(cpu_kernels *k);
+void cpu_outliers_avx512(cpu_kernels *k);
 void cpu_probe_avx512(cpu_kernels *k);
 void cpu_linear_amx(cpu_kernels *k);
 void cpu_linear_neon(cpu_kernels *k);
 void cpu_attend_neon(cpu_kernels *k);
 void cpu_rows_neon(cpu_kernels *k);
+void cpu_outliers_neon(cpu_kernels *k);
 void cpu_probe_neon(cpu_kernels *k);
 
 #endif

@@ -110,9 +110,41 @@ static void linear_quantized(const linear_task *t, const quant_info *q) {
     }
 }
 
+/* ---- Outliers: out = fma(weight, value, out), the weight being what dequantize gives: the product of a half with 11
+ * bits and of an integer below 2^13 is exact ---- */
+
+static void add_outlier(const quant_levels *w, float value, int at, bool has_min, float *out, int64_t rows) {
+  int half = at / (QUANT_BLOCK / 2);
+  for (int r = 0; r < PANEL_ROWS && r < rows; r++) {
+    float weight = w->scale[r] * (float)(w->scales[r][half] * w->level[r][at]);
+    if (has_min) weight = fmaf(w->min[r], (float)w->mins[r][half], weight);
+    out[r] = fmaf(weight, value, out[r]);
+  }
+}
+
+static void add_outliers(const linear_task *t, const quant_info *q) {
+  int64_t n_blocks = t->x->cols / QUANT_BLOCK;
+  for (int64_t panel = 0; panel < t->n_panels; panel++)
+    for (int64_t b = 0; b < n_blocks; b++) {
+      quant_levels w;
+      bool loaded = false;
+      for (int32_t token = 0; token < t->n_tokens; token++) {
+        int64_t at = token * n_blocks + b, row = panel * PANEL_ROWS;
+        if (!t->x->outlier_at[at]) continue;
+        if (!loaded) q->levels(q, t->panels + (size_t)panel * t->panel_bytes, (size_t)t->x->cols, (size_t)b, &w);
+        loaded = true;
+        add_outlier(&w, t->x->outlier[at], t->x->outlier_at[at] - 1, q->has_min, t->out + token * t->stride + row,
+                    t->n_rows - row);
+      }
+    }
+}
+
 #define QUANTISED(LOWER)                                                                                               \
   void portable_linear_##LOWER(const linear_task *t) {                                                                 \
     linear_quantized(t, &quant_##LOWER);                                                                               \
+  }                                                                                                                    \
+  void portable_outliers_##LOWER(const linear_task *t) {                                                               \
+    add_outliers(t, &quant_##LOWER);                                                                                   \
   }
 
 QUANTISED(q8_0)

@@ -63,13 +63,14 @@ static inline void lanes_store_f16(uint16_t *p, lanes x) {
 }
 /* Rounds to signed bytes and returns their sum. */
 static inline int32_t lanes_store_i8(int8_t *p, lanes x) {
-  __m256i a = _mm256_cvtps_epi32(x.a), b = _mm256_cvtps_epi32(x.b), sum = _mm256_add_epi32(a, b);
+  __m256i a = _mm256_cvtps_epi32(x.a), b = _mm256_cvtps_epi32(x.b);
   /* Packing works on 128-bit halves: the quarters come out as 0 2 1 3. */
   __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(a, b), 0xD8);
-  _mm_storeu_si128((__m128i *)p, _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1)));
-  __m128i s = _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1));
-  s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4E));
-  return _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_shuffle_epi32(s, 0xB1)));
+  __m128i level = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+  _mm_storeu_si128((__m128i *)p, level);
+  /* Sums of eight bytes each, which are 128 above. */
+  __m128i sum = _mm_sad_epu8(_mm_xor_si128(level, _mm_set1_epi8(-128)), _mm_setzero_si128());
+  return _mm_cvtsi128_si32(sum) + _mm_extract_epi16(sum, 4) - LANES * 128;
 }
 
 /* One half. */
@@ -152,6 +153,24 @@ static inline uint32_t lanes_largest_bits(lanes x, lanes y) {
   __m128i n = _mm_max_epi32(_mm256_castsi256_si128(m), _mm256_extracti128_si256(m, 1));
   n = _mm_max_epi32(n, _mm_shuffle_epi32(n, 0x4E));
   return (uint32_t)_mm_cvtsi128_si32(_mm_max_epi32(n, _mm_shuffle_epi32(n, 0xB1)));
+}
+static inline uint32_t lanes_above8(__m256 x, float least) {
+  __m256 size = _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x);
+  return (uint32_t)_mm256_movemask_ps(_mm256_cmp_ps(size, _mm256_set1_ps(least), _CMP_GT_OQ));
+}
+/* Bit i: whether the magnitude of value i is above `least`, of the lanes of x and then of y. */
+static inline uint32_t lanes_above(lanes x, lanes y, float least) {
+  return lanes_above8(x.a, least) | lanes_above8(x.b, least) << 8 | lanes_above8(y.a, least) << 16 |
+         lanes_above8(y.b, least) << 24;
+}
+static inline __m256 lanes_without8(__m256 x, uint32_t bits) {
+  __m256i own = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+  __m256i set = _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32((int)bits), own), own);
+  return _mm256_andnot_ps(_mm256_castsi256_ps(set), x);
+}
+/* x with zero in lane i where bit i is set. */
+static inline lanes lanes_without(lanes x, uint32_t bits) {
+  return (lanes){lanes_without8(x.a, bits), lanes_without8(x.b, bits >> 8)};
 }
 
 #endif

@@ -48,9 +48,11 @@ static inline void lanes_store_f16(uint16_t *p, lanes a) {
 }
 /* Rounds to signed bytes and returns their sum. */
 static inline int32_t lanes_store_i8(int8_t *p, lanes a) {
-  __m512i level = _mm512_cvtps_epi32(a);
-  _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(level));
-  return _mm512_reduce_add_epi32(level);
+  __m128i level = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(a));
+  _mm_storeu_si128((__m128i *)p, level);
+  /* Sums of eight bytes each, which are 128 above. */
+  __m128i sum = _mm_sad_epu8(_mm_xor_si128(level, _mm_set1_epi8(-128)), _mm_setzero_si128());
+  return _mm_cvtsi128_si32(sum) + _mm_extract_epi16(sum, 4) - LANES * 128;
 }
 
 /* One half. */
@@ -113,6 +115,16 @@ static inline uint32_t lanes_largest_bits(lanes a, lanes b) {
   __m512i x = _mm512_and_si512(_mm512_castps_si512(a), magnitude);
   __m512i y = _mm512_and_si512(_mm512_castps_si512(b), magnitude);
   return _mm512_reduce_max_epu32(_mm512_max_epu32(x, y));
+}
+/* Bit i: whether the magnitude of value i is above `least`, of the lanes of a and then of b. */
+static inline uint32_t lanes_above(lanes a, lanes b, float least) {
+  __m512 bound = _mm512_set1_ps(least);
+  uint32_t low = _mm512_cmp_ps_mask(_mm512_abs_ps(a), bound, _CMP_GT_OQ);
+  return low | (uint32_t)_mm512_cmp_ps_mask(_mm512_abs_ps(b), bound, _CMP_GT_OQ) << 16;
+}
+/* a with zero in lane i where bit i is set. */
+static inline lanes lanes_without(lanes a, uint32_t bits) {
+  return _mm512_maskz_mov_ps((__mmask16)~bits, a);
 }
 
 #endif

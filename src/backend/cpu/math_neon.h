@@ -181,5 +181,27 @@ static inline uint32_t lanes_largest_bits(lanes x, lanes y) {
   uint32x4_t d = vmaxq_u32(lanes_magnitude_bits(y.c), lanes_magnitude_bits(y.d));
   return vmaxvq_u32(vmaxq_u32(vmaxq_u32(a, b), vmaxq_u32(c, d)));
 }
+static inline uint32_t lanes_above4(float32x4_t x, float least) {
+  static const uint32_t bits[4] = {1, 2, 4, 8};
+  return vaddvq_u32(vandq_u32(vcgtq_f32(vabsq_f32(x), vdupq_n_f32(least)), vld1q_u32(bits)));
+}
+static inline uint32_t lanes_above16(lanes x, float least) {
+  return lanes_above4(x.a, least) | lanes_above4(x.b, least) << 4 | lanes_above4(x.c, least) << 8 |
+         lanes_above4(x.d, least) << 12;
+}
+/* Bit i: whether the magnitude of value i is above `least`, of the lanes of x and then of y. */
+static inline uint32_t lanes_above(lanes x, lanes y, float least) {
+  return lanes_above16(x, least) | lanes_above16(y, least) << 16;
+}
+static inline float32x4_t lanes_without4(float32x4_t x, uint32_t bits) {
+  static const uint32_t own[4] = {1, 2, 4, 8};
+  uint32x4_t set = vtstq_u32(vdupq_n_u32(bits), vld1q_u32(own));
+  return vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(x), set));
+}
+/* x with zero in lane i where bit i is set. */
+static inline lanes lanes_without(lanes x, uint32_t bits) {
+  return (lanes){lanes_without4(x.a, bits), lanes_without4(x.b, bits >> 4), lanes_without4(x.c, bits >> 8),
+                 lanes_without4(x.d, bits >> 12)};
+}
 
 #endif

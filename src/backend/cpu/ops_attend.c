@@ -24,11 +24,11 @@ static size_t partial_floats(const attend_op *o) {
 static void quantize_queries(const attend_op *o) {
   be_context *c = o->w->context;
   int64_t dim = o->kv->layout.head_dim, pad = o->kv->layout.head_pad;
+  const be_act to = {.level = c->attend.q_level, .scale = c->attend.q_scale, .neg_sum = c->attend.q_neg_sum};
   float *padded = o->w->tile;
   for (int64_t i; (i = team_take(o->w->crew, 1)) < (int64_t)o->batch->n_tokens * o->n_heads;) {
     for (int64_t d = 0; d < pad; d++) padded[d] = d < dim ? o->q[i * dim + d] : 0;
-    c->device->kernels.quantize(padded, pad, c->attend.q_level + i * pad, c->attend.q_scale + i * (pad / QUANT_BLOCK),
-                                c->attend.q_neg_sum + i * (pad / QUANT_BLOCK) * 2);
+    c->device->kernels.quantize(padded, pad, &to, i * pad);
   }
   team_barrier(o->w->crew);
 }

@@ -86,6 +86,8 @@ static be_act rows_from(const be_act *x, int64_t first) {
   a.level += first * x->cols;
   a.scale += first * blocks;
   a.neg_sum += first * blocks * 2;
+  a.outlier_at += first * blocks;
+  a.outlier += first * blocks;
   return a;
 }
 
@@ -106,7 +108,9 @@ static void multiply(const be_worker *worker, const be_product *to, const be_act
                       .stride = stride,
                       .add = add,
                       .scratch = worker->linear};
-  worker->context->device->kernels.linear[w->type](&task);
+  const cpu_kernels *k = &worker->context->device->kernels;
+  k->linear[w->type](&task);
+  if (!quant_get(w->type)->is_float) k->add_outliers[w->type](&task);
 }
 
 static int64_t product_pairs(const linear_op *o, int32_t part) {
@@ -175,11 +179,10 @@ static void gated_tile(const linear_op *o, int32_t part, int64_t first, int64_t 
   multiply(o->w, &(be_product){g->w1 + part, gate}, &x, n, first, end, stride, false);
   multiply(o->w, &(be_product){g->w3 + part, up}, &x, n, first, end, stride, false);
   for (int32_t i = 0; i < n; i++) {
-    int64_t at = (t + i) * cols + row, block = at / QUANT_BLOCK;
+    int64_t at = (t + i) * cols + row;
     float *out = g->out->f32 ? g->out->f32 + at : gate + i * stride;
     d->kernels.activate[g->activation](gate + i * stride, up + i * stride, out, count);
-    if (g->out->level)
-      d->kernels.quantize(out, count, g->out->level + at, g->out->scale + block, g->out->neg_sum + 2 * block);
+    if (g->out->level) d->kernels.quantize(out, count, g->out, at);
   }
 }
 

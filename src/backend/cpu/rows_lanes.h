@@ -5,22 +5,38 @@
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/math_lanes.h"
 
-static void quantize(const float *x, int64_t n, int8_t *level, float *scale, int16_t *neg_sum) {
-  for (int64_t b = 0; b < n / QUANT_BLOCK; b++, x += QUANT_BLOCK, level += QUANT_BLOCK) {
-    lanes low = lanes_load(x), high = lanes_load(x + LANES);
-    uint32_t bits = lanes_largest_bits(low, high);
-    float max = float_from_bits(bits);
-    bool finite = bits < 0x7F800000u;
-    scale[b] = finite ? max / 127.0f : NAN;
-    if (finite && bits >= QUANTIZE_LEAST) {
-      lanes inverse = lanes_set(127.0f / max);
-      neg_sum[2 * b] = (int16_t)-lanes_store_i8(level, lanes_mul(low, inverse));
-      neg_sum[2 * b + 1] = (int16_t)-lanes_store_i8(level + LANES, lanes_mul(high, inverse));
-    } else {
-      memset(level, 0, QUANT_BLOCK);
-      neg_sum[2 * b] = neg_sum[2 * b + 1] = 0;
-    }
+/* Without branches: whether a block has an outlier can't be foreseen. */
+static inline void quantize_block(const float *x, const be_act *to, int64_t block) {
+  lanes low = lanes_load(x), high = lanes_load(x + LANES);
+  int8_t *level = to->level + block * QUANT_BLOCK;
+  int16_t *neg_sum = to->neg_sum + 2 * block;
+  uint32_t bits = lanes_largest_bits(low, high);
+  if (to->outlier_at) {
+    uint32_t above = lanes_above(low, high, float_from_bits(bits) * OUTLIER_REST), at;
+    bool is = bits >= QUANTIZE_LEAST && bits < 0x7F800000u && (above & (above - 1)) == 0;
+    above = is ? above : 0;
+    at = above ? 32 - (uint32_t)__builtin_clz(above) : 0;
+    to->outlier_at[block] = (uint8_t)at;
+    to->outlier[block] = is ? x[(at - 1) % QUANT_BLOCK] : 0;
+    low = lanes_without(low, above);
+    high = lanes_without(high, above >> LANES);
+    bits = lanes_largest_bits(low, high);
   }
+  float max = float_from_bits(bits);
+  bool finite = bits < 0x7F800000u;
+  to->scale[block] = finite ? max / 127.0f : NAN;
+  if (finite && bits >= QUANTIZE_LEAST) {
+    lanes inverse = lanes_set(127.0f / max);
+    neg_sum[0] = (int16_t)-lanes_store_i8(level, lanes_mul(low, inverse));
+    neg_sum[1] = (int16_t)-lanes_store_i8(level + LANES, lanes_mul(high, inverse));
+  } else {
+    memset(level, 0, QUANT_BLOCK);
+    neg_sum[0] = neg_sum[1] = 0;
+  }
+}
+
+static void quantize(const float *x, int64_t n, const be_act *to, int64_t at) {
+  for (int64_t b = 0; b < n / QUANT_BLOCK; b++) quantize_block(x + b * QUANT_BLOCK, to, at / QUANT_BLOCK + b);
 }
 
 /* Lanes of the last, partial vector of n; it may be none. */

@@ -3,25 +3,53 @@
 
 #include "backend/cpu/math.h"
 
-static void quantize(const float *x, int64_t n, int8_t *level, float *scale, int16_t *neg_sum) {
-  for (int64_t b = 0; b < n / QUANT_BLOCK; b++, x += QUANT_BLOCK, level += QUANT_BLOCK) {
-    /* Compared as integers, magnitudes keep their order and infinity and NaN come out on top. */
-    uint32_t bits = 0;
-    for (int i = 0; i < QUANT_BLOCK; i++) {
-      uint32_t magnitude = float_to_bits(x[i]) & 0x7FFFFFFFu;
-      bits = magnitude > bits ? magnitude : bits;
-    }
-    float max = float_from_bits(bits);
-    bool usable = bits >= QUANTIZE_LEAST && bits < 0x7F800000u;
-    float inverse = usable ? 127.0f / max : 0;
-    int32_t sum[2] = {0};
-    for (int i = 0; i < QUANT_BLOCK; i++) {
-      level[i] = usable ? (int8_t)rintf(x[i] * inverse) : 0;
-      sum[i / 16] += level[i];
-    }
-    scale[b] = bits < 0x7F800000u ? max / 127.0f : NAN;
-    for (int h = 0; h < 2; h++) neg_sum[2 * b + h] = (int16_t)-sum[h];
+/* Compared as integers, magnitudes keep their order and infinity and NaN come out on top. */
+static uint32_t largest_bits(const float *x) {
+  uint32_t bits = 0;
+  for (int i = 0; i < QUANT_BLOCK; i++) {
+    uint32_t magnitude = float_to_bits(x[i]) & 0x7FFFFFFFu;
+    bits = magnitude > bits ? magnitude : bits;
   }
+  return bits;
+}
+
+/* Takes the outlier out of a block with this largest magnitude. Returns 1 + its place, 0 where there is none. */
+static uint8_t take_outlier(float *x, float max, float *value) {
+  int above = 0, at = 0;
+  for (int i = 0; i < QUANT_BLOCK; i++)
+    if (fabsf(x[i]) > max * OUTLIER_REST) above++, at = i;
+  if (above != 1) return 0;
+  *value = x[at];
+  x[at] = 0;
+  return (uint8_t)(1 + at);
+}
+
+static bool usable(uint32_t bits) {
+  return bits >= QUANTIZE_LEAST && bits < 0x7F800000u;
+}
+
+static void quantize_block(const float *from, const be_act *to, int64_t block) {
+  float x[QUANT_BLOCK], outlier = 0;
+  memcpy(x, from, sizeof x);
+  uint32_t bits = largest_bits(x);
+  if (to->outlier_at) {
+    to->outlier_at[block] = usable(bits) ? take_outlier(x, float_from_bits(bits), &outlier) : 0;
+    to->outlier[block] = outlier;
+    if (to->outlier_at[block]) bits = largest_bits(x);
+  }
+  float max = float_from_bits(bits), inverse = usable(bits) ? 127.0f / max : 0;
+  int32_t sum[2] = {0};
+  for (int i = 0; i < QUANT_BLOCK; i++) {
+    int8_t level = usable(bits) ? (int8_t)rintf(x[i] * inverse) : 0;
+    to->level[block * QUANT_BLOCK + i] = level;
+    sum[i / 16] += level;
+  }
+  to->scale[block] = bits < 0x7F800000u ? max / 127.0f : NAN;
+  for (int h = 0; h < 2; h++) to->neg_sum[2 * block + h] = (int16_t)-sum[h];
+}
+
+static void quantize(const float *x, int64_t n, const be_act *to, int64_t at) {
+  for (int64_t b = 0; b < n / QUANT_BLOCK; b++) quantize_block(x + b * QUANT_BLOCK, to, at / QUANT_BLOCK + b);
 }
 
 static void norm(const float *x, const float *weight, float eps, float *out, int64_t n) {
@@ -76,6 +104,18 @@ void cpu_kernels_portable(cpu_kernels *k) {
                  [QUANT_Q6_K] = portable_linear_q6_k,
                  [QUANT_IQ4_NL] = portable_linear_iq4_nl,
                  [QUANT_IQ4_XS] = portable_linear_iq4_xs},
+      .add_outliers = {[QUANT_Q8_0] = portable_outliers_q8_0,
+                       [QUANT_Q4_0] = portable_outliers_q4_0,
+                       [QUANT_Q4_1] = portable_outliers_q4_1,
+                       [QUANT_Q5_0] = portable_outliers_q5_0,
+                       [QUANT_Q5_1] = portable_outliers_q5_1,
+                       [QUANT_Q2_K] = portable_outliers_q2_k,
+                       [QUANT_Q3_K] = portable_outliers_q3_k,
+                       [QUANT_Q4_K] = portable_outliers_q4_k,
+                       [QUANT_Q5_K] = portable_outliers_q5_k,
+                       [QUANT_Q6_K] = portable_outliers_q6_k,
+                       [QUANT_IQ4_NL] = portable_outliers_iq4_nl,
+                       [QUANT_IQ4_XS] = portable_outliers_iq4_xs},
       .attend =
           {[GALE_KV_F16] = portable_attend_f16, [GALE_KV_F32] = portable_attend_f32, [GALE_KV_Q8] = portable_attend_q8},
       .quantize = quantize,
