@@ -195,7 +195,7 @@ class Chat(Case):
         self.leave(t)
 
     def test_interrupted_answers(self):
-        t = self.start([["[/INST]", "ab", "[INST]", "c", "[/INST]"]])  # goes round for ever
+        t = self.start([["[/INST]", "ab", "[INST]", "c", "[/INST]"]], "-c", "65536")  # goes round for ever
         t.send("Go on.\n")
         while len(t.seen) < 2000:
             self.assertTrue(t.read(1))
@@ -213,7 +213,7 @@ class Chat(Case):
         self.leave(t)
 
     def test_interrupted_while_output_waits(self):
-        t = self.start([["[/INST]", "ab", "[INST]", "c", "[/INST]"]])  # goes round for ever
+        t = self.start([["[/INST]", "ab", "[INST]", "c", "[/INST]"]], "-c", "65536")  # goes round for ever
         for _ in range(3):
             t.send("Go on.\n")
             t.wait("abcabc")

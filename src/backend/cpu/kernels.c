@@ -20,6 +20,7 @@ void cpu_kernels_fill(cpu_kernels *k, cpu_level level) {
   }
   if (includes(level, CPU_AVX512)) {
     cpu_linear_avx512(k);
+    cpu_linear_many_avx512(k);
     cpu_attend_avx512(k);
     cpu_rows_avx512(k);
     cpu_outliers_avx512(k);

@@ -100,6 +100,7 @@ void cpu_probe_avx2(cpu_kernels *k);
 void cpu_linear_avxvnni(cpu_kernels *k);
 void cpu_attend_avxvnni(cpu_kernels *k);
 void cpu_linear_avx512(cpu_kernels *k);
+void cpu_linear_many_avx512(cpu_kernels *k);
 void cpu_attend_avx512(cpu_kernels *k);
 void cpu_rows_avx512(cpu_kernels *k);
 void cpu_outliers_avx512(cpu_kernels *k);

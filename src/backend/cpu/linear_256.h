@@ -107,12 +107,12 @@ TILE_INLINE __m256i step_levels(tile_format f, const char *plane, int half, int 
   return level;
 }
 
-/* ---- Factors ---- */
-
-/* The bytes a of each row and the bytes b of each row of half a panel, as pairs of 16 bits. */
-TILE_INLINE __m256i pairs(__m128i a, __m128i b) {
-  return _mm256_cvtepi8_epi16(_mm_unpacklo_epi8(a, b));
+/* Step s of sub-block h. Both nibbles of a byte come one after the other where they are of one sub-block. */
+TILE_INLINE int step_number(tile_format f, int h, int s) {
+  return tile_has_halves(f) ? h * 4 + s : s % 2 * 4 + s / 2;
 }
+
+/* ---- Scales ---- */
 
 TILE_INLINE __m128i load_bytes(const char *p) {
   return _mm_loadl_epi64((const __m128i *)p);
@@ -123,15 +123,25 @@ TILE_INLINE __m128i nibbles(__m128i bytes, int shift) {
   return _mm_and_si128(shift ? _mm_srli_epi16(bytes, 4) : bytes, _mm_set1_epi8(15));
 }
 
-/* The bytes of half a panel's factors of half a piece. */
-TILE_INLINE __m128i factor_bytes(tile_format f, const char *factors, int half) {
-  __m128i bytes = load_bytes(factors + half * PANEL_ROWS);
-  return f.factors == FACTORS_SCALES_MINS ? nibbles(bytes, 0) : bytes;
+TILE_INLINE __m256 scaled(const char *halves, __m128i factor) {
+  return _mm256_mul_ps(load_halves(halves), _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(factor)));
 }
 
-/* Bytes as floats: these add and multiply integers below 2^24 exactly. */
-TILE_INLINE __m256 to_floats(__m128i bytes) {
-  return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
+/* Of sub-block h of piece b of half a panel: the scale times its factor, which is exact. */
+TILE_INLINE __m256 load_scale(tile_format f, const char *scales, int64_t b, int half, int h) {
+  const char *halves = tile_scales(f, scales, b) + half * HALVES / 2;
+  if (f.factors == FACTORS_NONE) return load_halves(halves);
+  __m128i factor = load_bytes(tile_factors(f, scales, b) + half * LANES + h * PANEL_ROWS);
+  return scaled(halves, f.factors == FACTORS_SCALES_MINS ? nibbles(factor, 0) : factor);
+}
+
+/* The minimum, likewise. */
+TILE_INLINE __m256 load_min(tile_format f, const char *scales, int64_t b, int half, int h) {
+  const char *halves = tile_scales(f, scales, b) + HALVES + half * HALVES / 2;
+  const char *factors = tile_factors(f, scales, b) + half * LANES;
+  if (f.factors == FACTORS_NONE) return load_halves(halves);
+  if (f.factors == FACTORS_SCALE_MIN) return scaled(halves, load_bytes(factors + PANEL_ROWS));
+  return scaled(halves, nibbles(load_bytes(factors + h * PANEL_ROWS), 4));
 }
 
 /* ---- Tiles ---- */
@@ -150,92 +160,48 @@ TILE_INLINE operands find_operands(tile_format f, const linear_task *t, int64_t 
                     .values = load_values(f)};
 }
 
-/* The factors of piece b for half a panel. */
-TILE_INLINE const char *factors_at(tile_format f, const operands *o, int64_t b, int half) {
-  return tile_factors(f, o->at + o->common.scales_at, b) + half * LANES;
-}
-
 /* Inputs 4 step .. 4 step + 3 of block b of token i, in each row's 32 bits. */
 TILE_INLINE __m256i step_inputs(const operands *o, int64_t b, int i, int step) {
   return _mm256_set1_epi32(four_bytes(o->common.level + i * o->common.cols + b * QUANT_BLOCK + step * 4));
 }
 
-/* Minus the sums of the levels of the halves of block b of token i, in each row's 32 bits. */
-TILE_INLINE __m256i minus_sums(const operands *o, int64_t b, int i) {
-  return _mm256_set1_epi32(four_bytes(o->common.neg_sum + (i * o->common.n_blocks + b) * 2));
-}
-
-/* What blocks add to every row: of a tile's tokens, for 8 blocks from a multiple of 8 on. */
+/* What blocks add to every row: of a tile's tokens and sub-blocks, for 8 blocks from a multiple of 8 on. */
 typedef struct block_sums {
-  int32_t zero[2][TOKENS][8]; /* minus the zero point times the sum of the activation's levels, of each half where
-                               * these have factors of their own */
-  float min[TOKENS][8];       /* the sum of the levels for minima with one factor, the scaled sum for those without */
+  int32_t start[2][TOKENS][8]; /* minus the zero point times the sum of the activation's levels */
+  float min[2][TOKENS][8];     /* that sum, scaled */
 } block_sums;
-
-/* The products of piece b, an integer for each row, as floats. */
-TILE_INLINE void multiply(tile_format f, const operands *o, int64_t b, int tokens, const block_sums *sums,
-                          __m256 product[HALF_PANELS][TOKENS]);
 
 TILE_INLINE void sum_blocks(tile_format f, const operands *o, int64_t b, int tokens, block_sums *to) {
   int64_t left = o->common.n_blocks - b;
   __m256i blocks =
       _mm256_cmpgt_epi32(_mm256_set1_epi32(left < 8 ? (int)left : 8), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-  int zero = zero_point(f);
   for (int i = 0; i < tokens; i++) {
     int64_t at = i * o->common.n_blocks + b;
     __m256i sums = _mm256_maskload_epi32((const int *)(o->common.neg_sum + 2 * at), blocks);
-    for (int h = 0; zero && h < 2; h++) {
-      int by = !tile_has_halves(f) ? zero << 16 | zero : h ? zero << 16 : zero;
-      _mm256_storeu_si256((__m256i *)to->zero[h][i], _mm256_madd_epi16(sums, _mm256_set1_epi32(by)));
-      if (!tile_has_halves(f)) break;
+    __m256 scale = _mm256_maskload_ps(o->common.scale + at, blocks);
+    for (int h = 0; h < tile_sub_blocks(f); h++) {
+      __m256i start = _mm256_madd_epi16(sums, _mm256_set1_epi32(tile_pair(f, h, (int16_t)zero_point(f))));
+      __m256i sum = _mm256_madd_epi16(sums, _mm256_set1_epi32(tile_pair(f, h, -1)));
+      if (zero_point(f)) _mm256_storeu_si256((__m256i *)to->start[h][i], start);
+      if (f.has_min) _mm256_storeu_ps(to->min[h][i], _mm256_mul_ps(scale, _mm256_cvtepi32_ps(sum)));
     }
-    if (!f.has_min || tile_has_halves(f)) continue;
-    __m256 sum = _mm256_cvtepi32_ps(_mm256_madd_epi16(sums, _mm256_set1_epi16(-1)));
-    if (f.factors == FACTORS_NONE) sum = _mm256_mul_ps(_mm256_maskload_ps(o->common.scale + at, blocks), sum);
-    _mm256_storeu_ps(to->min[i], sum);
   }
 }
 
-/* Whether any of these is needed. */
-TILE_INLINE bool has_block_sums(tile_format f) {
-  return zero_point(f) || (f.has_min && !tile_has_halves(f));
-}
+/* The integer products of sub-block h of piece b. */
+TILE_INLINE void multiply(tile_format f, const operands *o, int64_t b, int h, int tokens, const block_sums *sums,
+                          __m256i sum[HALF_PANELS][TOKENS]);
 
-/* Adds the products of half a panel, scaled. */
-TILE_INLINE void add_products(tile_format f, const operands *o, int64_t b, int half, int tokens,
-                              const __m256 product[TOKENS], __m256 acc[TOKENS]) {
-  __m256 d = load_halves(tile_scales(f, o->at + o->common.scales_at, b) + half * HALVES / 2);
+/* Adds those of half a panel, scaled, and the minima. */
+TILE_INLINE void accumulate(tile_format f, const operands *o, int64_t b, int half, int h, int tokens,
+                            const block_sums *sums, const __m256i sum[TOKENS], __m256 acc[TOKENS]) {
+  const char *scales = o->at + o->common.scales_at;
+  __m256 d = load_scale(f, scales, b, half, h), m = f.has_min ? load_min(f, scales, b, half, h) : d;
   UNROLL
   for (int i = 0; i < tokens; i++) {
     __m256 scale = _mm256_set1_ps(o->common.scale[i * o->common.n_blocks + b]);
-    acc[i] = _mm256_fmadd_ps(_mm256_mul_ps(d, scale), product[i], acc[i]);
-  }
-}
-
-/* Adds the minima of half a panel. */
-TILE_INLINE void add_minima(tile_format f, const operands *o, int64_t b, int half, int tokens, const block_sums *sums,
-                            __m256 acc[TOKENS]) {
-  __m256 m = load_halves(tile_scales(f, o->at + o->common.scales_at, b) + HALVES + half * HALVES / 2), min = m;
-  __m256i minus_mins = _mm256_setzero_si256();
-  if (f.factors != FACTORS_NONE) {
-    __m128i first = load_bytes(factors_at(f, o, b, half)), second = load_bytes(factors_at(f, o, b, half) + PANEL_ROWS);
-    if (f.factors == FACTORS_SCALE_MIN)
-      min = to_floats(second);
-    else
-      minus_mins = _mm256_sub_epi16(minus_mins, pairs(nibbles(first, 4), nibbles(second, 4)));
-  }
-  UNROLL
-  for (int i = 0; i < tokens; i++) {
-    __m256 scaled, scale = _mm256_set1_ps(o->common.scale[i * o->common.n_blocks + b]);
-    if (tile_has_halves(f)) {
-      scaled = _mm256_mul_ps(scale, _mm256_cvtepi32_ps(_mm256_madd_epi16(minus_mins, minus_sums(o, b, i))));
-    } else {
-      scaled = _mm256_set1_ps(sums->min[i][b % 8]);
-      /* The addition gives a product of zero the sign that it has as an integer. */
-      if (f.factors == FACTORS_SCALE_MIN)
-        scaled = _mm256_mul_ps(scale, _mm256_fmadd_ps(min, scaled, _mm256_setzero_ps()));
-    }
-    acc[i] = _mm256_fmadd_ps(m, scaled, acc[i]);
+    acc[i] = _mm256_fmadd_ps(_mm256_mul_ps(d, scale), _mm256_cvtepi32_ps(sum[i]), acc[i]);
+    if (f.has_min) acc[i] = _mm256_fmadd_ps(m, _mm256_set1_ps(sums->min[h][i][b % 8]), acc[i]);
   }
 }
 
@@ -244,27 +210,27 @@ TILE_INLINE void quantized_tile(tile_format f, const linear_task *t, int64_t pan
   __m256 acc[HALF_PANELS][TOKENS];
   block_sums sums;
   UNROLL
-  for (int h = 0; h < HALF_PANELS; h++) {
+  for (int half = 0; half < HALF_PANELS; half++) {
     UNROLL
-    for (int i = 0; i < tokens; i++) acc[h][i] = _mm256_setzero_ps();
+    for (int i = 0; i < tokens; i++) acc[half][i] = _mm256_setzero_ps();
   }
   for (int64_t b = 0; b < o.common.n_blocks; b++) {
-    if (has_block_sums(f) && b % 8 == 0) sum_blocks(f, &o, b, tokens, &sums);
+    if ((zero_point(f) || f.has_min) && b % 8 == 0) sum_blocks(f, &o, b, tokens, &sums);
     tile_prefetch(o.at, o.next, b + o.common.ahead, o.common.n_blocks, f.levels);
     tile_prefetch(o.at + o.common.scales_at, o.next + o.common.scales_at, b + o.common.ahead, o.common.n_blocks,
                   tile_scale_bytes(f));
-    __m256 product[HALF_PANELS][TOKENS];
-    multiply(f, &o, b, tokens, &sums, product);
     UNROLL
-    for (int h = 0; h < HALF_PANELS; h++) {
-      add_products(f, &o, b, h, tokens, product[h], acc[h]);
-      if (f.has_min) add_minima(f, &o, b, h, tokens, &sums, acc[h]);
+    for (int h = 0; h < tile_sub_blocks(f); h++) {
+      __m256i sum[HALF_PANELS][TOKENS];
+      multiply(f, &o, b, h, tokens, &sums, sum);
+      UNROLL
+      for (int half = 0; half < HALF_PANELS; half++) accumulate(f, &o, b, half, h, tokens, &sums, sum[half], acc[half]);
     }
   }
   UNROLL
-  for (int h = 0; h < HALF_PANELS; h++) {
+  for (int half = 0; half < HALF_PANELS; half++) {
     UNROLL
-    for (int i = 0; i < tokens; i++) store(t, panel, h, token + i, acc[h][i]);
+    for (int i = 0; i < tokens; i++) store(t, panel, half, token + i, acc[half][i]);
   }
 }
 

@@ -7,8 +7,8 @@
 #include <immintrin.h>
 #include <string.h>
 
-/* The vector versions, by type. */
-extern const linear_kernel linear_avx512[QUANT_TYPES];
+/* The versions for few tokens, by type. */
+extern const linear_kernel linear_few_avx512[QUANT_TYPES];
 
 TILE_INLINE __m512 load_halves(const char *p) {
   return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
@@ -79,12 +79,7 @@ TILE_INLINE __m512i step_levels(tile_format f, const char *plane, int step, __m5
   return level;
 }
 
-/* ---- Factors ---- */
-
-/* The bytes a of each row and the bytes b of each row, as pairs of 16 bits. */
-TILE_INLINE __m512i pairs(__m128i a, __m128i b) {
-  return _mm512_cvtepi8_epi16(_mm256_set_m128i(_mm_unpackhi_epi8(a, b), _mm_unpacklo_epi8(a, b)));
-}
+/* ---- Scales ---- */
 
 TILE_INLINE __m128i load_bytes(const char *p) {
   return _mm_loadu_si128((const __m128i *)p);
@@ -95,24 +90,37 @@ TILE_INLINE __m128i nibbles(__m128i bytes, int shift) {
   return _mm_and_si128(shift ? _mm_srli_epi16(bytes, 4) : bytes, _mm_set1_epi8(15));
 }
 
-/* Of half a piece, as floats: these add and multiply integers below 2^24 exactly. */
-TILE_INLINE __m512 load_factor(tile_format f, const char *factors, int half) {
-  __m128i factor = load_bytes(factors + half * PANEL_ROWS);
-  if (f.factors == FACTORS_SCALES_MINS) factor = nibbles(factor, 0);
-  return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(factor));
+TILE_INLINE __m512 scaled(const char *halves, __m128i factor) {
+  return _mm512_mul_ps(load_halves(halves), _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(factor)));
 }
 
-/* Minus the factors of the minima of both halves. */
-TILE_INLINE __m512i minus_mins(tile_format f, const char *factors) {
-  __m128i a = load_bytes(factors), b = load_bytes(factors + PANEL_ROWS);
-  __m512i mins = f.factors == FACTORS_SCALE_MIN ? pairs(b, b) : pairs(nibbles(a, 4), nibbles(b, 4));
-  return _mm512_sub_epi16(_mm512_setzero_si512(), mins);
+/* Of sub-block h of piece b of a panel: the scale times its factor, which is exact. */
+TILE_INLINE __m512 load_scale(tile_format f, const char *scales, int64_t b, int h) {
+  const char *halves = tile_scales(f, scales, b);
+  if (f.factors == FACTORS_NONE) return load_halves(halves);
+  __m128i factor = load_bytes(tile_factors(f, scales, b) + h * PANEL_ROWS);
+  return scaled(halves, f.factors == FACTORS_SCALES_MINS ? nibbles(factor, 0) : factor);
 }
 
-/* Types with factors for halves of a piece need a sum for each. With both there are more sums than registers, which
- * costs less than unpacking levels more often. */
-TILE_INLINE int sums_of(tile_format f) {
-  return tile_has_halves(f) ? 2 : 1;
+/* The minimum, likewise. */
+TILE_INLINE __m512 load_min(tile_format f, const char *scales, int64_t b, int h) {
+  const char *halves = tile_scales(f, scales, b) + HALVES, *factors = tile_factors(f, scales, b);
+  if (f.factors == FACTORS_NONE) return load_halves(halves);
+  if (f.factors == FACTORS_SCALE_MIN) return scaled(halves, load_bytes(factors + PANEL_ROWS));
+  return scaled(halves, nibbles(load_bytes(factors + h * PANEL_ROWS), 4));
+}
+
+/* ---- Activations, of 16 blocks: scale, and minus the sums of the levels of their halves ---- */
+
+/* Minus the zero point times the sum of the levels of sub-block h: a sum's start. */
+TILE_INLINE __m512i start_sums(tile_format f, int h, __m512i neg_sums) {
+  return _mm512_madd_epi16(neg_sums, _mm512_set1_epi32(tile_pair(f, h, (int16_t)zero_point(f))));
+}
+
+/* That sum, scaled. */
+TILE_INLINE __m512 scaled_sums(tile_format f, int h, __m512i neg_sums, __m512 scale) {
+  __m512i sums = _mm512_madd_epi16(neg_sums, _mm512_set1_epi32(tile_pair(f, h, -1)));
+  return _mm512_mul_ps(scale, _mm512_cvtepi32_ps(sums));
 }
 
 #endif

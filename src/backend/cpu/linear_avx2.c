@@ -24,51 +24,32 @@ TILE_INLINE int steps_in_16_bits(tile_format f) {
   return has_signs(f) ? 1 : f.bits == 4 ? 8 : f.bits == 6 ? 2 : 4;
 }
 
-/* What the sums in 16 bits of half a panel are multiplied by. */
-typedef struct multipliers {
-  __m256i of[2]; /* products of the first and the second half of a piece */
-  __m256i zero;  /* minus the sums of the activation's levels: the zero point, times the factors */
-} multipliers;
-
-TILE_INLINE multipliers load_multipliers(tile_format f, const char *factors) {
-  const __m256i one = _mm256_set1_epi16(1), zero = _mm256_set1_epi16((short)zero_point(f));
-  if (f.factors == FACTORS_NONE) return (multipliers){{one, one}, zero};
-  __m128i a = factor_bytes(f, factors, 0), b = tile_has_halves(f) ? factor_bytes(f, factors, 1) : a;
-  return (multipliers){{pairs(a, a), pairs(b, b)}, _mm256_mullo_epi16(pairs(a, b), zero)};
-}
-
-TILE_INLINE void multiply(tile_format f, const operands *o, int64_t b, int tokens, const block_sums *sums,
-                          __m256 product[HALF_PANELS][TOKENS]) {
-  __m256i part[HALF_PANELS][TOKENS], sum[HALF_PANELS][TOKENS];
-  multipliers by[HALF_PANELS];
-  (void)sums;
+TILE_INLINE void multiply(tile_format f, const operands *o, int64_t b, int h, int tokens, const block_sums *sums,
+                          __m256i sum[HALF_PANELS][TOKENS]) {
+  const __m256i one = _mm256_set1_epi16(1);
+  __m256i part[HALF_PANELS][TOKENS];
   UNROLL
-  for (int h = 0; h < HALF_PANELS; h++) by[h] = load_multipliers(f, factors_at(f, o, b, h));
-  UNROLL
-  for (int s = 0; s < 8; s++) {
-    /* Both nibbles of a byte come one after the other, but not where a half of the piece is summed by itself. */
-    int step = tile_has_halves(f) ? s : s % 2 * 4 + s / 2;
-    int run = steps_in_16_bits(f), in_run = s % run;
+  for (int s = 0; s < 8 / tile_sub_blocks(f); s++) {
+    int step = step_number(f, h, s), run = steps_in_16_bits(f), in_run = s % run;
     UNROLL
-    for (int h = 0; h < HALF_PANELS; h++) {
-      __m256i w = step_levels(f, o->at + b * f.levels, h, step, o->values);
+    for (int half = 0; half < HALF_PANELS; half++) {
+      __m256i w = step_levels(f, o->at + b * f.levels, half, step, o->values);
       UNROLL
       for (int i = 0; i < tokens; i++) {
         __m256i two = products(f, w, step_inputs(o, b, i, step));
-        part[h][i] = in_run == 0 ? two : _mm256_add_epi16(part[h][i], two);
+        part[half][i] = in_run == 0 ? two : _mm256_add_epi16(part[half][i], two);
         if (in_run < run - 1) continue;
-        __m256i wide = _mm256_madd_epi16(part[h][i], by[h].of[step / 4]);
-        sum[h][i] = s < run ? wide : _mm256_add_epi32(sum[h][i], wide);
+        __m256i wide = _mm256_madd_epi16(part[half][i], one);
+        sum[half][i] = s < run ? wide : _mm256_add_epi32(sum[half][i], wide);
       }
     }
   }
+  if (!zero_point(f)) return;
   UNROLL
   for (int i = 0; i < tokens; i++) {
+    __m256i start = _mm256_set1_epi32(sums->start[h][i][b % 8]);
     UNROLL
-    for (int h = 0; h < HALF_PANELS; h++) {
-      if (zero_point(f)) sum[h][i] = _mm256_add_epi32(sum[h][i], _mm256_madd_epi16(minus_sums(o, b, i), by[h].zero));
-      product[h][i] = _mm256_cvtepi32_ps(sum[h][i]);
-    }
+    for (int half = 0; half < HALF_PANELS; half++) sum[half][i] = _mm256_add_epi32(sum[half][i], start);
   }
 }
 

@@ -69,55 +69,40 @@ TILE_INLINE operands find_operands(tile_format f, int panels, const linear_task 
   return o;
 }
 
-/* Minus the sums of the levels of the halves of block b of token i, in each row's 32 bits. */
-TILE_INLINE __m512i minus_sums(const operands *o, int i, int64_t b) {
-  return _mm512_set1_epi32(four_bytes(o->common.neg_sum + (i * o->common.n_blocks + b) * 2));
-}
-
-/* What blocks add to every row: of a tile's tokens, for 16 blocks from a multiple of 16 on. */
+/* What blocks add to every row: of a tile's tokens and sub-blocks, for 16 blocks from a multiple of 16 on. */
 typedef struct block_sums {
-  int32_t zero[2][NARROW_TOKENS][16]; /* minus the zero point times the sum of the activation's levels: a sum's start */
-  float min[NARROW_TOKENS][16];       /* the scaled sum of the levels, for minima without factors */
+  int32_t start[2][NARROW_TOKENS][16];
+  float min[2][NARROW_TOKENS][16];
 } block_sums;
 
 TILE_INLINE void sum_blocks(tile_format f, const operands *o, int64_t b, int tokens, block_sums *to) {
   int64_t left = o->common.n_blocks - b;
   __mmask16 blocks = (__mmask16)(left < 16 ? (1u << left) - 1 : 0xFFFF);
-  int zero = zero_point(f);
   for (int i = 0; i < tokens; i++) {
     int64_t at = i * o->common.n_blocks + b;
     __m512i sums = _mm512_maskz_loadu_epi32(blocks, o->common.neg_sum + 2 * at);
-    for (int h = 0; zero && h < sums_of(f); h++) {
-      int by = sums_of(f) == 1 ? zero << 16 | zero : h ? zero << 16 : zero;
-      _mm512_storeu_si512(to->zero[h][i], _mm512_madd_epi16(sums, _mm512_set1_epi32(by)));
+    __m512 scale = _mm512_maskz_loadu_ps(blocks, o->common.scale + at);
+    for (int h = 0; h < tile_sub_blocks(f); h++) {
+      if (zero_point(f)) _mm512_storeu_si512(to->start[h][i], start_sums(f, h, sums));
+      if (f.has_min) _mm512_storeu_ps(to->min[h][i], scaled_sums(f, h, sums, scale));
     }
-    if (!f.has_min) continue;
-    __m512 sum = _mm512_cvtepi32_ps(_mm512_madd_epi16(sums, _mm512_set1_epi16(-1)));
-    _mm512_storeu_ps(to->min[i], _mm512_mul_ps(_mm512_maskz_loadu_ps(blocks, o->common.scale + at), sum));
   }
 }
 
-/* Whether the zero point or the minimum comes without factors. */
-TILE_INLINE bool has_block_sums(tile_format f) {
-  return !f.has_min || f.factors == FACTORS_NONE;
-}
-
-/* The integer products of piece b. */
-TILE_INLINE void multiply(tile_format f, int panels, const operands *o, int64_t b, int tokens, const block_sums *sums,
-                          __m512i sum[2][PANELS][NARROW_TOKENS]) {
+/* The integer products of sub-block h of piece b. */
+TILE_INLINE void multiply(tile_format f, int panels, const operands *o, int64_t b, int h, int tokens,
+                          const block_sums *sums, __m512i sum[PANELS][NARROW_TOKENS]) {
   UNROLL
   for (int i = 0; i < tokens; i++) {
+    /* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): prepared for every type with a zero point */
+    __m512i start = zero_point(f) ? _mm512_set1_epi32(sums->start[h][i][b % 16]) : _mm512_setzero_si512();
     UNROLL
-    for (int h = 0; h < sums_of(f); h++) {
-      /* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): prepared for every type with a zero point */
-      __m512i start = zero_point(f) ? _mm512_set1_epi32(sums->zero[h][i][b % 16]) : _mm512_setzero_si512();
-      UNROLL
-      for (int p = 0; p < panels; p++) sum[h][p][i] = start;
-    }
+    for (int p = 0; p < panels; p++) sum[p][i] = start;
   }
   UNROLL
-  for (int s = 0; s < 8; s++) {
-    int step = s % 2 * 4 + s / 2, h = step / 4 % sums_of(f); /* both nibbles of a byte one after the other */
+  for (int s = 0; s < 8 / tile_sub_blocks(f); s++) {
+    /* Both nibbles of a byte come one after the other where they are of one sub-block. */
+    int step = tile_has_halves(f) ? h * 4 + s : s % 2 * 4 + s / 2;
     __m512i w[PANELS];
     UNROLL
     for (int p = 0; p < panels; p++) w[p] = step_levels(f, o->at[p] + b * f.levels, step, o->values);
@@ -125,47 +110,21 @@ TILE_INLINE void multiply(tile_format f, int panels, const operands *o, int64_t 
     for (int i = 0; i < tokens; i++) {
       __m512i x = _mm512_set1_epi32(four_bytes(o->common.level + i * o->common.cols + b * QUANT_BLOCK + step * 4));
       UNROLL
-      for (int p = 0; p < panels; p++) sum[h][p][i] = _mm512_dpbusd_epi32(sum[h][p][i], w[p], x);
+      for (int p = 0; p < panels; p++) sum[p][i] = _mm512_dpbusd_epi32(sum[p][i], w[p], x);
     }
   }
 }
 
-/* Adds the products of panel p, scaled. */
-TILE_INLINE void add_products(tile_format f, const operands *o, int64_t b, int p, int tokens,
-                              __m512i sum[2][PANELS][NARROW_TOKENS], __m512 acc[NARROW_TOKENS]) {
+/* Adds those of panel p, scaled, and the minima. */
+TILE_INLINE void accumulate(tile_format f, const operands *o, int64_t b, int p, int h, int tokens,
+                            const block_sums *sums, const __m512i sum[NARROW_TOKENS], __m512 acc[NARROW_TOKENS]) {
   const char *scales = o->at[p] + o->common.scales_at;
-  __m512 d = load_halves(tile_scales(f, scales, b)), factor[2];
-  UNROLL
-  for (int h = 0; h < sums_of(f); h++)
-    factor[h] = f.factors == FACTORS_NONE ? d : load_factor(f, tile_factors(f, scales, b), h);
+  __m512 d = load_scale(f, scales, b, h), m = f.has_min ? load_min(f, scales, b, h) : d;
   UNROLL
   for (int i = 0; i < tokens; i++) {
-    __m512 scale = _mm512_set1_ps(o->common.scale[i * o->common.n_blocks + b]),
-           product = _mm512_cvtepi32_ps(sum[0][p][i]);
-    /* The addition gives a product of zero the sign that it has as an integer. */
-    if (f.factors != FACTORS_NONE) product = _mm512_fmadd_ps(factor[0], product, _mm512_setzero_ps());
-    if (sums_of(f) == 2) product = _mm512_fmadd_ps(factor[1], _mm512_cvtepi32_ps(sum[1][p][i]), product);
-    acc[i] = _mm512_fmadd_ps(_mm512_mul_ps(d, scale), product, acc[i]);
-  }
-}
-
-/* Adds the minima of panel p. */
-TILE_INLINE void add_minima(tile_format f, const operands *o, int64_t b, int p, int tokens, const block_sums *sums,
-                            __m512 acc[NARROW_TOKENS]) {
-  const char *scales = o->at[p] + o->common.scales_at;
-  __m512 m = load_halves(tile_scales(f, scales, b) + HALVES);
-  bool factors = f.factors != FACTORS_NONE;
-  __m512i mins = factors ? minus_mins(f, tile_factors(f, scales, b)) : _mm512_setzero_si512();
-  UNROLL
-  for (int i = 0; i < tokens; i++) {
-    __m512 scaled;
-    if (factors) {
-      __m512i sum = _mm512_madd_epi16(mins, minus_sums(o, i, b));
-      scaled = _mm512_mul_ps(_mm512_set1_ps(o->common.scale[i * o->common.n_blocks + b]), _mm512_cvtepi32_ps(sum));
-    } else {
-      scaled = _mm512_set1_ps(sums->min[i][b % 16]);
-    }
-    acc[i] = _mm512_fmadd_ps(m, scaled, acc[i]);
+    __m512 scale = _mm512_set1_ps(o->common.scale[i * o->common.n_blocks + b]);
+    acc[i] = _mm512_fmadd_ps(_mm512_mul_ps(d, scale), _mm512_cvtepi32_ps(sum[i]), acc[i]);
+    if (f.has_min) acc[i] = _mm512_fmadd_ps(m, _mm512_set1_ps(sums->min[h][i][b % 16]), acc[i]);
   }
 }
 
@@ -180,19 +139,19 @@ TILE_INLINE void quantized_tile(tile_format f, int panels, const linear_task *t,
     for (int i = 0; i < tokens; i++) acc[p][i] = _mm512_setzero_ps();
   }
   for (int64_t b = 0; b < o.common.n_blocks; b++) {
-    if (has_block_sums(f) && b % 16 == 0) sum_blocks(f, &o, b, tokens, &sums);
-    __m512i sum[2][PANELS][NARROW_TOKENS];
+    if ((zero_point(f) || f.has_min) && b % 16 == 0) sum_blocks(f, &o, b, tokens, &sums);
     UNROLL
     for (int p = 0; p < panels; p++) {
       tile_prefetch(o.at[p], o.next[p], b + o.common.ahead, o.common.n_blocks, f.levels);
       tile_prefetch(o.at[p] + o.common.scales_at, o.next[p] + o.common.scales_at, b + o.common.ahead, o.common.n_blocks,
                     tile_scale_bytes(f));
     }
-    multiply(f, panels, &o, b, tokens, &sums, sum);
     UNROLL
-    for (int p = 0; p < panels; p++) {
-      add_products(f, &o, b, p, tokens, sum, acc[p]);
-      if (f.has_min) add_minima(f, &o, b, p, tokens, &sums, acc[p]);
+    for (int h = 0; h < tile_sub_blocks(f); h++) {
+      __m512i sum[PANELS][NARROW_TOKENS];
+      multiply(f, panels, &o, b, h, tokens, &sums, sum);
+      UNROLL
+      for (int p = 0; p < panels; p++) accumulate(f, &o, b, p, h, tokens, &sums, sum[p], acc[p]);
     }
   }
   UNROLL
@@ -258,8 +217,8 @@ TILE_FLOAT(LINEAR)
 TILE_QUANTIZED(LINEAR)
 
 #define ENTRY(NAME, TYPE) [QUANT_##TYPE] = linear_##NAME,
-const linear_kernel linear_avx512[QUANT_TYPES] = {TILE_FLOAT(ENTRY) TILE_QUANTIZED(ENTRY)};
+const linear_kernel linear_few_avx512[QUANT_TYPES] = {TILE_FLOAT(ENTRY) TILE_QUANTIZED(ENTRY)};
 
 void cpu_linear_avx512(cpu_kernels *k) {
-  memcpy(k->linear, linear_avx512, sizeof k->linear);
+  memcpy(k->linear, linear_few_avx512, sizeof k->linear);
 }

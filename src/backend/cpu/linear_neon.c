@@ -156,53 +156,41 @@ TILE_INLINE int32x4_t add_dots(int32x4_t sum, int8x16_t w, int8x16_t x, int lane
 
 /* ---- Scales ---- */
 
-/* A piece's, of half a panel. The factors are whole numbers: as floats they are multiplied exactly, results being below
- * 2^24. */
+/* Of sub-blocks of a piece and half a panel: scales and minima times their factors, which is exact. */
 typedef struct piece_scales {
-  float32x4_t d[HALF_VECTORS], m[HALF_VECTORS];
-  float32x4_t factor[2][HALF_VECTORS], min[2][HALF_VECTORS]; /* of halves of the piece */
+  float32x4_t d[2][HALF_VECTORS], m[2][HALF_VECTORS];
 } piece_scales;
 
-TILE_INLINE void widen(int8x8_t bytes, float32x4_t to[HALF_VECTORS]) {
-  int16x8_t words = vmovl_s8(bytes);
-  to[0] = vcvtq_f32_s32(vmovl_s16(vget_low_s16(words)));
-  to[1] = vcvtq_f32_s32(vmovl_high_s16(words));
-}
-
-TILE_INLINE void load_factors(tile_format f, const char *factors, piece_scales *to) {
-  enum { NEXT = PANEL_ROWS };
-  const int8_t *p = (const int8_t *)factors;
-  const int n = tile_has_halves(f) ? 2 : 1;
-  UNROLL
-  for (int h = 0; h < n; h++) {
-    int8x8_t bytes = vld1_s8(p + h * NEXT);
-    if (f.factors == FACTORS_SCALES_MINS) {
-      uint8x8_t both = vreinterpret_u8_s8(bytes);
-      widen(vreinterpret_s8_u8(vshr_n_u8(both, 4)), to->min[h]);
-      bytes = vreinterpret_s8_u8(vand_u8(both, vdup_n_u8(15)));
-    }
-    widen(bytes, to->factor[h]);
-  }
-  if (f.factors == FACTORS_SCALE_MIN) widen(vld1_s8(p + NEXT), to->min[0]);
+TILE_INLINE void scaled(const float32x4_t halves[HALF_VECTORS], int8x8_t factor, float32x4_t to[HALF_VECTORS]) {
+  int16x8_t words = vmovl_s8(factor);
+  to[0] = vmulq_f32(halves[0], vcvtq_f32_s32(vmovl_s16(vget_low_s16(words))));
+  to[1] = vmulq_f32(halves[1], vcvtq_f32_s32(vmovl_high_s16(words)));
 }
 
 /* Those of piece b; half 0 or 1 of the panel. */
 TILE_INLINE piece_scales load_scales(tile_format f, const char *scales, int64_t b, int half) {
-  enum { HALF_ROWS = PANEL_ROWS / 2 };
   piece_scales to;
   const char *halves = tile_scales(f, scales, b) + half * HALVES / 2;
-  load_halves(halves, to.d);
-  if (f.has_min) load_halves(halves + HALVES, to.m);
-  if (f.factors != FACTORS_NONE) load_factors(f, tile_factors(f, scales, b) + half * HALF_ROWS, &to);
+  const int8_t *factors = (const int8_t *)tile_factors(f, scales, b) + half * (PANEL_ROWS / 2);
+  float32x4_t d[HALF_VECTORS], m[HALF_VECTORS] = {vdupq_n_f32(0), vdupq_n_f32(0)};
+  load_halves(halves, d);
+  if (f.has_min) load_halves(halves + HALVES, m);
+  UNROLL
+  for (int h = 0; h < tile_sub_blocks(f); h++) {
+    to.d[h][0] = d[0], to.d[h][1] = d[1];
+    to.m[h][0] = m[0], to.m[h][1] = m[1];
+    if (f.factors == FACTORS_NONE) continue;
+    int8x8_t factor = vld1_s8(factors + h * PANEL_ROWS);
+    uint8x8_t both = vreinterpret_u8_s8(factor);
+    if (f.factors == FACTORS_SCALES_MINS) factor = vreinterpret_s8_u8(vand_u8(both, vdup_n_u8(15)));
+    scaled(d, factor, to.d[h]);
+    if (f.factors == FACTORS_SCALES_MINS) scaled(m, vreinterpret_s8_u8(vshr_n_u8(both, 4)), to.m[h]);
+    if (f.factors == FACTORS_SCALE_MIN) scaled(m, vld1_s8(factors + PANEL_ROWS), to.m[h]);
+  }
   return to;
 }
 
 /* ---- Quantised weights: tiles ---- */
-
-/* Types with factors for halves of a piece need a sum for each. */
-TILE_INLINE int sums_of(tile_format f) {
-  return tile_has_halves(f) ? 2 : 1;
-}
 
 /* Where a tile's operands are, of its panels and its tokens. */
 typedef struct operands {
@@ -229,8 +217,8 @@ TILE_INLINE float32x4_t whole_number(int32x4_t sum) {
 
 /* What a block adds to every row, for each token. */
 typedef struct block_sums {
-  int32_t start[2][LEVEL_TOKENS]; /* of integer sums: minus the zero point times the sum of the activation's levels */
-  float level[2][LEVEL_TOKENS];   /* those sums, for minima: of halves of a piece, or in [0] of all of it */
+  int32_t start[2][LEVEL_TOKENS]; /* of integer sums: minus the zero point times the sum of a sub-block's levels */
+  float min[2][LEVEL_TOKENS];     /* that sum, scaled */
   float scale[LEVEL_TOKENS];
 } block_sums;
 
@@ -243,10 +231,10 @@ TILE_INLINE block_sums sum_block(tile_format f, const operands *o, int64_t b, in
     int neg[2] = {o->common.neg_sum[2 * block], o->common.neg_sum[2 * block + 1]};
     to.scale[i] = o->common.scale[block];
     UNROLL
-    for (int h = 0; h < sums_of(f); h++) {
-      int sum = sums_of(f) == 2 ? neg[h] : neg[0] + neg[1];
+    for (int h = 0; h < tile_sub_blocks(f); h++) {
+      int sum = tile_sub_blocks(f) == 2 ? neg[h] : neg[0] + neg[1];
       to.start[h][i] = WHOLE_ZERO_BITS + zero * sum;
-      to.level[h][i] = (float)-sum;
+      to.min[h][i] = to.scale[i] * (float)-sum;
     }
   }
   return to;
@@ -258,7 +246,7 @@ TILE_INLINE void multiply(tile_format f, const operands *o, int64_t b, int half,
   const uint8_t *plane = (const uint8_t *)o->at + b * f.levels;
   UNROLL
   for (int h = 0; h < 2; h++) {
-    int to = h % sums_of(f);
+    int to = h % tile_sub_blocks(f);
     int8x16_t x[LEVEL_TOKENS];
     UNROLL
     for (int i = 0; i < tokens; i++) {
@@ -280,28 +268,19 @@ TILE_INLINE void multiply(tile_format f, const operands *o, int64_t b, int half,
   }
 }
 
-/* Adds the products, scaled, and the minima of half a panel. A minimum may be rounded to a negative zero in acc, to
- * which the sign of another zero matters: an addition to zero gives that the sign that it has as an integer. */
+/* Adds the products, scaled, and the minima of half a panel. */
 TILE_INLINE void accumulate(tile_format f, const piece_scales *p, int tokens, const block_sums *sums,
                             int32x4_t sum[2][HALF_VECTORS][LEVEL_TOKENS], float32x4_t acc[HALF_VECTORS][LEVEL_TOKENS]) {
-  const float32x4_t zero = vdupq_n_f32(0);
   UNROLL
-  for (int v = 0; v < HALF_VECTORS; v++) {
+  for (int h = 0; h < tile_sub_blocks(f); h++) {
     UNROLL
-    for (int i = 0; i < tokens; i++) {
-      float32x4_t product = whole_number(sum[0][v][i]);
-      if (f.factors != FACTORS_NONE)
-        product = f.has_min ? vfmaq_f32(zero, p->factor[0][v], product) : vmulq_f32(p->factor[0][v], product);
-      if (sums_of(f) == 2) product = vfmaq_f32(product, p->factor[1][v], whole_number(sum[1][v][i]));
-      acc[v][i] = vfmaq_f32(acc[v][i], vmulq_n_f32(p->d[v], sums->scale[i]), product);
-      if (!f.has_min) continue;
-      if (f.factors == FACTORS_NONE) {
-        acc[v][i] = vfmaq_n_f32(acc[v][i], p->m[v], sums->scale[i] * sums->level[0][i]);
-        continue;
+    for (int v = 0; v < HALF_VECTORS; v++) {
+      UNROLL
+      for (int i = 0; i < tokens; i++) {
+        float32x4_t product = whole_number(sum[h][v][i]);
+        acc[v][i] = vfmaq_f32(acc[v][i], vmulq_n_f32(p->d[h][v], sums->scale[i]), product);
+        if (f.has_min) acc[v][i] = vfmaq_n_f32(acc[v][i], p->m[h][v], sums->min[h][i]);
       }
-      float32x4_t min = vfmaq_n_f32(zero, p->min[0][v], sums->level[0][i]);
-      if (sums_of(f) == 2) min = vfmaq_n_f32(min, p->min[1][v], sums->level[1][i]);
-      acc[v][i] = vfmaq_f32(acc[v][i], p->m[v], vmulq_n_f32(min, sums->scale[i]));
     }
   }
 }

@@ -57,17 +57,11 @@ void portable_linear_bf16(const linear_task *t) {
   linear_float(t, 2, load_bf16);
 }
 
-/* ---- Quantised weights: acc = fma(weight scale * activation scale, D, acc), where D is the sum over both halves of a
- * piece of factor * dot product, and for types with a minimum acc = fma(min, activation scale * M, acc), where M is the
- * sum over both halves of factor * sum of the activation's levels. Both are integers below 2^24, so that they
- * are floats: activations' levels are within +-127, and the largest level and factor of each type give
- *
- *   Q8_0    32 * 127 * 128       =    520,192        Q4_K    32 * 127 * 15 * 63   =  3,840,480
- *   Q2_K    32 * 127 * 3 * 15    =    182,880        Q5_K    32 * 127 * 31 * 63   =  7,936,992
- *   Q3_K    32 * 127 * 4 * 32    =    520,192        Q6_K    32 * 127 * 32 * 128  = 16,646,144
- *   IQ4_NL  32 * 127 * 127       =    516,128        IQ4_XS  32 * 127 * 127 * 32  = 16,516,096
- *
- * and M at most 32 * 127 * 63 = 256,032. Other types' levels are smaller than Q8_0's. ---- */
+/* ---- Quantised weights: for each sub-block, a piece or, where its halves have factors of their own, one of these,
+ * acc = fma((weight scale * factor) * activation scale, D, acc) with the integer dot product D, and for types with a
+ * minimum acc = fma(min * its factor, activation scale * Q, acc) with Q the sum of the activation's levels. Halves have
+ * 11 bits and factors at most 8, so that their products are exact; so are D and Q as floats, being at most 32 * 127 *
+ * 128. ---- */
 
 static int32_t dot(const int8_t *a, const int8_t *b) {
   int32_t sum = 0;
@@ -81,17 +75,23 @@ static int32_t sum_of(const int8_t *a) {
   return sum;
 }
 
-static void add_block(const quant_levels *w, const be_act *x, int64_t block, bool has_min, float *acc) {
+/* Sub-block h of `count`. */
+static void add_sub_block(const quant_levels *w, const be_act *x, int64_t block, int h, int count, bool has_min,
+                          float *acc) {
   enum { HALF = QUANT_BLOCK / 2 };
-  const int8_t *level = x->level + block * QUANT_BLOCK;
+  const int8_t *level = x->level + block * QUANT_BLOCK + h * HALF;
   float scale = x->scale[block];
-  int32_t first = sum_of(level), second = sum_of(level + HALF);
+  int32_t sum = sum_of(level) + (count == 1 ? sum_of(level + HALF) : 0);
   for (int r = 0; r < PANEL_ROWS; r++) {
-    const int8_t *scales = w->scales[r], *mins = w->mins[r];
-    int32_t product = scales[0] * dot(w->level[r], level) + scales[1] * dot(w->level[r] + HALF, level + HALF);
-    acc[r] = fmaf(w->scale[r] * scale, (float)product, acc[r]);
-    if (has_min) acc[r] = fmaf(w->min[r], scale * (float)(mins[0] * first + mins[1] * second), acc[r]);
+    const int8_t *weights = w->level[r] + h * HALF;
+    int32_t product = dot(weights, level) + (count == 1 ? dot(weights + HALF, level + HALF) : 0);
+    acc[r] = fmaf(w->scale[r] * (float)w->scales[r][h] * scale, (float)product, acc[r]);
+    if (has_min) acc[r] = fmaf(w->min[r] * (float)w->mins[r][h], scale * (float)sum, acc[r]);
   }
+}
+
+static int sub_blocks(const quant_info *q) {
+  return q->factors == FACTORS_SCALES || q->factors == FACTORS_SCALES_MINS ? 2 : 1;
 }
 
 static void linear_quantized(const linear_task *t, const quant_info *q) {
@@ -104,7 +104,9 @@ static void linear_quantized(const linear_task *t, const quant_info *q) {
       for (int64_t b = 0; b < n_blocks; b++) {
         quant_levels w;
         q->levels(q, t->panels + (size_t)panel * t->panel_bytes, (size_t)t->x->cols, (size_t)b, &w);
-        for (int32_t i = 0; i < n; i++) add_block(&w, t->x, (first + i) * n_blocks + b, q->has_min, acc[i]);
+        for (int32_t i = 0; i < n; i++)
+          for (int h = 0; h < sub_blocks(q); h++)
+            add_sub_block(&w, t->x, (first + i) * n_blocks + b, h, sub_blocks(q), q->has_min, acc[i]);
       }
       for (int32_t i = 0; i < n; i++) finish(t, panel, first + i, acc[i]);
     }

@@ -76,6 +76,17 @@ TILE_INLINE bool tile_has_halves(tile_format f) {
   return f.factors == FACTORS_SCALES || f.factors == FACTORS_SCALES_MINS;
 }
 
+/* A piece is one sub-block, or two where its halves have factors of their own. */
+TILE_INLINE int tile_sub_blocks(tile_format f) {
+  return tile_has_halves(f) ? 2 : 1;
+}
+
+/* What a pair of 16 bits, one for each half of a piece, is multiplied by for `by` times their sum in sub-block h. */
+TILE_INLINE int32_t tile_pair(tile_format f, int h, int16_t by) {
+  uint32_t low = (uint16_t)by, high = low << 16;
+  return (int32_t)(!tile_has_halves(f) ? high | low : h ? high : low);
+}
+
 /* The scales of the storage block that piece b belongs to, in the scales of a panel, and the factors of piece b in
  * these. */
 TILE_INLINE const char *tile_scales(tile_format f, const char *scales, int64_t b) {

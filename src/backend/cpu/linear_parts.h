@@ -1,0 +1,161 @@
+/* Tasks of many tokens with AVX-512: parts of them are brought into a form that is multiplied without further ado, and
+ * small enough that the activations of a part of the inputs and the sums of all panels stay in the second-level cache,
+ * and the weights of the panels at work in the first.
+ *
+ * Define before
+ *   TILE_TOKENS, TILE_PANELS  what sum_tile() computes at once
+ *   TOKENS, BLOCKS, PANELS    of a part at most; whole tiles, and a multiple of 16 blocks
+ *   MIN_TOKENS                fewer take less time as they are,
+ *   MIN_REST                  and so does a tile with fewer
+ *   SIGNED                    whether weights are unpacked to true levels, or stay above by their zero point
+ * and after it
+ *   sum_tile()  see below */
+#ifndef CPU_LINEAR_PARTS_H
+#define CPU_LINEAR_PARTS_H
+
+#include "backend/cpu/linear_512.h"
+
+enum { PIECE = PANEL_ROWS * QUANT_BLOCK, TILES = TOKENS / TILE_TOKENS };
+
+typedef struct part_scratch {
+  /* ---- Activations: what belongs to a token, and to a sub-block of it ---- */
+  int8_t level[TILES][BLOCKS][TILE_TOKENS][QUANT_BLOCK];
+  float scale[TILES][TILE_TOKENS][BLOCKS];
+  float min[2][TILES][TILE_TOKENS][BLOCKS];     /* the sum of the levels, scaled */
+  int32_t start[2][TILES][TILE_TOKENS][BLOCKS]; /* minus the zero point times that sum, not with SIGNED */
+
+  /* ---- Weights: those of panels of 8 bits, scales and minima of sub-blocks with their factors ---- */
+  int8_t weight[TILE_PANELS][BLOCKS][PIECE];
+  float d[2][TILE_PANELS][BLOCKS][PANEL_ROWS], m[2][TILE_PANELS][BLOCKS][PANEL_ROWS];
+
+  float acc[PANELS][TOKENS][PANEL_ROWS];
+} part_scratch;
+
+/* The tokens and blocks that the scratch memory holds. */
+typedef struct part {
+  int32_t token, tokens;
+  int64_t block;
+  int blocks;
+} part;
+
+/* Adds the blocks of a part for TILE_PANELS panels and a tile of tokens to s->acc, or puts them there where the part's
+ * blocks are the first ones. */
+TILE_INLINE void sum_tile(tile_format f, const part *p, int64_t panel, int tile, part_scratch *s);
+
+/* The levels of a tile of tokens, n of which are there; the others get levels of zero. */
+TILE_INLINE void pack_levels(const be_act *x, const part *p, int tile, int n, part_scratch *s) {
+  const int8_t *from = x->level + (p->token + tile * TILE_TOKENS) * x->cols + p->block * QUANT_BLOCK;
+  __m256i zero = _mm256_setzero_si256();
+  for (int b = 0; b < p->blocks; b += 2) /* a cache line holds two */
+    for (int i = 0; i < TILE_TOKENS; i++) {
+      const int8_t *at = from + i * x->cols + b * QUANT_BLOCK;
+      bool second = b + 1 < p->blocks;
+      __m256i level = i < n ? _mm256_loadu_si256((const __m256i *)at) : zero;
+      _mm256_store_si256((__m256i *)s->level[tile][b][i], level);
+      if (second) level = i < n ? _mm256_loadu_si256((const __m256i *)(at + QUANT_BLOCK)) : zero;
+      if (second) _mm256_store_si256((__m256i *)s->level[tile][b + 1][i], level);
+    }
+}
+
+/* The scales and sums of 16 blocks from block b of the part on, of token i of a tile. */
+TILE_INLINE void pack_scales(tile_format f, const be_act *x, const part *p, int tile, int i, int b, part_scratch *s) {
+  int64_t at = (p->token + tile * TILE_TOKENS + i) * (x->cols / QUANT_BLOCK) + p->block + b;
+  __mmask16 blocks = (__mmask16)(p->blocks - b < 16 ? (1u << (p->blocks - b)) - 1 : 0xFFFF);
+  __m512 scale = _mm512_maskz_loadu_ps(blocks, x->scale + at);
+  __m512i neg_sums = _mm512_maskz_loadu_epi32(blocks, x->neg_sum + 2 * at);
+  _mm512_storeu_ps(&s->scale[tile][i][b], scale);
+  for (int h = 0; h < tile_sub_blocks(f); h++) {
+    if (f.has_min) _mm512_storeu_ps(&s->min[h][tile][i][b], scaled_sums(f, h, neg_sums, scale));
+    if (!SIGNED && zero_point(f)) _mm512_storeu_si512(&s->start[h][tile][i][b], start_sums(f, h, neg_sums));
+  }
+}
+
+TILE_INLINE void pack_activations(tile_format f, const be_act *x, const part *p, part_scratch *s) {
+  for (int tile = 0; tile * TILE_TOKENS < p->tokens; tile++) {
+    int left = p->tokens - tile * TILE_TOKENS, n = left < TILE_TOKENS ? left : TILE_TOKENS;
+    pack_levels(x, p, tile, n, s);
+    for (int i = 0; i < n; i++)
+      for (int b = 0; b < p->blocks; b += 16) pack_scales(f, x, p, tile, i, b, s);
+  }
+}
+
+/* A panel's part, as number `to` of those at work. next: read after it. */
+TILE_INLINE void unpack_weights(tile_format f, const part *p, const char *panel, int64_t scales_at, const char *next,
+                                int to, part_scratch *s) {
+  __m512i values = load_values(f), zero = _mm512_set1_epi8((char)zero_point(f));
+  for (int b = 0; b < p->blocks; b++) {
+    const char *levels = panel + (p->block + b) * f.levels, *ahead = next + (p->block + b) * f.levels;
+    for (int i = 0; i < f.levels; i += 64) __builtin_prefetch(ahead + i);
+    UNROLL
+    for (int step = 0; step < 8; step++) {
+      __m512i level = step_levels(f, levels, step, values);
+      if (SIGNED && zero_point(f)) level = _mm512_sub_epi8(level, zero);
+      _mm512_storeu_si512(s->weight[to][b] + step * 64, level);
+    }
+    for (int h = 0; h < tile_sub_blocks(f); h++) {
+      _mm512_storeu_ps(s->d[h][to][b], load_scale(f, panel + scales_at, p->block + b, h));
+      if (f.has_min) _mm512_storeu_ps(s->m[h][to][b], load_min(f, panel + scales_at, p->block + b, h));
+    }
+  }
+}
+
+TILE_INLINE void store_panel(const linear_task *t, int64_t panel, const part *p, float (*acc)[PANEL_ROWS]) {
+  __mmask16 rows = (__mmask16)((1u << tile_rows(t, panel)) - 1);
+  float *out = t->out + p->token * t->stride + panel * PANEL_ROWS;
+  for (int32_t i = 0; i < p->tokens; i++, out += t->stride) {
+    __m512 sum = _mm512_loadu_ps(acc[i]);
+    if (t->add) sum = _mm512_add_ps(_mm512_maskz_loadu_ps(rows, out), sum);
+    _mm512_mask_storeu_ps(out, rows, sum);
+  }
+}
+
+/* Panels first .. end - 1 for the tokens of a part. */
+TILE_INLINE void sum_panels(tile_format f, const linear_task *t, int64_t first, int64_t end, part p) {
+  part_scratch *s = t->scratch;
+  int64_t all = t->x->cols / QUANT_BLOCK;
+  for (p.block = 0; p.block < all; p.block += BLOCKS) {
+    p.blocks = all - p.block < BLOCKS ? (int)(all - p.block) : BLOCKS;
+    pack_activations(f, t->x, &p, s);
+    for (int64_t panel = first; panel < end; panel += TILE_PANELS) {
+      for (int i = 0; i < TILE_PANELS; i++)
+        unpack_weights(f, &p, tile_panel(t, panel + i), all * f.levels, tile_panel(t, panel + TILE_PANELS + i), i, s);
+      for (int tile = 0; tile * TILE_TOKENS < p.tokens; tile++) sum_tile(f, &p, panel - first, tile, s);
+    }
+  }
+  for (int64_t panel = first; panel < end; panel++) store_panel(t, panel, &p, s->acc[panel - first]);
+}
+
+/* The first n tokens of a task. */
+TILE_INLINE void sum_tokens(tile_format f, const linear_task *t, int32_t n) {
+  int32_t parts = (n + TOKENS - 1) / TOKENS, tiles = (n + TILE_TOKENS - 1) / TILE_TOKENS;
+  int32_t most = (tiles + parts - 1) / parts * TILE_TOKENS;
+  for (int32_t token = 0; token < n; token += most) {
+    part p = {.token = token, .tokens = n - token < most ? n - token : most};
+    for (int64_t panel = 0; panel < t->n_panels; panel += PANELS)
+      sum_panels(f, t, panel, panel + PANELS < t->n_panels ? panel + PANELS : t->n_panels, p);
+  }
+}
+
+/* How many of a task's tokens are worth while. */
+TILE_INLINE int32_t part_tokens(const linear_task *t) {
+  int32_t rest = t->n_tokens % TILE_TOKENS;
+  if (t->n_tokens < MIN_TOKENS) return 0;
+  return rest < MIN_REST ? t->n_tokens - rest : t->n_tokens;
+}
+
+/* Those after the first `done`, in the way of few. */
+TILE_INLINE void sum_rest(const linear_task *t, int32_t done, linear_kernel few) {
+  if (done == t->n_tokens) return;
+  be_act x = *t->x;
+  int64_t at = done * x.cols;
+  x.level += at;
+  x.scale += at / QUANT_BLOCK;
+  x.neg_sum += at / QUANT_BLOCK * 2;
+  linear_task left = *t;
+  left.x = &x;
+  left.n_tokens -= done;
+  left.out += done * t->stride;
+  few(&left);
+}
+
+#endif
