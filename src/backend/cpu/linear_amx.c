@@ -72,11 +72,11 @@ TILE_INLINE void accumulate(tile_format f, const part_scratch *s, int tile, int 
 }
 
 TILE_INLINE void sum_tile(tile_format f, const part *p, int64_t panel, int tile, part_scratch *s) {
-  float(*to)[PANEL_ROWS] = s->acc[panel] + tile * TILE_TOKENS;
+  float(*to)[PANELS][PANEL_ROWS] = s->acc + tile * TILE_TOKENS;
   tile_products products;
   __m512 acc[TILE_TOKENS];
   UNROLL
-  for (int i = 0; i < TILE_TOKENS; i++) acc[i] = p->block ? _mm512_loadu_ps(to[i]) : _mm512_setzero_ps();
+  for (int i = 0; i < TILE_TOKENS; i++) acc[i] = p->block ? _mm512_loadu_ps(to[i][panel]) : _mm512_setzero_ps();
   for (int ahead = 0; ahead < p->blocks + LAG; ahead++) {
     if (ahead < p->blocks) multiply_tiles(f, s->level[tile][ahead][0], s->weight[0][ahead], products, ahead % SUMS);
     int b = ahead - LAG;
@@ -85,7 +85,7 @@ TILE_INLINE void sum_tile(tile_format f, const part *p, int64_t panel, int tile,
     for (int h = 0; h < tile_sub_blocks(f); h++) accumulate(f, s, tile, b, h, products[h][b % SUMS], acc);
   }
   UNROLL
-  for (int i = 0; i < TILE_TOKENS; i++) _mm512_storeu_ps(to[i], acc[i]);
+  for (int i = 0; i < TILE_TOKENS; i++) _mm512_storeu_ps(to[i][panel], acc[i]);
 }
 
 TILE_INLINE void linear(tile_format f, const linear_task *t, linear_kernel few) {

@@ -39,13 +39,13 @@ TILE_INLINE void multiply(tile_format f, int b, int h, int tile, const part_scra
 }
 
 TILE_INLINE void sum_tile(tile_format f, const part *p, int64_t panel, int tile, part_scratch *s) {
-  float(*to[TILE_PANELS])[PANEL_ROWS];
+  float(*to)[PANELS][PANEL_ROWS] = s->acc + tile * TILE_TOKENS;
   __m512 acc[TILE_PANELS][TILE_TOKENS];
   UNROLL
   for (int k = 0; k < TILE_PANELS; k++) {
-    to[k] = s->acc[panel + k] + tile * TILE_TOKENS;
     UNROLL
-    for (int i = 0; i < TILE_TOKENS; i++) acc[k][i] = p->block ? _mm512_loadu_ps(to[k][i]) : _mm512_setzero_ps();
+    for (int i = 0; i < TILE_TOKENS; i++)
+      acc[k][i] = p->block ? _mm512_loadu_ps(to[i][panel + k]) : _mm512_setzero_ps();
   }
   for (int b = 0; b < p->blocks; b++) {
     UNROLL
@@ -67,7 +67,7 @@ TILE_INLINE void sum_tile(tile_format f, const part *p, int64_t panel, int tile,
   UNROLL
   for (int k = 0; k < TILE_PANELS; k++) {
     UNROLL
-    for (int i = 0; i < TILE_TOKENS; i++) _mm512_storeu_ps(to[k][i], acc[k][i]);
+    for (int i = 0; i < TILE_TOKENS; i++) _mm512_storeu_ps(to[i][panel + k], acc[k][i]);
   }
 }
 

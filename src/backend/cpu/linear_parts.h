@@ -28,7 +28,7 @@ typedef struct part_scratch {
   int8_t weight[TILE_PANELS][BLOCKS][PIECE];
   float d[2][TILE_PANELS][BLOCKS][PANEL_ROWS], m[2][TILE_PANELS][BLOCKS][PANEL_ROWS];
 
-  float acc[PANELS][TOKENS][PANEL_ROWS];
+  float acc[TOKENS][PANELS][PANEL_ROWS];
 } part_scratch;
 
 /* The tokens and blocks that the scratch memory holds. */
@@ -99,14 +99,16 @@ TILE_INLINE void unpack_weights(tile_format f, const part *p, const char *panel,
   }
 }
 
-TILE_INLINE void store_panel(const linear_task *t, int64_t panel, const part *p, float (*acc)[PANEL_ROWS]) {
-  __mmask16 rows = (__mmask16)((1u << tile_rows(t, panel)) - 1);
-  float *out = t->out + p->token * t->stride + panel * PANEL_ROWS;
-  for (int32_t i = 0; i < p->tokens; i++, out += t->stride) {
-    __m512 sum = _mm512_loadu_ps(acc[i]);
-    if (t->add) sum = _mm512_add_ps(_mm512_maskz_loadu_ps(rows, out), sum);
-    _mm512_mask_storeu_ps(out, rows, sum);
-  }
+/* The rows of a token are next to each other here as there: each of its rows in memory is on a page of its own. */
+TILE_INLINE void store_sums(const linear_task *t, int64_t first, int64_t end, const part *p, const part_scratch *s) {
+  for (int32_t i = 0; i < p->tokens; i++)
+    for (int64_t panel = first; panel < end; panel++) {
+      __mmask16 rows = (__mmask16)((1u << tile_rows(t, panel)) - 1);
+      float *out = t->out + (p->token + i) * t->stride + panel * PANEL_ROWS;
+      __m512 sum = _mm512_loadu_ps(s->acc[i][panel - first]);
+      if (t->add) sum = _mm512_add_ps(_mm512_maskz_loadu_ps(rows, out), sum);
+      _mm512_mask_storeu_ps(out, rows, sum);
+    }
 }
 
 /* Panels first .. end - 1 for the tokens of a part. */
@@ -122,7 +124,7 @@ TILE_INLINE void sum_panels(tile_format f, const linear_task *t, int64_t first, 
       for (int tile = 0; tile * TILE_TOKENS < p.tokens; tile++) sum_tile(f, &p, panel - first, tile, s);
     }
   }
-  for (int64_t panel = first; panel < end; panel++) store_panel(t, panel, &p, s->acc[panel - first]);
+  store_sums(t, first, end, &p, s);
 }
 
 /* The first n tokens of a task. */

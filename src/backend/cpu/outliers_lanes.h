@@ -45,7 +45,7 @@ static inline void sort_outliers(const outlier *from, int n, outlier *to) {
 
 /* The outliers of blocks first .. end - 1 of n tokens, sorted. */
 static inline int find_outliers(const be_act *x, int32_t token, int32_t n, int64_t first, int64_t end, outlier *to) {
-  outlier found[OUTLIERS];
+  outlier unsorted[OUTLIERS], *found = n > 1 ? unsorted : to;
   int64_t n_blocks = x->cols / QUANT_BLOCK;
   int count = 0;
   for (int32_t i = 0; i < n; i++) {
@@ -54,7 +54,7 @@ static inline int find_outliers(const be_act *x, int32_t token, int32_t n, int64
     for (int64_t b = next_outlier(at, first, end); b < end; b = next_outlier(at, b + 1, end))
       found[count++] = (outlier){value[b], (uint16_t)((b - first) * QUANT_BLOCK + at[b] - 1), (uint16_t)i};
   }
-  if (count) sort_outliers(found, count, to);
+  if (n > 1 && count) sort_outliers(found, count, to);
   return count;
 }
 
@@ -102,18 +102,18 @@ TILE_INLINE void column_factors(tile_format f, const char *factors, int half, in
   }
 }
 
-/* The weights of an input in all rows: both products are exact, so that the sum is what dequantize gives. */
-TILE_INLINE lanes load_column(tile_format f, const char *panel, int64_t n_blocks, int64_t input) {
-  int64_t b = input / QUANT_BLOCK;
-  const char *scales = panel + n_blocks * f.levels, *halves = tile_scales(f, scales, b);
+/* The weights of input `place` of a piece in all rows; levels: of the piece, halves: of its storage block. Both
+ * products are exact, so that the sum is what dequantize gives. */
+TILE_INLINE lanes load_column(tile_format f, const char *levels, const char *halves, const char *factors, int place) {
   int32_t level[PANEL_ROWS], scale[PANEL_ROWS], min[PANEL_ROWS];
   float product[PANEL_ROWS], minimum[PANEL_ROWS];
-  column_levels(f, panel + b * f.levels, (int)(input % QUANT_BLOCK), level);
-  column_factors(f, tile_factors(f, scales, b), (int)(input % QUANT_BLOCK / (QUANT_BLOCK / 2)), scale, min);
+  column_levels(f, levels, place, level);
+  column_factors(f, factors, place / (QUANT_BLOCK / 2), scale, min);
   for (int r = 0; r < PANEL_ROWS; r++) product[r] = (float)(level[r] * scale[r]), minimum[r] = (float)min[r];
   lanes weight = lanes_mul(lanes_load_f16((const uint16_t *)halves), lanes_load(product));
   if (!f.has_min) return weight;
-  return lanes_fma(lanes_load_f16((const uint16_t *)(halves + HALVES)), lanes_load(minimum), weight);
+  lanes m = lanes_load_f16((const uint16_t *)(halves + HALVES));
+  return f.factors == FACTORS_NONE ? lanes_add(m, weight) : lanes_fma(m, lanes_load(minimum), weight);
 }
 
 /* ---- Adding their products ---- */
@@ -126,16 +126,24 @@ TILE_INLINE void add_to_rows(lanes weight, const outlier *list, int n, float *ou
   }
 }
 
-/* Those of one input to all panels. */
-TILE_INLINE void add_input(tile_format f, const linear_task *t, int64_t input, const outlier *list, int n, float *out) {
-  for (int64_t panel = 0; panel < t->n_panels; panel++, out += PANEL_ROWS) {
-    lanes weight = load_column(f, tile_panel(t, panel), t->x->cols / QUANT_BLOCK, input);
-    int rows = tile_rows(t, panel);
-    if (rows == PANEL_ROWS) /* by itself, since what a masked store wrote is waited for */
-      add_to_rows(weight, list, n, out, t->stride, PANEL_ROWS);
-    else
-      add_to_rows(weight, list, n, out, t->stride, rows);
+/* Those of input `place` of block b to all panels. The last panel may not be full: it comes by itself, since what a
+ * masked store wrote is waited for. */
+TILE_INLINE void add_input(tile_format f, const linear_task *t, int64_t b, int place, const outlier *list, int n,
+                           float *out) {
+  const char *scales = t->panels + t->x->cols / QUANT_BLOCK * f.levels;
+  const char *levels = t->panels + b * f.levels, *halves = tile_scales(f, scales, b);
+  const char *factors = tile_factors(f, scales, b);
+  int64_t full = t->n_rows / PANEL_ROWS;
+  float *first = out + list->token * t->stride;
+  lanes value = lanes_set(list->value);
+  for (int64_t panel = 0; panel < full; panel++, out += PANEL_ROWS, first += PANEL_ROWS) {
+    lanes weight = load_column(f, levels, halves, factors, place);
+    lanes_store(first, lanes_fma(weight, value, lanes_load(first)));
+    add_to_rows(weight, list + 1, n - 1, out, t->stride, PANEL_ROWS);
+    levels += t->panel_bytes, halves += t->panel_bytes, factors += t->panel_bytes;
   }
+  int rows = (int)(t->n_rows % PANEL_ROWS);
+  if (rows) add_to_rows(load_column(f, levels, halves, factors, place), list, n, out, t->stride, rows);
 }
 
 TILE_INLINE void add_outliers(tile_format f, const linear_task *t) {
@@ -148,7 +156,8 @@ TILE_INLINE void add_outliers(tile_format f, const linear_task *t) {
       int count = find_outliers(t->x, token, n, b, end_block, list);
       for (int first = 0, end; first < count; first = end) {
         for (end = first + 1; end < count && list[end].input == list[first].input;) end++;
-        add_input(f, t, b * QUANT_BLOCK + list[first].input, list + first, end - first, t->out + token * t->stride);
+        add_input(f, t, b + list[first].input / QUANT_BLOCK, list[first].input % QUANT_BLOCK, list + first, end - first,
+                  t->out + token * t->stride);
       }
     }
 }
