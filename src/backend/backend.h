@@ -29,8 +29,10 @@ typedef struct be_act {
   int8_t *level;    /* [n_tokens][cols] */
   float *scale;     /* [n_tokens][cols / 32] */
   int16_t *neg_sum; /* [n_tokens][cols / 16] */
-  /* A value that is far above the others of its block would take their precision: it is left out of the block, its
-   * level is 0, and its products are computed with the value itself. NULL: none is left out. */
+  /* A value that is far above the others of its block would take their precision. Where all others are at most
+   * outlier_rest of the largest, it is left out of the block: its level is 0, and its products are computed with the
+   * value itself. */
+  float outlier_rest;  /* 0 .. 1; where it is 0, nothing is left out and the others are NULL */
   uint8_t *outlier_at; /* [n_tokens][cols / 32]: 1 + its place in the block, 0 where there is none */
   float *outlier;      /* [n_tokens][cols / 32]: its value */
 } be_act;
@@ -127,7 +129,8 @@ typedef struct be_ops {
   /* cos and sin of position * frequency[i], i < rope->n_pairs, times magnitude. */
   void (*angles)(be_worker *w, const be_rope *rope, const double *frequency, double magnitude, const be_batch *batch);
 
-  /* out[t] = x * weight / sqrt(mean(x^2) + eps) with x = h[rows ? rows[t] : t], for t < n. */
+  /* out[t] = x * weight / sqrt(mean(x^2) + eps) with x = h[rows ? rows[t] : t], for t < n. Values up to five times the
+   * root mean square of their row are no outliers. */
   void (*norm)(be_worker *w, const be_act *out, const float *h, const float *weight, float eps, const int32_t *rows,
                int32_t n);
 

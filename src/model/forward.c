@@ -13,9 +13,10 @@ static void *take(layout *l, int64_t n, size_t size) {
   return p;
 }
 
-/* Whether the readers of an activation have float weights, and whether quantised ones. */
+/* Whether the readers of an activation have float weights, and whether quantised ones; and be_act.outlier_rest. */
 typedef struct forms {
   bool f32, levels;
+  float outlier_rest;
 } forms;
 
 static be_act take_act(layout *l, int64_t n, int64_t cols, forms f) {
@@ -25,6 +26,8 @@ static be_act take_act(layout *l, int64_t n, int64_t cols, forms f) {
     a.level = take(l, n * cols, sizeof *a.level);
     a.scale = take(l, n * cols / QUANT_BLOCK, sizeof *a.scale);
     a.neg_sum = take(l, n * cols / QUANT_BLOCK * 2, sizeof *a.neg_sum);
+    if (f.outlier_rest == 0) return a;
+    a.outlier_rest = f.outlier_rest;
     a.outlier_at = take(l, n * cols / QUANT_BLOCK, sizeof *a.outlier_at);
     a.outlier = take(l, n * cols / QUANT_BLOCK, sizeof *a.outlier);
   }
@@ -42,7 +45,10 @@ typedef struct readers {
 
 static readers find_readers(const gale_model *m) {
   const model_config *c = &m->config;
-  readers r = {.x.f32 = true, .attended.f32 = true};
+  /* Attention averages, which leaves no outliers that matter; a product of two factors has many that matter less. */
+  const forms normed = {.outlier_rest = 0.5f}, product = {.outlier_rest = 1.0f / 3};
+  readers r = {.x = normed, .expert_x = normed, .activated = product};
+  r.x.f32 = r.attended.f32 = true;
   read_by(&r.x, &m->weights.output);
   for (int32_t i = 0; i < c->n_layers; i++) {
     const layer_weights *l = &m->weights.layers[i];

@@ -35,6 +35,7 @@ static be_act act_new(int n, int cols, bool f32, bool levels) {
   a.level = room(values);
   a.scale = room(blocks * sizeof(float));
   a.neg_sum = room(2 * blocks * sizeof(int16_t));
+  a.outlier_rest = 0.5f;
   a.outlier_at = room(blocks);
   a.outlier = room(blocks * sizeof(float));
   return a;
@@ -71,6 +72,7 @@ static be_act row_of(const be_act *x, int t) {
   a.level = x->level + t * x->cols;
   a.scale = x->scale + t * blocks;
   a.neg_sum = x->neg_sum + 2 * t * blocks;
+  a.outlier_rest = x->outlier_rest;
   a.outlier_at = x->outlier_at + t * blocks;
   a.outlier = x->outlier + t * blocks;
   return a;
@@ -92,7 +94,7 @@ static void plain_linear(const be_weight *w, const be_act *x, int t, float *out)
 
 static void plain_quantize(const be_act *a, int t) {
   const be_act row = row_of(a, t);
-  if (row.level) portable.quantize(row.f32, row.cols, &row, 0);
+  if (row.level) portable.quantize(row.f32, row.cols, &row, 0, 0);
 }
 
 static void plain_gated(const be_weight *w1, const be_weight *w3, be_activation activation, const be_act *x, int t,

@@ -119,7 +119,7 @@ static void add_query(scene *s, int first, int last, content c, uint64_t *seed) 
   s->q_neg_sum[i] = guarded_new((size_t)(pad / 16) * sizeof(int16_t));
   memcpy(s->q[i].data, padded, (size_t)dim * sizeof(float));
   const be_act to = {.level = s->q_level[i].data, .scale = s->q_scale[i].data, .neg_sum = s->q_neg_sum[i].data};
-  k.quantize(padded, pad, &to, 0);
+  k.quantize(padded, pad, &to, 0, 0);
   t->q[i] = s->q[i].data;
   t->q_level[i] = s->q_level[i].data;
   t->q_scale[i] = s->q_scale[i].data;

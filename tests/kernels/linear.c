@@ -131,7 +131,8 @@ static linear_case case_new(quant_type type, shape s, values v, uint64_t seed) {
   c.neg_sum = guarded_new(is_float ? 0 : 2 * blocks * sizeof(int16_t));
   c.outlier_at = guarded_new(is_float ? 0 : blocks);
   c.outlier = guarded_new(is_float ? 0 : blocks * sizeof(float));
-  c.x = (be_act){s.cols, c.f32.data, c.level.data, c.scale.data, c.neg_sum.data, c.outlier_at.data, c.outlier.data};
+  c.x =
+      (be_act){s.cols, c.f32.data, c.level.data, c.scale.data, c.neg_sum.data, 0.5f, c.outlier_at.data, c.outlier.data};
   if (!is_float) fill_levels(&c, v, &seed);
   for (size_t i = 0; is_float && i < n; i++) {
     bool special = v == WILD && random_below(&seed, 50) == 0;
@@ -324,8 +325,6 @@ static be_act activations(int64_t cols, int32_t tokens) {
   be_act x = {.cols = cols, .f32 = zeroed(n, sizeof *x.f32), .level = zeroed(n, 1)};
   x.scale = zeroed(n_blocks, sizeof *x.scale);
   x.neg_sum = zeroed(2 * n_blocks, sizeof *x.neg_sum);
-  x.outlier_at = zeroed(n_blocks, sizeof *x.outlier_at);
-  x.outlier = zeroed(n_blocks, sizeof *x.outlier);
   for (size_t i = 0; i < n; i++) {
     x.f32[i] = (float)(i * 7 % 13) - 6;
     x.level[i] = (int8_t)(i * 37 % 255 - 127);
@@ -383,8 +382,6 @@ static void time_level(const timing *t, cpu_level level, int threads, quant_type
   free(call.x.level);
   free(call.x.scale);
   free(call.x.neg_sum);
-  free(call.x.outlier_at);
-  free(call.x.outlier);
   d->ops->release(d, packed.data, bytes);
   d->ops->context_close(&call.context);
   d->ops->close(d);

@@ -3,7 +3,7 @@
 
 #include "backend/cpu/math.h"
 
-enum { LONGEST = 4096, OUTPUTS = 5 };
+enum { LONGEST = 4096, OUTPUTS = 5, RETURNED = 4 };
 static const int lengths[] = {1, 2, 3, 7, 8, 9, 15, 16, 17, 24, 31, 32, 33, 40, 63, 64, 65, 80, 100, 576, 1000, 4096};
 enum { N_LENGTHS = sizeof lengths / sizeof *lengths };
 
@@ -44,7 +44,7 @@ static void rows_free(rows r) {
 /* ---- Running them: level 0 is the portable C ---- */
 
 static void run_norm(const cpu_kernels *k, const rows *r, int level) {
-  k->norm(in(r, 0), in(r, 1), 1e-5f, out(r, level), r->n);
+  *(float *)r->out[level][RETURNED].data = k->norm(in(r, 0), in(r, 1), 1e-5f, out(r, level), r->n);
 }
 
 static void run_silu(const cpu_kernels *k, const rows *r, int level) {
@@ -92,10 +92,11 @@ static void quantize(const cpu_kernels *k, const rows *r, int level, const float
                .scale = (float *)r->out[level][0].data + end - blocks,
                .neg_sum = (int16_t *)r->out[level][2].data + 2 * (end - blocks)};
   if (outliers) {
+    to.outlier_rest = 0.5f;
     to.outlier_at = (uint8_t *)r->out[level][3].data + end * 4 - blocks;
     to.outlier = (float *)r->out[level][4].data + end - blocks;
   }
-  k->quantize(x + (end - n), n, &to, 0);
+  k->quantize(x + (end - n), n, &to, 0, 2);
   for (int i = 0; i < n && i < room; i++) out(r, level)[i] = (float)to.level[i];
   for (int i = 0; i < 2 * blocks; i++) out(r, level)[end - 3 * blocks + i] = (float)to.neg_sum[i];
   for (int i = 0; i < blocks && outliers; i++) {
@@ -153,6 +154,7 @@ static void compare(check *c, const rows *r, int type) {
   kernels[type].run(c->portable, r, 0);
   kernels[type].run(c->kernels, r, 1);
   check_same(c, out(r, 1), out(r, 0), (size_t)r->n, "output");
+  if (type == NORM) check_same(c, r->out[1][RETURNED].data, r->out[0][RETURNED].data, 1, "root mean square");
 }
 
 /* The step through all 2^32 floats that takes `each` of them for each case asked for. */
@@ -263,6 +265,9 @@ static void exact_norm(check *c) {
     for (int j = 0; j < r.n; j++) sum += (double)in(&r, 0)[j] * in(&r, 0)[j];
     double scale = 1 / sqrt(sum / r.n + (double)1e-5f);
     run_norm(c->portable, &r, 0);
+    double squares = 0, size = *(float *)r.out[0][RETURNED].data;
+    for (int j = 0; j < r.n; j++) squares += (double)out(&r, 0)[j] * out(&r, 0)[j];
+    check_that(c, fabs(size - sqrt(squares / r.n)) <= size * bound, "the root mean square is %a", size);
     for (int j = 0; j < r.n; j++) {
       double exact = (double)in(&r, 0)[j] * scale * in(&r, 1)[j], is = out(&r, 0)[j];
       check_that(c, fabs(is - exact) <= fabs(exact) * bound, "element %d is %a, should be %a", j, is, exact);
@@ -271,8 +276,7 @@ static void exact_norm(check *c) {
   }
 }
 
-/* An outlier is the value itself, at least twice as large as the others; where there is none, another value is at least
- * half of the largest. */
+/* An outlier is the value itself, at least twice as large as the others and above the least one. */
 static void exact_outliers(check *c) {
   check_case(c, "quantize with outliers");
   for (int i = 0; i < 200; i++) {
@@ -281,7 +285,7 @@ static void exact_outliers(check *c) {
     int8_t level[QUANT_BLOCK];
     int16_t neg_sum[2];
     uint8_t at;
-    const be_act to = {QUANT_BLOCK, NULL, level, &scale, neg_sum, &at, &outlier};
+    const be_act to = {QUANT_BLOCK, NULL, level, &scale, neg_sum, 0.5f, &at, &outlier};
     for (int j = 0; j < QUANT_BLOCK; j++) x[j] = random_unit(&seed);
     int place = random_below(&seed, QUANT_BLOCK);
     x[place] = random_unit(&seed) * 4;
@@ -291,8 +295,9 @@ static void exact_outliers(check *c) {
       else if (fabsf(x[j]) > largest[1])
         largest[1] = fabsf(x[j]);
     }
-    c->portable->quantize(x, QUANT_BLOCK, &to, 0);
-    bool is = largest[1] <= largest[0] * 0.5f;
+    float least = (float)(i % 3);
+    c->portable->quantize(x, QUANT_BLOCK, &to, 0, least);
+    bool is = largest[1] <= largest[0] * 0.5f && largest[0] > least;
     check_that(c, (at > 0) == is, "%d at %d, largest %a and %a", i, at, (double)largest[0], (double)largest[1]);
     check_that(c, !is || (outlier == x[at - 1] && fabsf(outlier) == largest[0] && level[at - 1] == 0), "%d is not it",
                i);
@@ -309,7 +314,7 @@ static void exact_quantize(check *c) {
   float scale[LONGEST / QUANT_BLOCK];
   int16_t neg_sum[LONGEST / 16] = {0};
   const be_act to = {.level = level, .scale = scale, .neg_sum = neg_sum};
-  c->portable->quantize(in(&r, 0), LONGEST, &to, 0);
+  c->portable->quantize(in(&r, 0), LONGEST, &to, 0, 0);
   int sum = 0;
   for (int i = 0; i < LONGEST; i++) {
     double d = scale[i / QUANT_BLOCK], error = fabs(d * level[i] - in(&r, 0)[i]);
@@ -322,7 +327,7 @@ static void exact_quantize(check *c) {
   for (int i = 0; i < 3; i++) {
     float x[QUANT_BLOCK] = {0};
     x[7] = odd[i];
-    c->portable->quantize(x, QUANT_BLOCK, &to, 0);
+    c->portable->quantize(x, QUANT_BLOCK, &to, 0, 0);
     check_that(c, odd[i] == 0 ? scale[0] == 0 : isnan(scale[0]), "the scale of a block with %g", (double)odd[i]);
     check_that(c, neg_sum[0] == 0 && neg_sum[1] == 0, "the sums of a block with %g", (double)odd[i]);
   }

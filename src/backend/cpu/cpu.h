@@ -19,7 +19,7 @@ typedef struct attend_scratch {
 } attend_scratch;
 
 /* What a worker computes at once of a gated product. */
-enum { GATED_PANELS = 16, GATED_TOKENS = 256, GATED_FLOATS = GATED_TOKENS * GATED_PANELS * PANEL_ROWS };
+enum { GATED_PANELS = 32, GATED_TOKENS = 144, GATED_FLOATS = GATED_TOKENS * GATED_PANELS * PANEL_ROWS };
 
 struct be_worker {
   be_context *context;
@@ -84,11 +84,13 @@ void cpu_gather(be_worker *w, const be_act *out, const be_act *x, const int32_t 
 uint64_t cpu_probe(be_worker *w, be_probe kind, const void *memory, uint64_t amount);
 void cpu_combine(be_worker *w, float *h, const float *y, const be_routing *routing, int64_t cols, int32_t n);
 
-/* Completes the quantised form of columns first .. first + n - 1 (multiples of 32) of token t, if wanted. */
-static inline void cpu_quantize_part(const cpu_device *d, const be_act *a, int64_t t, int64_t first, int64_t n) {
+/* Completes the quantised form of columns first .. first + n - 1 (multiples of 32) of token t, if wanted. least: see
+ * cpu_kernels.quantize. */
+static inline void cpu_quantize_part(const cpu_device *d, const be_act *a, int64_t t, int64_t first, int64_t n,
+                                     float least) {
   if (!a->level) return;
   int64_t at = t * a->cols + first;
-  d->kernels.quantize(a->f32 + at, n, a, at);
+  d->kernels.quantize(a->f32 + at, n, a, at, least);
 }
 
 #endif

@@ -58,12 +58,13 @@ typedef struct cpu_kernels {
 
   /* Blocks of 32 of x [n], n a multiple of 32, become the values of `to` from number `at` on, a multiple of 32 as well:
    * scale = max |x| / 127, level = x * (127 / max |x|) rounded to even, neg_sum = minus the sums of 16 levels. Where
-   * all values but one are at most OUTLIER_REST of the largest, this is the block's outlier if `to` has such, and the
-   * block is made of the others. A block that holds a value that is not finite gets the scale NaN and levels of 0. */
-  void (*quantize)(const float *x, int64_t n, const be_act *to, int64_t at);
+   * all values but one are at most to->outlier_rest of the largest, and this is above `least`, it is the block's
+   * outlier, and the block is made of the others. A block that holds a value that is not finite gets the scale NaN and
+   * levels of 0. */
+  void (*quantize)(const float *x, int64_t n, const be_act *to, int64_t at, float least);
 
-  /* out = x * weight / sqrt(mean(x^2) + eps), all [n]. */
-  void (*norm)(const float *x, const float *weight, float eps, float *out, int64_t n);
+  /* out = x * weight / sqrt(mean(x^2) + eps), all [n]. Returns the root mean square of out. */
+  float (*norm)(const float *x, const float *weight, float eps, float *out, int64_t n);
 
   /* out = activation(gate) * up, all [n]; by be_activation. */
   void (*activate[2])(const float *gate, const float *up, float *out, int64_t n);

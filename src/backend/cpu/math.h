@@ -39,9 +39,6 @@ static inline float math_exp(float x) {
  * overflow further down. */
 #define QUANTIZE_LEAST 0x04000000u
 
-/* A block's largest value is an outlier where no other one is larger than this part of it. */
-#define OUTLIER_REST 0.5f
-
 static inline float math_silu(float x) {
   return x / (1.0f + math_exp(-x));
 }

@@ -28,7 +28,7 @@ static void quantize_queries(const attend_op *o) {
   float *padded = o->w->tile;
   for (int64_t i; (i = team_take(o->w->crew, 1)) < (int64_t)o->batch->n_tokens * o->n_heads;) {
     for (int64_t d = 0; d < pad; d++) padded[d] = d < dim ? o->q[i * dim + d] : 0;
-    c->device->kernels.quantize(padded, pad, &to, i * pad);
+    c->device->kernels.quantize(padded, pad, &to, i * pad, 0);
   }
   team_barrier(o->w->crew);
 }
@@ -100,7 +100,7 @@ static bool pieces_are_blocks(const attend_op *o) {
 
 static void finish_group(const attend_op *o, int64_t token, int kv_head) {
   int64_t width = (int64_t)o->group * o->kv->layout.head_dim;
-  if (pieces_are_blocks(o)) cpu_quantize_part(o->w->context->device, o->out, token, kv_head * width, width);
+  if (pieces_are_blocks(o)) cpu_quantize_part(o->w->context->device, o->out, token, kv_head * width, width, 0);
 }
 
 static int32_t smaller(int32_t a, int32_t b) {
@@ -239,6 +239,6 @@ void cpu_attend(be_worker *w, const be_act *out, const float *q, int n_heads, fl
     attend_tokens(&o);
   if (!out->level || pieces_are_blocks(&o)) return;
   for (int64_t t; (t = team_take(crew, 1)) < batch->n_tokens;)
-    cpu_quantize_part(w->context->device, out, t, 0, out->cols);
+    cpu_quantize_part(w->context->device, out, t, 0, out->cols, 0);
   team_barrier(crew);
 }

@@ -62,6 +62,7 @@ void cpu_gather(be_worker *w, const be_act *out, const be_act *x, const int32_t 
     memcpy(out->level + to * cols, x->level + from * cols, cols);
     memcpy(out->scale + to * blocks, x->scale + from * blocks, blocks * sizeof *out->scale);
     memcpy(out->neg_sum + to * blocks * 2, x->neg_sum + from * blocks * 2, blocks * 2 * sizeof *out->neg_sum);
+    if (!out->outlier_at) continue;
     memcpy(out->outlier_at + to * blocks, x->outlier_at + from * blocks, blocks);
     memcpy(out->outlier + to * blocks, x->outlier + from * blocks, blocks * sizeof *out->outlier);
   }

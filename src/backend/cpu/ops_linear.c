@@ -6,12 +6,17 @@
 enum { PAIR = 2 };
 _Static_assert(PAIR *PANEL_ROWS == QUANT_BLOCK, "a pair of panels is a block");
 
+/* Panels first .. end - 1 of a part, for tokens token .. token_end - 1 (of experts, for all of theirs). */
+typedef struct linear_range {
+  int64_t first, end, token, token_end;
+} linear_range;
+
 /* A linear operation consists of parts: the products of one x, or the experts that have tokens. */
 typedef struct linear_op {
   be_worker *w;
   int32_t n_parts;
   int64_t (*pairs)(const struct linear_op *o, int32_t part);
-  void (*compute)(const struct linear_op *o, int32_t part, int64_t first, int64_t end); /* panels of a part */
+  void (*compute)(const struct linear_op *o, int32_t part, linear_range range);
   const be_product *products; /* of each part, or one whose weights are [n_experts] */
   const be_gated *gated;
   const be_routing *routing;
@@ -40,14 +45,12 @@ typedef struct piece {
 } piece;
 
 /* Piece number i of `total` pairs. Large ones come first, since each costs a turn at the counter and a start in the
- * middle of the weights; towards the end each worker gets half of its share of the rest, so that all end together. Of
- * many tokens every piece begins with packing these, so that small ones do not pay. */
-static piece cut(int64_t i, int64_t total, int64_t workers, int64_t smallest) {
-  enum { LARGEST = 8 };
+ * middle of the weights; towards the end each worker gets half of its share of the rest, so that all end together. */
+static piece cut(int64_t i, int64_t total, int64_t workers, int64_t largest, int64_t smallest) {
   if (workers == 1) return (piece){i == 0 ? 0 : total, total};
-  int64_t part = 2 * workers, n_large = total >= part * LARGEST ? total / LARGEST - part + 1 : 0;
-  if (i < n_large) return (piece){i * LARGEST, (i + 1) * LARGEST};
-  int64_t start = n_large * LARGEST;
+  int64_t part = 2 * workers, n_large = total >= part * largest ? total / largest - part + 1 : 0;
+  if (i < n_large) return (piece){i * largest, (i + 1) * largest};
+  int64_t start = n_large * largest;
   for (i -= n_large; start < total; i -= workers) {
     int64_t size = (total - start) / part > smallest ? (total - start) / part : smallest;
     if (i < workers) return (piece){smaller(start + i * size, total), smaller(start + (i + 1) * size, total)};
@@ -56,22 +59,46 @@ static piece cut(int64_t i, int64_t total, int64_t workers, int64_t smallest) {
   return (piece){total, total};
 }
 
+/* Many tokens are cut as well: every piece begins with bringing its tokens into form, which pays with many panels for
+ * few tokens, while each panel's levels are unpacked, and read from memory, again for each cut. */
+enum { MANY_TOKENS = 32, CUT_TOKENS = 256, LEAST_CUT_TOKENS = 96, CUT_MULTIPLE = 48 };
+
+static int64_t token_cuts(const linear_op *o, int64_t total, int64_t workers, int64_t largest) {
+  if (o->routing || o->n < MANY_TOKENS) return 1;
+  int64_t cuts = (o->n + CUT_TOKENS - 1) / CUT_TOKENS;
+  while (total * cuts < 4 * workers * largest && o->n / (cuts + 1) >= LEAST_CUT_TOKENS) cuts++;
+  return cuts;
+}
+
+/* The tokens of cut c, whole tiles of the kernels that have some. */
+static int64_t cut_start(const linear_op *o, int64_t c, int64_t cuts) {
+  return c == cuts ? o->n : o->n * c / cuts / CUT_MULTIPLE * CUT_MULTIPLE;
+}
+
+/* Pairs first .. end - 1 of all, for some tokens. */
+static void run_pairs(const linear_op *o, int64_t first, int64_t end, int64_t token, int64_t token_end) {
+  int64_t start = 0;
+  for (int32_t i = 0; i < o->n_parts && start < end; i++) {
+    int64_t stop = start + o->pairs(o, i);
+    int64_t a = first > start ? first : start, b = smaller(end, stop);
+    if (a < b && (o->routing || token < token_end))
+      o->compute(o, i, (linear_range){(a - start) * PAIR, (b - start) * PAIR, token, token_end});
+    start = stop;
+  }
+}
+
 static void run(const linear_op *o) {
   team_worker *crew = o->w->crew;
-  enum { MANY_TOKENS = 32, FEW_PAIRS = 4 };
+  bool many = o->n >= MANY_TOKENS;
   int64_t number = team_take(crew, 1), total = 0, workers = team_size(o->w->context->team);
-  int64_t least = o->n >= MANY_TOKENS ? FEW_PAIRS : 1;
+  int64_t largest = many ? 16 : 8, least = many ? 4 : 1;
   for (int32_t i = 0; i < o->n_parts && number != TEAM_NONE; i++) total += o->pairs(o, i);
-  for (piece p = cut(number, total, workers, least); p.first < total;
-       p = cut(team_take(crew, 1), total, workers, least)) {
-    int64_t start = 0;
-    for (int32_t i = 0; i < o->n_parts && start < p.end; i++) {
-      int64_t stop = start + o->pairs(o, i);
-      int64_t a = p.first > start ? p.first : start, b = smaller(p.end, stop);
-      if (a < b) o->compute(o, i, (a - start) * PAIR, (b - start) * PAIR);
-      start = stop;
-    }
-  }
+  int64_t cuts = token_cuts(o, total, workers, largest), all = total * cuts;
+  for (piece p = cut(number, all, workers, largest, least); p.first < all;
+       p = cut(team_take(crew, 1), all, workers, largest, least))
+    for (int64_t c = p.first / total; c * total < p.end; c++)
+      run_pairs(o, p.first > c * total ? p.first - c * total : 0, smaller(p.end - c * total, total),
+                cut_start(o, c, cuts), cut_start(o, c + 1, cuts));
   team_barrier(crew);
 }
 
@@ -86,6 +113,7 @@ static be_act rows_from(const be_act *x, int64_t first) {
   a.level += first * x->cols;
   a.scale += first * blocks;
   a.neg_sum += first * blocks * 2;
+  if (!x->outlier_at) return a;
   a.outlier_at += first * blocks;
   a.outlier += first * blocks;
   return a;
@@ -110,17 +138,18 @@ static void multiply(const be_worker *worker, const be_product *to, const be_act
                       .scratch = worker->linear};
   const cpu_kernels *k = &worker->context->device->kernels;
   k->linear[w->type](&task);
-  if (!quant_get(w->type)->is_float) k->add_outliers[w->type](&task);
+  if (x->outlier_at && !quant_get(w->type)->is_float) k->add_outliers[w->type](&task);
 }
 
 static int64_t product_pairs(const linear_op *o, int32_t part) {
   return pairs_of(o->products[part].weight);
 }
 
-static void product(const linear_op *o, int32_t part, int64_t first, int64_t end) {
+static void product(const linear_op *o, int32_t part, linear_range r) {
   const be_product *p = &o->products[part];
-  const be_product to = {p->weight, p->out + first * PANEL_ROWS};
-  multiply(o->w, &to, o->x, o->n, first, end, p->weight->rows, o->add);
+  const be_product to = {p->weight, p->out + r.token * p->weight->rows + r.first * PANEL_ROWS};
+  const be_act x = rows_from(o->x, r.token);
+  multiply(o->w, &to, &x, (int32_t)(r.token_end - r.token), r.first, r.end, p->weight->rows, o->add);
 }
 
 void cpu_linear(be_worker *w, const be_act *x, const be_product *products, int n_products, int32_t n, bool add) {
@@ -144,12 +173,12 @@ static int64_t expert_pairs(const linear_op *o, int32_t expert) {
   return entries_of(o, expert) > 0 ? pairs_of(o->products->weight + expert) : 0;
 }
 
-static void expert(const linear_op *o, int32_t expert, int64_t first, int64_t end) {
+static void expert(const linear_op *o, int32_t expert, linear_range r) {
   const be_weight *weight = o->products->weight + expert;
   int64_t entry = o->routing->first[expert];
   const be_act x = rows_from(o->x, entry);
-  const be_product to = {weight, o->products->out + entry * weight->rows + first * PANEL_ROWS};
-  multiply(o->w, &to, &x, entries_of(o, expert), first, end, weight->rows, false);
+  const be_product to = {weight, o->products->out + entry * weight->rows + r.first * PANEL_ROWS};
+  multiply(o->w, &to, &x, entries_of(o, expert), r.first, r.end, weight->rows, false);
 }
 
 void cpu_linear_experts(be_worker *w, const be_act *x, const be_product *experts, const be_routing *routing) {
@@ -182,15 +211,16 @@ static void gated_tile(const linear_op *o, int32_t part, int64_t first, int64_t 
     int64_t at = (t + i) * cols + row;
     float *out = g->out->f32 ? g->out->f32 + at : gate + i * stride;
     d->kernels.activate[g->activation](gate + i * stride, up + i * stride, out, count);
-    if (g->out->level) d->kernels.quantize(out, count, g->out, at);
+    if (g->out->level) d->kernels.quantize(out, count, g->out, at, 0);
   }
 }
 
-static void gated(const linear_op *o, int32_t part, int64_t first, int64_t end) {
-  int64_t start = o->routing ? o->routing->first[part] : 0, stop = o->routing ? o->routing->first[part + 1] : o->n;
-  for (int64_t panel = first; panel < end; panel += GATED_PANELS)
+static void gated(const linear_op *o, int32_t part, linear_range r) {
+  int64_t start = o->routing ? o->routing->first[part] : r.token,
+          stop = o->routing ? o->routing->first[part + 1] : r.token_end;
+  for (int64_t panel = r.first; panel < r.end; panel += GATED_PANELS)
     for (int64_t t = start; t < stop; t += GATED_TOKENS)
-      gated_tile(o, part, panel, smaller(panel + GATED_PANELS, end), t, (int32_t)smaller(stop - t, GATED_TOKENS));
+      gated_tile(o, part, panel, smaller(panel + GATED_PANELS, r.end), t, (int32_t)smaller(stop - t, GATED_TOKENS));
 }
 
 void cpu_linear_gated(be_worker *w, const be_act *x, const be_gated *product, const be_routing *routing, int32_t n) {

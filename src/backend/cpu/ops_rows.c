@@ -71,8 +71,8 @@ void cpu_norm(be_worker *w, const be_act *out, const float *h, const float *weig
   team_worker *crew = w->crew;
   for (int64_t t; (t = team_take(crew, 1)) < n;) {
     const float *x = h + (rows ? rows[t] : t) * out->cols;
-    kernels_of(w)->norm(x, weight, eps, out->f32 + t * out->cols, out->cols);
-    cpu_quantize_part(w->context->device, out, t, 0, out->cols);
+    float size = kernels_of(w)->norm(x, weight, eps, out->f32 + t * out->cols, out->cols);
+    cpu_quantize_part(w->context->device, out, t, 0, out->cols, 5 * size);
   }
   team_barrier(crew);
 }

@@ -6,14 +6,15 @@
 #include "backend/cpu/math_lanes.h"
 
 /* Without branches: whether a block has an outlier can't be foreseen. */
-static inline void quantize_block(const float *x, const be_act *to, int64_t block) {
+static inline void quantize_block(const float *x, const be_act *to, int64_t block, float least) {
   lanes low = lanes_load(x), high = lanes_load(x + LANES);
   int8_t *level = to->level + block * QUANT_BLOCK;
   int16_t *neg_sum = to->neg_sum + 2 * block;
   uint32_t bits = lanes_largest_bits(low, high);
   if (to->outlier_at) {
-    uint32_t above = lanes_above(low, high, float_from_bits(bits) * OUTLIER_REST), at;
-    bool is = bits >= QUANTIZE_LEAST && bits < 0x7F800000u && (above & (above - 1)) == 0;
+    uint32_t above = lanes_above(low, high, float_from_bits(bits) * to->outlier_rest), at;
+    bool usable = bits >= QUANTIZE_LEAST && bits < 0x7F800000u;
+    bool is = usable && float_from_bits(bits) > least && (above & (above - 1)) == 0;
     above = is ? above : 0;
     at = above ? 32 - (uint32_t)__builtin_clz(above) : 0;
     to->outlier_at[block] = (uint8_t)at;
@@ -35,8 +36,8 @@ static inline void quantize_block(const float *x, const be_act *to, int64_t bloc
   }
 }
 
-static void quantize(const float *x, int64_t n, const be_act *to, int64_t at) {
-  for (int64_t b = 0; b < n / QUANT_BLOCK; b++) quantize_block(x + b * QUANT_BLOCK, to, at / QUANT_BLOCK + b);
+static void quantize(const float *x, int64_t n, const be_act *to, int64_t at, float least) {
+  for (int64_t b = 0; b < n / QUANT_BLOCK; b++) quantize_block(x + b * QUANT_BLOCK, to, at / QUANT_BLOCK + b, least);
 }
 
 /* Lanes of the last, partial vector of n; it may be none. */
@@ -44,7 +45,7 @@ static inline int rest_of(int64_t n) {
   return (int)(n % LANES);
 }
 
-static void norm(const float *x, const float *weight, float eps, float *out, int64_t n) {
+static float norm(const float *x, const float *weight, float eps, float *out, int64_t n) {
   int64_t i = 0, whole = n - rest_of(n);
   lanes sum = lanes_zero(), v;
   for (; i < whole; i += LANES) {
@@ -54,9 +55,16 @@ static void norm(const float *x, const float *weight, float eps, float *out, int
   v = lanes_load_n(x + i, rest_of(n));
   sum = lanes_fma(v, v, sum);
   float r = 1.0f / sqrtf(lanes_tree(sum) / (float)n + eps);
-  for (i = 0; i < whole; i += LANES)
-    lanes_store(out + i, lanes_mul(lanes_mul(lanes_load(x + i), lanes_set(r)), lanes_load(weight + i)));
-  lanes_store_n(out + i, lanes_mul(lanes_mul(v, lanes_set(r)), lanes_load_n(weight + i, rest_of(n))), rest_of(n));
+  lanes squares = lanes_zero(), scaled;
+  for (i = 0; i < whole; i += LANES) {
+    scaled = lanes_mul(lanes_mul(lanes_load(x + i), lanes_set(r)), lanes_load(weight + i));
+    squares = lanes_fma(scaled, scaled, squares);
+    lanes_store(out + i, scaled);
+  }
+  scaled = lanes_mul(lanes_mul(v, lanes_set(r)), lanes_load_n(weight + i, rest_of(n)));
+  squares = lanes_fma(scaled, scaled, squares);
+  lanes_store_n(out + i, scaled, rest_of(n));
+  return sqrtf(lanes_tree(squares) / (float)n);
 }
 
 static inline void activate(const float *gate, const float *up, float *out, int64_t n, lanes (*activation)(lanes)) {

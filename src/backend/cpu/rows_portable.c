@@ -14,10 +14,10 @@ static uint32_t largest_bits(const float *x) {
 }
 
 /* Takes the outlier out of a block with this largest magnitude. Returns 1 + its place, 0 where there is none. */
-static uint8_t take_outlier(float *x, float max, float *value) {
+static uint8_t take_outlier(float *x, float max, float rest, float *value) {
   int above = 0, at = 0;
   for (int i = 0; i < QUANT_BLOCK; i++)
-    if (fabsf(x[i]) > max * OUTLIER_REST) above++, at = i;
+    if (fabsf(x[i]) > max * rest) above++, at = i;
   if (above != 1) return 0;
   *value = x[at];
   x[at] = 0;
@@ -28,12 +28,13 @@ static bool usable(uint32_t bits) {
   return bits >= QUANTIZE_LEAST && bits < 0x7F800000u;
 }
 
-static void quantize_block(const float *from, const be_act *to, int64_t block) {
+static void quantize_block(const float *from, const be_act *to, int64_t block, float least) {
   float x[QUANT_BLOCK], outlier = 0;
   memcpy(x, from, sizeof x);
   uint32_t bits = largest_bits(x);
   if (to->outlier_at) {
-    to->outlier_at[block] = usable(bits) ? take_outlier(x, float_from_bits(bits), &outlier) : 0;
+    bool large = usable(bits) && float_from_bits(bits) > least;
+    to->outlier_at[block] = large ? take_outlier(x, float_from_bits(bits), to->outlier_rest, &outlier) : 0;
     to->outlier[block] = outlier;
     if (to->outlier_at[block]) bits = largest_bits(x);
   }
@@ -48,15 +49,20 @@ static void quantize_block(const float *from, const be_act *to, int64_t block) {
   for (int h = 0; h < 2; h++) to->neg_sum[2 * block + h] = (int16_t)-sum[h];
 }
 
-static void quantize(const float *x, int64_t n, const be_act *to, int64_t at) {
-  for (int64_t b = 0; b < n / QUANT_BLOCK; b++) quantize_block(x + b * QUANT_BLOCK, to, at / QUANT_BLOCK + b);
+static void quantize(const float *x, int64_t n, const be_act *to, int64_t at, float least) {
+  for (int64_t b = 0; b < n / QUANT_BLOCK; b++) quantize_block(x + b * QUANT_BLOCK, to, at / QUANT_BLOCK + b, least);
 }
 
-static void norm(const float *x, const float *weight, float eps, float *out, int64_t n) {
+static float mean_square(const float *x, int64_t n) {
   float lane[16] = {0};
   for (int64_t i = 0; i < n; i++) lane[i % 16] = fmaf(x[i], x[i], lane[i % 16]);
-  float r = 1.0f / sqrtf(math_tree16(lane) / (float)n + eps);
+  return math_tree16(lane) / (float)n;
+}
+
+static float norm(const float *x, const float *weight, float eps, float *out, int64_t n) {
+  float r = 1.0f / sqrtf(mean_square(x, n) + eps);
   for (int64_t i = 0; i < n; i++) out[i] = x[i] * r * weight[i];
+  return sqrtf(mean_square(out, n));
 }
 
 static void silu_mul(const float *gate, const float *up, float *out, int64_t n) {
