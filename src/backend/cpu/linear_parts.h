@@ -82,14 +82,14 @@ TILE_INLINE void pack_activations(tile_format f, const be_act *x, const part *p,
 /* A panel's part, as number `to` of those at work. next: read after it. */
 TILE_INLINE void unpack_weights(tile_format f, const part *p, const char *panel, int64_t scales_at, const char *next,
                                 int to, part_scratch *s) {
-  __m512i values = load_values(f), zero = _mm512_set1_epi8((char)zero_point(f));
+  __m512i values = load_values(f);
   for (int b = 0; b < p->blocks; b++) {
     const char *levels = panel + (p->block + b) * f.levels, *ahead = next + (p->block + b) * f.levels;
     for (int i = 0; i < f.levels; i += 64) __builtin_prefetch(ahead + i);
     UNROLL
     for (int step = 0; step < 8; step++) {
       __m512i level = step_levels(f, levels, step, values);
-      if (SIGNED && zero_point(f)) level = _mm512_sub_epi8(level, zero);
+      if (SIGNED && zero_point(f)) level = _mm512_sub_epi8(level, _mm512_set1_epi8((char)zero_point(f)));
       _mm512_storeu_si512(s->weight[to][b] + step * 64, level);
     }
     for (int h = 0; h < tile_sub_blocks(f); h++) {
@@ -129,6 +129,7 @@ TILE_INLINE void sum_panels(tile_format f, const linear_task *t, int64_t first, 
 
 /* The first n tokens of a task. */
 TILE_INLINE void sum_tokens(tile_format f, const linear_task *t, int32_t n) {
+  if (n == 0) return;
   int32_t parts = (n + TOKENS - 1) / TOKENS, tiles = (n + TILE_TOKENS - 1) / TILE_TOKENS;
   int32_t most = (tiles + parts - 1) / parts * TILE_TOKENS;
   for (int32_t token = 0; token < n; token += most) {

@@ -96,7 +96,7 @@ static void run(const linear_op *o) {
   int64_t cuts = token_cuts(o, total, workers, largest), all = total * cuts;
   for (piece p = cut(number, all, workers, largest, least); p.first < all;
        p = cut(team_take(crew, 1), all, workers, largest, least))
-    for (int64_t c = p.first / total; c * total < p.end; c++)
+    for (int64_t c = total > 0 ? p.first / total : 0; c * total < p.end; c++)
       run_pairs(o, p.first > c * total ? p.first - c * total : 0, smaller(p.end - c * total, total),
                 cut_start(o, c, cuts), cut_start(o, c + 1, cuts));
   team_barrier(crew);

@@ -98,7 +98,7 @@ TILE_INLINE void column_factors(tile_format f, const char *factors, int half, in
     if (f.factors == FACTORS_NONE) continue;
     scale[r] = f.factors == FACTORS_SCALES_MINS ? own[r] & 15 : (int8_t)own[r];
     if (f.factors == FACTORS_SCALES_MINS) min[r] = (uint8_t)own[r] >> 4;
-    if (f.factors == FACTORS_SCALE_MIN) min[r] = factors[PANEL_ROWS + r];
+    if (f.factors == FACTORS_SCALE_MIN) min[r] = (uint8_t)factors[PANEL_ROWS + r];
   }
 }
 
