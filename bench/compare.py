@@ -9,9 +9,9 @@ bench_model beside gale probes the machine; without it gale bench does, which ta
 are written there by `gale synth`. First each setting of each engine is tried once; for each test the best one goes on
 (--both: the best of each engine). A round is ours, peer, peer, ours in stretches of some seconds with a probe of the
 machine around each; its ratio is the mean of our two stretches over the mean of the peer's. A test drops the rounds in
-which the probes of its own limit lie more than 15% apart, and others take their place while --budget lasts. The result is the median of the
-ratios with its lowest and highest. Run nothing else meanwhile. docs/PERFORMANCE.md says what the limits are. Needs
-Python 3 alone.
+which the probes of its own limit lie more than 15% apart, and others take their place while --budget lasts. The result
+is the median of the ratios with its lowest and highest. Run nothing else meanwhile. docs/PERFORMANCE.md says what the
+limits are. Needs Python 3 alone.
 """
 
 import argparse

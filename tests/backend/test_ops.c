@@ -65,21 +65,8 @@ static void assert_same_act(const be_act *a, const be_act *b, int n, const char 
 
 static cpu_kernels portable;
 
-static be_act row_of(const be_act *x, int t) {
-  int64_t blocks = x->cols / QUANT_BLOCK;
-  be_act a = {.cols = x->cols, .f32 = x->f32 ? x->f32 + t * x->cols : NULL};
-  if (!x->level) return a;
-  a.level = x->level + t * x->cols;
-  a.scale = x->scale + t * blocks;
-  a.neg_sum = x->neg_sum + 2 * t * blocks;
-  a.outlier_rest = x->outlier_rest;
-  a.outlier_at = x->outlier_at + t * blocks;
-  a.outlier = x->outlier + t * blocks;
-  return a;
-}
-
 static void plain_linear(const be_weight *w, const be_act *x, int t, float *out) {
-  const be_act row = row_of(x, t);
+  const be_act row = act_from(x, t);
   linear_task task = {.panels = w->data,
                       .panel_bytes = quant_panel_bytes(w->type, (size_t)w->cols),
                       .n_panels = (w->rows + PANEL_ROWS - 1) / PANEL_ROWS,
@@ -93,7 +80,7 @@ static void plain_linear(const be_weight *w, const be_act *x, int t, float *out)
 }
 
 static void plain_quantize(const be_act *a, int t) {
-  const be_act row = row_of(a, t);
+  const be_act row = act_from(a, t);
   if (row.level) portable.quantize(row.f32, row.cols, &row, 0, 0);
 }
 
@@ -235,7 +222,7 @@ static void check_experts(const ops_run *r) {
   be_act activated = act_new(1, c->hidden, true, r->activated.level);
   float *y = room((size_t)c->dim * sizeof *y), *sum = room((size_t)c->dim * sizeof *sum);
   for (int t = 0; t < c->n; t++) {
-    const be_act x = row_of(&r->x, t);
+    const be_act x = act_from(&r->x, t);
     memset(sum, 0, (size_t)c->dim * sizeof *sum);
     for (int i = t * USED; i < (t + 1) * USED; i++) {
       int e = expert_of(r, r->routing.place[i]);

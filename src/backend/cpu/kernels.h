@@ -7,6 +7,21 @@
 #include "backend/backend.h"
 #include "base/cpu.h"
 
+/* Activations from row `first` on. */
+static inline be_act act_from(const be_act *x, int64_t first) {
+  be_act a = *x;
+  int64_t blocks = x->cols / QUANT_BLOCK;
+  if (x->f32) a.f32 += first * x->cols;
+  if (!x->level) return a;
+  a.level += first * x->cols;
+  a.scale += first * blocks;
+  a.neg_sum += first * blocks * 2;
+  if (!x->outlier_at) return a;
+  a.outlier_at += first * blocks;
+  a.outlier += first * blocks;
+  return a;
+}
+
 /* n_panels neighbouring panels of one matrix times n_tokens activations. */
 typedef struct linear_task {
   const char *panels;

@@ -107,11 +107,6 @@ TILE_INLINE __m256i step_levels(tile_format f, const char *plane, int half, int 
   return level;
 }
 
-/* Step s of sub-block h. Both nibbles of a byte come one after the other where they are of one sub-block. */
-TILE_INLINE int step_number(tile_format f, int h, int s) {
-  return tile_has_halves(f) ? h * 4 + s : s % 2 * 4 + s / 2;
-}
-
 /* ---- Scales ---- */
 
 TILE_INLINE __m128i load_bytes(const char *p) {

@@ -64,11 +64,8 @@ TILE_INLINE void accumulate(tile_format f, const part_scratch *s, int tile, int 
                             int32_t (*product)[PANEL_ROWS], __m512 acc[TILE_TOKENS]) {
   __m512 d = _mm512_loadu_ps(s->d[h][0][b]), m = f.has_min ? _mm512_loadu_ps(s->m[h][0][b]) : d;
   UNROLL
-  for (int i = 0; i < TILE_TOKENS; i++) {
-    __m512 sum = _mm512_cvtepi32_ps(_mm512_loadu_si512(product[i]));
-    acc[i] = _mm512_fmadd_ps(_mm512_mul_ps(d, _mm512_set1_ps(s->scale[tile][i][b])), sum, acc[i]);
-    if (f.has_min) acc[i] = _mm512_fmadd_ps(m, _mm512_set1_ps(s->min[h][tile][i][b]), acc[i]);
-  }
+  for (int i = 0; i < TILE_TOKENS; i++)
+    acc[i] = add_product(f, s, tile, i, b, h, d, m, _mm512_loadu_si512(product[i]), acc[i]);
 }
 
 TILE_INLINE void sum_tile(tile_format f, const part *p, int64_t panel, int tile, part_scratch *s) {

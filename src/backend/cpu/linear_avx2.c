@@ -30,7 +30,7 @@ TILE_INLINE void multiply(tile_format f, const operands *o, int64_t b, int h, in
   __m256i part[HALF_PANELS][TOKENS];
   UNROLL
   for (int s = 0; s < 8 / tile_sub_blocks(f); s++) {
-    int step = step_number(f, h, s), run = steps_in_16_bits(f), in_run = s % run;
+    int step = tile_step(f, h, s), run = steps_in_16_bits(f), in_run = s % run;
     UNROLL
     for (int half = 0; half < HALF_PANELS; half++) {
       __m256i w = step_levels(f, o->at + b * f.levels, half, step, o->values);

@@ -101,8 +101,7 @@ TILE_INLINE void multiply(tile_format f, int panels, const operands *o, int64_t 
   }
   UNROLL
   for (int s = 0; s < 8 / tile_sub_blocks(f); s++) {
-    /* Both nibbles of a byte come one after the other where they are of one sub-block. */
-    int step = tile_has_halves(f) ? h * 4 + s : s % 2 * 4 + s / 2;
+    int step = tile_step(f, h, s);
     __m512i w[PANELS];
     UNROLL
     for (int p = 0; p < panels; p++) w[p] = step_levels(f, o->at[p] + b * f.levels, step, o->values);

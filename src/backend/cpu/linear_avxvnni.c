@@ -16,7 +16,7 @@ TILE_INLINE void multiply(tile_format f, const operands *o, int64_t b, int h, in
   }
   UNROLL
   for (int s = 0; s < 8 / tile_sub_blocks(f); s++) {
-    int step = step_number(f, h, s);
+    int step = tile_step(f, h, s);
     __m256i w[HALF_PANELS];
     UNROLL
     for (int half = 0; half < HALF_PANELS; half++)

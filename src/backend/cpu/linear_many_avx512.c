@@ -56,11 +56,7 @@ TILE_INLINE void sum_tile(tile_format f, const part *p, int64_t panel, int tile,
       for (int k = 0; k < TILE_PANELS; k++) {
         __m512 d = _mm512_loadu_ps(s->d[h][k][b]), m = f.has_min ? _mm512_loadu_ps(s->m[h][k][b]) : d;
         UNROLL
-        for (int i = 0; i < TILE_TOKENS; i++) {
-          __m512 scale = _mm512_mul_ps(d, _mm512_set1_ps(s->scale[tile][i][b]));
-          acc[k][i] = _mm512_fmadd_ps(scale, _mm512_cvtepi32_ps(sum[k][i]), acc[k][i]);
-          if (f.has_min) acc[k][i] = _mm512_fmadd_ps(m, _mm512_set1_ps(s->min[h][tile][i][b]), acc[k][i]);
-        }
+        for (int i = 0; i < TILE_TOKENS; i++) acc[k][i] = add_product(f, s, tile, i, b, h, d, m, sum[k][i], acc[k][i]);
       }
     }
   }

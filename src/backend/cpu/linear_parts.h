@@ -42,6 +42,14 @@ typedef struct part {
  * blocks are the first ones. */
 TILE_INLINE void sum_tile(tile_format f, const part *p, int64_t panel, int tile, part_scratch *s);
 
+/* Adds the integer product of sub-block h of block b of token i of a tile, scaled, and the minimum. */
+TILE_INLINE __m512 add_product(tile_format f, const part_scratch *s, int tile, int i, int b, int h, __m512 d, __m512 m,
+                               __m512i product, __m512 acc) {
+  __m512 scale = _mm512_mul_ps(d, _mm512_set1_ps(s->scale[tile][i][b]));
+  acc = _mm512_fmadd_ps(scale, _mm512_cvtepi32_ps(product), acc);
+  return f.has_min ? _mm512_fmadd_ps(m, _mm512_set1_ps(s->min[h][tile][i][b]), acc) : acc;
+}
+
 /* The levels of a tile of tokens, n of which are there; the others get levels of zero. */
 TILE_INLINE void pack_levels(const be_act *x, const part *p, int tile, int n, part_scratch *s) {
   const int8_t *from = x->level + (p->token + tile * TILE_TOKENS) * x->cols + p->block * QUANT_BLOCK;
@@ -149,11 +157,7 @@ TILE_INLINE int32_t part_tokens(const linear_task *t) {
 /* Those after the first `done`, in the way of few. */
 TILE_INLINE void sum_rest(const linear_task *t, int32_t done, linear_kernel few) {
   if (done == t->n_tokens) return;
-  be_act x = *t->x;
-  int64_t at = done * x.cols;
-  x.level += at;
-  x.scale += at / QUANT_BLOCK;
-  x.neg_sum += at / QUANT_BLOCK * 2;
+  const be_act x = act_from(t->x, done);
   linear_task left = *t;
   left.x = &x;
   left.n_tokens -= done;

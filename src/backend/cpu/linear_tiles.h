@@ -81,6 +81,11 @@ TILE_INLINE int tile_sub_blocks(tile_format f) {
   return tile_has_halves(f) ? 2 : 1;
 }
 
+/* Step s of sub-block h. Both nibbles of a byte come one after the other where they are of one sub-block. */
+TILE_INLINE int tile_step(tile_format f, int h, int s) {
+  return tile_has_halves(f) ? h * 4 + s : s % 2 * 4 + s / 2;
+}
+
 /* What a pair of 16 bits, one for each half of a piece, is multiplied by for `by` times their sum in sub-block h. */
 TILE_INLINE int32_t tile_pair(tile_format f, int h, int16_t by) {
   uint32_t low = (uint16_t)by, high = low << 16;

@@ -6,6 +6,7 @@
 #include "base/half.h"
 
 #include <math.h>
+#include <stdbool.h>
 
 /* e^x = 2^n e^r with n = x / ln 2 rounded to even and |r| <= ln 2 / 2; e^r = 1 + r + r^2 p(r), p of degree
  * 4 (Chebyshev fit, relative error 8e-9). Below EXP_LOW the result would be subnormal: it is 0. */
@@ -38,6 +39,9 @@ static inline float math_exp(float x) {
 /* Blocks whose largest magnitude has bits below this (2^-119) are quantised to zero levels: 127 / max would
  * overflow further down. */
 #define QUANTIZE_LEAST 0x04000000u
+static inline bool math_quantizable(uint32_t largest_bits) {
+  return largest_bits >= QUANTIZE_LEAST && largest_bits < 0x7F800000u;
+}
 
 static inline float math_silu(float x) {
   return x / (1.0f + math_exp(-x));

@@ -104,21 +104,6 @@ static void run(const linear_op *o) {
 
 /* ---- Products ---- */
 
-/* Activations from row `first` on. */
-static be_act rows_from(const be_act *x, int64_t first) {
-  be_act a = *x;
-  int64_t blocks = x->cols / QUANT_BLOCK;
-  if (x->f32) a.f32 += first * x->cols;
-  if (!x->level) return a;
-  a.level += first * x->cols;
-  a.scale += first * blocks;
-  a.neg_sum += first * blocks * 2;
-  if (!x->outlier_at) return a;
-  a.outlier_at += first * blocks;
-  a.outlier += first * blocks;
-  return a;
-}
-
 /* Panels first .. end - 1 of a product, as far as there are, times n tokens. to->out is the place of the first token's
  * first row. */
 static void multiply(const be_worker *worker, const be_product *to, const be_act *x, int32_t n, int64_t first,
@@ -148,7 +133,7 @@ static int64_t product_pairs(const linear_op *o, int32_t part) {
 static void product(const linear_op *o, int32_t part, linear_range r) {
   const be_product *p = &o->products[part];
   const be_product to = {p->weight, p->out + r.token * p->weight->rows + r.first * PANEL_ROWS};
-  const be_act x = rows_from(o->x, r.token);
+  const be_act x = act_from(o->x, r.token);
   multiply(o->w, &to, &x, (int32_t)(r.token_end - r.token), r.first, r.end, p->weight->rows, o->add);
 }
 
@@ -176,7 +161,7 @@ static int64_t expert_pairs(const linear_op *o, int32_t expert) {
 static void expert(const linear_op *o, int32_t expert, linear_range r) {
   const be_weight *weight = o->products->weight + expert;
   int64_t entry = o->routing->first[expert];
-  const be_act x = rows_from(o->x, entry);
+  const be_act x = act_from(o->x, entry);
   const be_product to = {weight, o->products->out + entry * weight->rows + r.first * PANEL_ROWS};
   multiply(o->w, &to, &x, entries_of(o, expert), r.first, r.end, weight->rows, false);
 }
@@ -201,7 +186,7 @@ static int64_t gated_pairs(const linear_op *o, int32_t part) {
 static void gated_tile(const linear_op *o, int32_t part, int64_t first, int64_t end, int64_t t, int32_t n) {
   const be_gated *g = o->gated;
   const cpu_device *d = o->w->context->device;
-  const be_act x = rows_from(o->x, t);
+  const be_act x = act_from(o->x, t);
   float *gate = o->w->gated, *up = gate + GATED_FLOATS;
   int64_t stride = (end - first) * PANEL_ROWS, row = first * PANEL_ROWS, cols = g->out->cols;
   int64_t count = smaller(cols - row, stride);

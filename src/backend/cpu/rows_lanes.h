@@ -13,8 +13,7 @@ static inline void quantize_block(const float *x, const be_act *to, int64_t bloc
   uint32_t bits = lanes_largest_bits(low, high);
   if (to->outlier_at) {
     uint32_t above = lanes_above(low, high, float_from_bits(bits) * to->outlier_rest), at;
-    bool usable = bits >= QUANTIZE_LEAST && bits < 0x7F800000u;
-    bool is = usable && float_from_bits(bits) > least && (above & (above - 1)) == 0;
+    bool is = math_quantizable(bits) && float_from_bits(bits) > least && (above & (above - 1)) == 0;
     above = is ? above : 0;
     at = above ? 32 - (uint32_t)__builtin_clz(above) : 0;
     to->outlier_at[block] = (uint8_t)at;
@@ -24,9 +23,8 @@ static inline void quantize_block(const float *x, const be_act *to, int64_t bloc
     bits = lanes_largest_bits(low, high);
   }
   float max = float_from_bits(bits);
-  bool finite = bits < 0x7F800000u;
-  to->scale[block] = finite ? max / 127.0f : NAN;
-  if (finite && bits >= QUANTIZE_LEAST) {
+  to->scale[block] = bits < 0x7F800000u ? max / 127.0f : NAN;
+  if (math_quantizable(bits)) {
     lanes inverse = lanes_set(127.0f / max);
     neg_sum[0] = (int16_t)-lanes_store_i8(level, lanes_mul(low, inverse));
     neg_sum[1] = (int16_t)-lanes_store_i8(level + LANES, lanes_mul(high, inverse));

@@ -24,24 +24,20 @@ static uint8_t take_outlier(float *x, float max, float rest, float *value) {
   return (uint8_t)(1 + at);
 }
 
-static bool usable(uint32_t bits) {
-  return bits >= QUANTIZE_LEAST && bits < 0x7F800000u;
-}
-
 static void quantize_block(const float *from, const be_act *to, int64_t block, float least) {
   float x[QUANT_BLOCK], outlier = 0;
   memcpy(x, from, sizeof x);
   uint32_t bits = largest_bits(x);
   if (to->outlier_at) {
-    bool large = usable(bits) && float_from_bits(bits) > least;
+    bool large = math_quantizable(bits) && float_from_bits(bits) > least;
     to->outlier_at[block] = large ? take_outlier(x, float_from_bits(bits), to->outlier_rest, &outlier) : 0;
     to->outlier[block] = outlier;
     if (to->outlier_at[block]) bits = largest_bits(x);
   }
-  float max = float_from_bits(bits), inverse = usable(bits) ? 127.0f / max : 0;
+  float max = float_from_bits(bits), inverse = math_quantizable(bits) ? 127.0f / max : 0;
   int32_t sum[2] = {0};
   for (int i = 0; i < QUANT_BLOCK; i++) {
-    int8_t level = usable(bits) ? (int8_t)rintf(x[i] * inverse) : 0;
+    int8_t level = math_quantizable(bits) ? (int8_t)rintf(x[i] * inverse) : 0;
     to->level[block * QUANT_BLOCK + i] = level;
     sum[i / 16] += level;
   }
