@@ -42,7 +42,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   gale_answer *answer;
   gale_answer_piece piece;
   streamed s = {0};
-  size_t n_names = 0;
+  size_t n_names = 1; /* at least */
   const char *const *names = gale_chat_templates();
   if (size == 0) return 0;
   while (names[n_names]) n_names++;

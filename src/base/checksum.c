@@ -7,7 +7,7 @@
 /* Fletcher's two sums over the integers, on lanes: of the words, and of the first sum after each word, which counts a
  * word as often as its place from the end. Halves of 64-bit words are summed apart, so that neither sum can wrap:
  * there are at most 2^16 steps, and 2^32 * 2^16 * (2^16 + 1) / 2 < 2^64. */
-enum { LANES = 4, STEP = LANES * 8, AHEAD = 4608 };
+enum { LANES = 4, STEP = LANES * 8, AHEAD = 4608 / STEP };
 
 /* Two lanes: what every processor has registers for. Vectors written as such, since compilers do not find them here. */
 typedef uint64_t pair __attribute__((vector_size(16)));
@@ -23,7 +23,7 @@ static void add_steps(sums *s, const char *bytes, size_t n_steps) {
   sums t = *s;
   for (size_t i = 0; i < n_steps; i++) {
     pair words[LANES / 2];
-    __builtin_prefetch((const void *)((uintptr_t)bytes + i * STEP + AHEAD)); /* may lie past the end */
+    __builtin_prefetch(bytes + (i + AHEAD < n_steps ? i + AHEAD : i) * STEP);
     memcpy(words, bytes + i * STEP, STEP);
     for (int l = 0; l < LANES / 2; l++) {
       t.low[l] += words[l] & mask;

@@ -160,8 +160,9 @@ static gale_status flush(job *j, buffer *b, uint64_t *next, uint64_t end, gale_e
 
 /* The windows of [from, to): all units that reach into it. */
 static gale_status write_stretch(job *j, uint64_t from, uint64_t to, void *stored, char *bytes, gale_error *error) {
-  buffer b = {.bytes = bytes, .at = from};
   uint64_t next = from;
+  buffer b = {.at = from};
+  b.bytes = bytes;
   for (size_t i = 0; i < j->w->n_items; i++) {
     const place *p = &j->places[i];
     if (p->at + p->bytes <= from || p->at >= to) continue;

@@ -219,14 +219,15 @@ static bool has_large_pages(void) {
 static long large_kilobytes(const void *data) {
   FILE *f = fopen("/proc/self/smaps", "r");
   if (!f) return 0;
-  char line[512];
-  unsigned long start, end;
-  long kilobytes = 0, value;
+  static const char size[] = "FilePmdMapped:";
+  char line[512], *rest;
+  long kilobytes = 0;
   bool inside = false;
   while (fgets(line, sizeof line, f)) {
-    if (sscanf(line, "%lx-%lx ", &start, &end) == 2) inside = start <= (uintptr_t)data && (uintptr_t)data < end;
-    if (inside && sscanf(line, "FilePmdMapped: %ld", &value) == 1) {
-      kilobytes = value;
+    unsigned long start = strtoul(line, &rest, 16);
+    if (*rest == '-') inside = start <= (uintptr_t)data && (uintptr_t)data < strtoul(rest + 1, NULL, 16);
+    if (inside && strncmp(line, size, sizeof size - 1) == 0) {
+      kilobytes = strtol(line + sizeof size - 1, NULL, 10);
       break;
     }
   }

@@ -149,39 +149,32 @@ static gale_status take_objects(gale_answer *a, slice text, gale_answer_piece *p
   return status;
 }
 
+/* Where text in the present state is kept: with the last call, or in the list of calls. */
+static byte_list *kept_in(gale_answer *a) {
+  answer_call *call = a->n_calls ? &a->calls[a->n_calls - 1] : NULL;
+  if (call && a->state == STATE_NAME) return &call->name;
+  if (call && a->state == STATE_ID) return &call->id;
+  if (call && a->state == STATE_ARGUMENTS) return &call->arguments;
+  return &a->list;
+}
+
 /* Keeps what belongs to a call, and hands out what may be shown. */
 static gale_status take_text(gale_answer *a, const char *text, size_t length, gale_answer_piece *piece,
                              gale_error *error) {
   slice s = {text, length};
-  byte_list *kept = &a->list;
   if (a->state == STATE_OBJECTS) return take_objects(a, s, piece, error);
-  answer_call *call = a->n_calls ? &a->calls[a->n_calls - 1] : NULL;
-  *piece = (gale_answer_piece){.text = text, .length = length, .call = call ? a->n_calls - 1 : 0};
-  switch (a->state) {
-  case STATE_CONTENT:
-    piece->kind = GALE_ANSWER_CONTENT;
-    return GALE_OK;
-  case STATE_THINKING:
-    piece->kind = GALE_ANSWER_THINKING;
-    return GALE_OK;
-  case STATE_LIST:
-    break;
-  case STATE_NAME:
-    kept = &call->name;
-    break;
-  case STATE_ID:
-    kept = &call->id;
-    break;
-  case STATE_ARGUMENTS:
-    kept = &call->arguments;
-    piece->kind = GALE_ANSWER_ARGUMENTS;
-    break;
-  case STATE_OBJECTS:
+  *piece = (gale_answer_piece){.text = text, .length = length, .call = a->n_calls ? a->n_calls - 1 : 0};
+  if (a->state == STATE_CONTENT || a->state == STATE_THINKING) {
+    piece->kind = a->state == STATE_CONTENT ? GALE_ANSWER_CONTENT : GALE_ANSWER_THINKING;
     return GALE_OK;
   }
+  byte_list *kept = kept_in(a);
   bytes_add(kept, s);
   if (kept->failed) return error_memory(error, length);
-  if (a->state != STATE_ARGUMENTS) piece->length = 0;
+  if (a->state == STATE_ARGUMENTS)
+    piece->kind = GALE_ANSWER_ARGUMENTS;
+  else
+    piece->length = 0;
   return GALE_OK;
 }
 

@@ -53,7 +53,7 @@ static void merge_short(word *w, const merge_table *m, size_t least) {
     rank[i] = pair->rank;
     joined[i] = pair->symbol;
   }
-  while (n > least) {
+  while (n > 1 && n > least) {
     size_t best = 0;
     for (size_t i = 1; i + 1 < n; i++)
       if (rank[i] < rank[best]) best = i;

@@ -132,7 +132,7 @@ static size_t write_real(double x, char to[40], char point) {
   do used = snprintf(digits, sizeof digits, "%.*e", precision, x);
   while (++precision < 17 && strtod(digits, NULL) != x);
   char *e = memchr(digits, 'e', (size_t)used);
-  int exponent = atoi(e + 1), n = 0;
+  int exponent = (int)strtol(e + 1, NULL, 10), n = 0;
   char *from = digits;
   size_t out = 0;
   if (*from == '-') to[out++] = *from++;
