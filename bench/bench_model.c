@@ -37,6 +37,11 @@ static void die(const char *message) {
   exit(1);
 }
 
+static void print_rates(const gale_rates *r) {
+  printf("\"read_bytes_per_second\": %.6g, \"int8_ops_per_second\": %.6g, \"float_ops_per_second\": %.6g",
+         r->read_bytes_per_second, r->int8_ops_per_second, r->float_ops_per_second);
+}
+
 static void probe(const settings *s) {
   gale_error error = {0};
   gale_probe_options options;
@@ -49,9 +54,11 @@ static void probe(const settings *s) {
   do {
     if (s->each_line && !fgets(line, sizeof line, stdin)) break;
     gale_probe_run(machine, &l);
-    printf("{\"cpu\": \"%s\", \"threads\": %d, \"read_bytes_per_second\": %.6g, \"int8_ops_per_second\": %.6g, "
-           "\"float_ops_per_second\": %.6g}\n",
-           l.cpu, l.threads, l.read_bytes_per_second, l.int8_ops_per_second, l.float_ops_per_second);
+    printf("{\"cpu\": \"%s\", \"threads\": %d, ", l.cpu, l.threads);
+    print_rates(&l.best);
+    printf(", \"sustained\": {");
+    print_rates(&l.sustained);
+    printf("}}\n");
     fflush(stdout);
   } while (s->each_line);
   gale_probe_close(&machine);

@@ -491,16 +491,21 @@ typedef struct gale_probe_options {
 
 GALE_API void gale_probe_defaults(gale_probe_options *options);
 
-/* What the machine can do at most, with this instruction set and all threads: the best of the passes. */
-typedef struct gale_limits {
-  const char *cpu; /* instruction set; static storage */
-  int threads;
+/* What the machine does, with this instruction set and all threads. */
+typedef struct gale_rates {
   /* Memory that lies in large pages where the system grants them, as packed weights do, and does not fit into the
    * caches, read from end to end. */
   double read_bytes_per_second;
   /* Arithmetic in registers; a multiply-add is two operations. int8: the dot product of bytes, by the instructions
    * that the kernels use. float: fused multiply-add of 32-bit floats. */
   double int8_ops_per_second, float_ops_per_second;
+} gale_rates;
+
+typedef struct gale_limits {
+  const char *cpu; /* instruction set; static storage */
+  int threads;
+  gale_rates best;      /* of the passes, each of some milliseconds: what the machine can do at most */
+  gale_rates sustained; /* their median: less where it is shared with others, or slows down under load */
 } gale_limits;
 
 /* Takes the memory and starts the threads. options NULL means the defaults. */

@@ -22,6 +22,7 @@ typedef struct bench_result {
   size_t n_samples;
   double median;                   /* of those */
   double of_memory, of_arithmetic; /* shares of the time taken that reading and computing need at least */
+  double of_sustained;             /* that of what binds, at the rates that the machine kept up */
 } bench_result;
 
 typedef struct bench_model {
@@ -37,9 +38,10 @@ typedef struct bench_report {
   size_t n_results;
   gale_limits *probes; /* in the order of time; the first comes before all tests */
   size_t n_probes;
-  double probed;              /* when the last one ended, by seconds_now() */
-  gale_limits limits, lowest; /* best and worst of the probes */
-  char processor[128];        /* as the system calls it, with its family */
+  double probed;       /* when the last one ended, by seconds_now() */
+  gale_limits limits;  /* the better of all probes in everything */
+  gale_rates lowest;   /* the worst of their best passes */
+  char processor[128]; /* as the system calls it, with its family */
 } bench_report;
 
 /* Whichever limit is nearer; of loading there is none, and it is 0. */

@@ -21,11 +21,22 @@ typedef struct work {
 
 /* ---- Limits ---- */
 
-static void take_better(double *value, double other) {
-  if (other > *value) *value = other;
+static double larger(double a, double b) {
+  return a > b ? a : b;
 }
-static void take_worse(double *value, double other) {
-  if (other < *value) *value = other;
+static double smaller(double a, double b) {
+  return a < b ? a : b;
+}
+
+static gale_rates chosen(gale_rates a, gale_rates b, double (*choose)(double, double)) {
+  return (gale_rates){choose(a.read_bytes_per_second, b.read_bytes_per_second),
+                      choose(a.int8_ops_per_second, b.int8_ops_per_second),
+                      choose(a.float_ops_per_second, b.float_ops_per_second)};
+}
+
+static void take_better(gale_limits *l, const gale_limits *other) {
+  l->best = chosen(l->best, other->best, larger);
+  l->sustained = chosen(l->sustained, other->sustained, larger);
 }
 
 int bench_add_probe(bench_report *b, gale_probe *probe) {
@@ -35,30 +46,25 @@ int bench_add_probe(bench_report *b, gale_probe *probe) {
   gale_limits *p = &more[b->n_probes];
   gale_probe_run(probe, p);
   b->probed = seconds_now();
-  if (b->n_probes++ == 0) b->limits = b->lowest = *p;
-  take_better(&b->limits.read_bytes_per_second, p->read_bytes_per_second);
-  take_better(&b->limits.int8_ops_per_second, p->int8_ops_per_second);
-  take_better(&b->limits.float_ops_per_second, p->float_ops_per_second);
-  take_worse(&b->lowest.read_bytes_per_second, p->read_bytes_per_second);
-  take_worse(&b->lowest.int8_ops_per_second, p->int8_ops_per_second);
-  take_worse(&b->lowest.float_ops_per_second, p->float_ops_per_second);
+  if (b->n_probes++ == 0) {
+    b->limits = *p;
+    b->lowest = p->best;
+  }
+  take_better(&b->limits, p);
+  b->lowest = chosen(b->lowest, p->best, smaller);
   return 0;
 }
 
 /* Of the probes before and after a test. */
 static gale_limits limits_around(const bench_report *b) {
   gale_limits l = b->probes[b->n_probes - 1];
-  if (b->n_probes == 1) return l;
-  const gale_limits *before = &b->probes[b->n_probes - 2];
-  take_better(&l.read_bytes_per_second, before->read_bytes_per_second);
-  take_better(&l.int8_ops_per_second, before->int8_ops_per_second);
-  take_better(&l.float_ops_per_second, before->float_ops_per_second);
+  if (b->n_probes > 1) take_better(&l, &b->probes[b->n_probes - 2]);
   return l;
 }
 
 /* Seconds that the whole test takes at least, by reading and by arithmetic. Attention is counted at the highest peak
  * that the weights' products could use. */
-static void least_times(const work *w, const gale_limits *l, double *memory, double *arithmetic) {
+static void least_times(const work *w, const gale_rates *l, double *memory, double *arithmetic) {
   const bench_test *t = w->test;
   int32_t step = t->kind == BENCH_DECODE ? 1 : w->chunk;
   *memory = *arithmetic = 0;
@@ -68,7 +74,7 @@ static void least_times(const work *w, const gale_limits *l, double *memory, dou
     *memory += (c.weight_bytes + c.cache_bytes) / l->read_bytes_per_second;
     *arithmetic += c.int8_ops / l->int8_ops_per_second + c.float_ops / l->float_ops_per_second;
     double peak = l->float_ops_per_second;
-    if (c.int8_ops > 0) take_better(&peak, l->int8_ops_per_second);
+    if (c.int8_ops > 0) peak = larger(peak, l->int8_ops_per_second);
     *arithmetic += c.attention_ops / peak;
   }
 }
@@ -223,11 +229,13 @@ int bench_measure(const bench_setting *s, const bench_test *t) {
   if (!code) {
     double memory, arithmetic;
     gale_limits l = limits_around(s->report);
-    least_times(&w, &l, &memory, &arithmetic);
     r->median = median(r->samples, r->n_samples);
     double took = (double)t->tokens * t->batch / r->median;
+    least_times(&w, &l.best, &memory, &arithmetic);
     r->of_memory = memory / took;
     r->of_arithmetic = arithmetic / took;
+    least_times(&w, &l.sustained, &memory, &arithmetic);
+    r->of_sustained = larger(memory, arithmetic) / took;
   }
   close_work(&w);
   return code;

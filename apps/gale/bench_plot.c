@@ -222,9 +222,10 @@ static void put_all(drawing *d) {
           "<rect width=\"%d\" height=\"%.0f\" fill=\"white\"/>\n",
           WIDTH, height, WIDTH, height, WIDTH, height);
   char title[256];
+  const gale_rates *limits = &d->b->limits.best;
   snprintf(title, sizeof title, "%s, %s, %d threads: reads %.1f GB/s, int8 %.0f GOPS, float %.0f GFLOPS",
-           d->b->processor, d->b->limits.cpu, d->b->limits.threads, d->b->limits.read_bytes_per_second * 1e-9,
-           d->b->limits.int8_ops_per_second * 1e-9, d->b->limits.float_ops_per_second * 1e-9);
+           d->b->processor, d->b->limits.cpu, d->b->limits.threads, limits->read_bytes_per_second * 1e-9,
+           limits->int8_ops_per_second * 1e-9, limits->float_ops_per_second * 1e-9);
   put_text(d, 30, 24, "start", title);
   put_title(d, 30, CURVES_TOP - 20, "Decoding, tokens a second");
   put_axes(d);

@@ -11,7 +11,7 @@
 
 /* ---- Tables ---- */
 
-enum { MODEL, TEST, SPEED, SPREAD, LIMIT, BOUND, RATIO, COLUMNS };
+enum { MODEL, TEST, SPEED, SPREAD, LIMIT, SUSTAINED, BOUND, RATIO, COLUMNS };
 
 typedef struct row {
   char cells[COLUMNS][128];
@@ -42,12 +42,13 @@ static row row_of(const bench_report *b, const bench_result *r) {
   if (first) snprintf(to.cells[RATIO], 128, "%.2f", bench_ratio(first, r));
   if (r->test.kind == BENCH_LOAD) return to;
   snprintf(to.cells[LIMIT], 128, "%.0f%%", percent(bench_of_limit(r)));
+  snprintf(to.cells[SUSTAINED], 128, "%.0f%%", percent(r->of_sustained));
   snprintf(to.cells[BOUND], 128, "%s", bench_by_memory(r) ? "memory" : "arithmetic");
   return to;
 }
 
 static row heading(const bench_report *b) {
-  row to = {{"model", "test", "speed", "lowest to highest", "of limit", "limit", ""}};
+  row to = {{"model", "test", "speed", "lowest to highest", "of limit", "of sustained", "limit", ""}};
   snprintf(to.cells[RATIO], 128, "times %.100s", b->models[0].argument);
   return to;
 }
@@ -82,13 +83,15 @@ static void print_rule(const bench_report *b, const int *widths) {
 }
 
 static void print_title(const bench_report *b, const char *line_end) {
-  const gale_limits *l = &b->limits, *low = &b->lowest;
-  out_printf("%s, %s, %d threads%s\n", b->processor, l->cpu, l->threads, line_end);
+  const gale_rates *l = &b->limits.best, *low = &b->lowest, *kept = &b->limits.sustained;
+  out_printf("%s, %s, %d threads%s\n", b->processor, b->limits.cpu, b->limits.threads, line_end);
   out_printf(
       "reads %.1f GB/s (%.1f to %.1f in %zu probes), int8 %.0f GOPS (from %.0f), float %.0f GFLOPS (from %.0f)%s\n",
       l->read_bytes_per_second * 1e-9, low->read_bytes_per_second * 1e-9, l->read_bytes_per_second * 1e-9, b->n_probes,
       l->int8_ops_per_second * 1e-9, low->int8_ops_per_second * 1e-9, l->float_ops_per_second * 1e-9,
       low->float_ops_per_second * 1e-9, line_end);
+  out_printf("sustained: %.1f GB/s, int8 %.0f GOPS, float %.0f GFLOPS%s\n", kept->read_bytes_per_second * 1e-9,
+             kept->int8_ops_per_second * 1e-9, kept->float_ops_per_second * 1e-9, line_end);
   for (int i = 0; i < b->n_models; i++)
     out_printf("%s: %s, %s packed%s\n", b->models[i].argument, b->models[i].types,
                about_bytes(b->models[i].packed_bytes).text, line_end);
@@ -137,28 +140,36 @@ static void print_quoted(const char *text) {
 
 /* Fields that a test does not have are empty. The samples are the last field, with blanks between them. */
 int bench_print_csv(const bench_report *b) {
-  out_printf("model,test,tokens,batch,depth,window,seconds,tokens_per_second,of_limit,limit,read_bytes_per_second,"
+  const gale_rates *limits = &b->limits.best;
+  out_printf("model,test,tokens,batch,depth,window,seconds,tokens_per_second,of_limit,of_sustained,limit,read_bytes_"
+             "per_second,"
              "int8_ops_per_second,float_ops_per_second,samples\n");
   for (size_t i = 0; i < b->n_results; i++) {
     const bench_result *r = &b->results[i];
     print_quoted(b->models[r->model].argument);
     out_printf(",%s,", test_name(&r->test));
     if (r->test.kind == BENCH_LOAD)
-      out_printf(",,,,%.6g,,,", r->median);
+      out_printf(",,,,%.6g,,,,", r->median);
     else
-      out_printf("%d,%d,%d,%d,,%.6g,%.4f,%s", r->test.tokens, r->test.batch, r->test.depth, r->window, r->median,
-                 bench_of_limit(r), bench_by_memory(r) ? "memory" : "arithmetic");
-    out_printf(",%.6g,%.6g,%.6g,", b->limits.read_bytes_per_second, b->limits.int8_ops_per_second,
-               b->limits.float_ops_per_second);
+      out_printf("%d,%d,%d,%d,,%.6g,%.4f,%.4f,%s", r->test.tokens, r->test.batch, r->test.depth, r->window, r->median,
+                 bench_of_limit(r), r->of_sustained, bench_by_memory(r) ? "memory" : "arithmetic");
+    out_printf(",%.6g,%.6g,%.6g,", limits->read_bytes_per_second, limits->int8_ops_per_second,
+               limits->float_ops_per_second);
     for (size_t j = 0; j < r->n_samples; j++) out_printf("%s%.6g", j ? " " : "", r->samples[j]);
     out_printf("\n");
   }
   return 0;
 }
 
+static json_t *rates_json(const gale_rates *r) {
+  return json_pack("{s:f, s:f, s:f}", "read_bytes_per_second", r->read_bytes_per_second, "int8_ops_per_second",
+                   r->int8_ops_per_second, "float_ops_per_second", r->float_ops_per_second);
+}
+
 static json_t *limits_json(const gale_limits *l) {
-  return json_pack("{s:f, s:f, s:f}", "read_bytes_per_second", l->read_bytes_per_second, "int8_ops_per_second",
-                   l->int8_ops_per_second, "float_ops_per_second", l->float_ops_per_second);
+  json_t *object = rates_json(&l->best);
+  json_object_set_new(object, "sustained", rates_json(&l->sustained));
+  return object;
 }
 
 static json_t *machine_json(const bench_report *b) {
@@ -186,6 +197,7 @@ static json_t *result_json(const bench_report *b, const bench_result *r) {
     json_object_set_new(object, "window", json_integer(r->window));
     json_object_set_new(object, "tokens_per_second", json_real(r->median));
     json_object_set_new(object, "of_limit", json_real(bench_of_limit(r)));
+    json_object_set_new(object, "of_sustained", json_real(r->of_sustained));
     json_object_set_new(object, "limit", json_string(bench_by_memory(r) ? "memory" : "arithmetic"));
     json_object_set_new(object, "of_memory_limit", json_real(r->of_memory));
     json_object_set_new(object, "of_arithmetic_limit", json_real(r->of_arithmetic));

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { LEAST_PASSES = 3, MAX_THREADS = 1024, MAX_SECONDS = 60 };
+enum { LEAST_PASSES = 3, MOST_PASSES = 1000, MAX_THREADS = 1024, MAX_SECONDS = 60 };
 
 struct gale_probe {
   gale_probe_options options;
@@ -46,22 +46,35 @@ static double time_pass(be_context *c, pass *p) {
   return now() - start;
 }
 
-/* Bytes or operations a second in the best pass. */
-static double best_rate(be_context *c, pass *p, double seconds) {
-  double best = 0, start = now();
-  for (int i = 0; i < LEAST_PASSES || now() - start < seconds; i++) {
-    double took = time_pass(c, p), rate = took > 0 ? (double)p->done / took : 0;
-    if (rate > best) best = rate;
+static int by_value(const void *a, const void *b) {
+  double x = *(const double *)a, y = *(const double *)b;
+  return (x > y) - (x < y);
+}
+
+/* Bytes or operations a second. */
+typedef struct rate {
+  double best, median;
+} rate;
+
+/* Of the passes that begin within `seconds`; of very many, the last ones. */
+static rate rate_of(be_context *c, pass *p, double seconds) {
+  double rates[MOST_PASSES], start = now();
+  size_t n = 0;
+  for (; n < LEAST_PASSES || now() - start < seconds; n++) {
+    double took = time_pass(c, p);
+    rates[n % MOST_PASSES] = took > 0 ? (double)p->done / took : 0;
   }
-  return best;
+  if (n > MOST_PASSES) n = MOST_PASSES;
+  qsort(rates, n, sizeof *rates, by_value);
+  return (rate){rates[n - 1], (rates[(n - 1) / 2] + rates[n / 2]) / 2};
 }
 
 /* A pass is long enough for starting the workers not to count. */
-static double arithmetic_rate(const gale_probe *g, be_probe kind) {
+static rate arithmetic_rate(const gale_probe *g, be_probe kind) {
   const double least = 0.005;
   pass p = {.ops = g->device->ops, .kind = kind, .amount = 1000};
   while (time_pass(g->context, &p) < least && p.amount < UINT64_MAX / 4) p.amount *= 2;
-  return best_rate(g->context, &p, g->options.seconds);
+  return rate_of(g->context, &p, g->options.seconds);
 }
 
 static gale_status check(const gale_probe_options *o, gale_error *error) {
@@ -125,9 +138,10 @@ void gale_probe_close(gale_probe **probe) {
 void gale_probe_run(gale_probe *p, gale_limits *limits) {
   const be_ops *ops = p->device->ops;
   pass read = {.ops = ops, .kind = BE_PROBE_READ, .memory = p->memory, .amount = p->options.bytes};
+  rate bytes = rate_of(p->context, &read, p->options.seconds);
+  rate int8 = arithmetic_rate(p, BE_PROBE_INT8), floats = arithmetic_rate(p, BE_PROBE_FLOAT);
   *limits = (gale_limits){.cpu = ops->name(p->device),
                           .threads = p->options.threads,
-                          .read_bytes_per_second = best_rate(p->context, &read, p->options.seconds),
-                          .int8_ops_per_second = arithmetic_rate(p, BE_PROBE_INT8),
-                          .float_ops_per_second = arithmetic_rate(p, BE_PROBE_FLOAT)};
+                          .best = {bytes.best, int8.best, floats.best},
+                          .sustained = {bytes.median, int8.median, floats.median}};
 }

@@ -32,6 +32,8 @@ class Json(Case):
         for key in LIMITS:
             self.assertGreater(machine[key], 0)
             self.assertEqual(machine[key], max(p[key] for p in machine["probes"]))
+            self.assertEqual(machine["sustained"][key], max(p["sustained"][key] for p in machine["probes"]))
+            self.assertLessEqual(machine["sustained"][key], machine[key])
         self.assertEqual(machine["threads"], 2)
         self.assertIn(machine["cpu"], ["generic", "avx2", "avxvnni", "avx512", "amx", "neon"])
         self.assertTrue(machine["processor"])
@@ -48,6 +50,7 @@ class Json(Case):
             self.assertEqual(r["of_limit"], max(r["of_memory_limit"], r["of_arithmetic_limit"]))
             self.assertEqual(r["limit"], "memory" if r["of_memory_limit"] > r["of_arithmetic_limit"] else "arithmetic")
             self.assertGreater(min(r["of_memory_limit"], r["of_arithmetic_limit"]), 0)
+            self.assertGreaterEqual(r["of_sustained"], r["of_limit"])
             self.assertNotIn("ratio", r)
 
     def test_loading_with_a_cache(self):
@@ -109,19 +112,19 @@ class Tables(Case):
         self.assertIn("GB/s", text)
         self.assertNotIn(" \n", text)
         heading, *rows = text.split("\n\n")[1].splitlines()
-        self.assertEqual(heading.split(), "test speed lowest to highest of limit limit".split())
+        self.assertEqual(heading.split(), "test speed lowest to highest of limit of sustained limit".split())
         self.assertEqual([r.split("  ")[0] for r in rows],
                          ["load", "prefill 12", "prefill 12 at depth 1,000, window 8",
                           "prefill 12 at depth 1,000, no window", "decode 3", "decode 3 at depth 1,000, window 8",
                           "decode 3 at depth 1,000, no window"])
         for r in rows[1:]:
-            self.assertRegex(r, r" tok/s +\S+ to \S+ +\d+% +(memory|arithmetic)$")
+            self.assertRegex(r, r" tok/s +\S+ to \S+ +\d+% +\d+% +(memory|arithmetic)$")
 
     def test_markdown_of_two_models(self):
         text = self.good("bench", TINY, "shape:tiny", *QUICK, "--markdown").decode()
         lines = [line for line in text.splitlines() if line.startswith("|")]
         self.assertEqual(len(lines), 2 + 6)
-        self.assertEqual({line.count("|") for line in lines}, {8})
+        self.assertEqual({line.count("|") for line in lines}, {9})
         self.assertEqual(len({len(line) for line in lines}), 1)
         self.assertRegex(lines[1], r"^[|-]+$")
         self.assertIn(f"times {TINY}", lines[0])
