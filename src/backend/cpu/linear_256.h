@@ -211,8 +211,8 @@ TILE_INLINE void quantized_tile(tile_format f, const linear_task *t, int64_t pan
   }
   for (int64_t b = 0; b < o.common.n_blocks; b++) {
     if ((zero_point(f) || f.has_min) && b % 8 == 0) sum_blocks(f, &o, b, tokens, &sums);
-    tile_prefetch(o.at, o.next, b + o.common.ahead, o.common.n_blocks, f.levels);
-    tile_prefetch(o.at + o.common.scales_at, o.next + o.common.scales_at, b + o.common.ahead, o.common.n_blocks,
+    tile_prefetch(o.at, o.next, b, o.common.ahead, o.common.n_blocks, f.levels);
+    tile_prefetch(o.at + o.common.scales_at, o.next + o.common.scales_at, b, o.common.ahead, o.common.n_blocks,
                   tile_scale_bytes(f));
     UNROLL
     for (int h = 0; h < tile_sub_blocks(f); h++) {

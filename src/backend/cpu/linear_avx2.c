@@ -63,7 +63,8 @@ TILE_INLINE __m256 load_weights(tile_format f, const char *p) {
 }
 
 TILE_INLINE void float_tile(tile_format f, const linear_task *t, int64_t panel, int32_t token, int tokens) {
-  int64_t cols = t->x->cols, ahead = tile_ahead(f, cols);
+  int64_t cols = t->x->cols;
+  const tile_distance ahead = tile_ahead(f, cols);
   const float *x = t->x->f32 + token * cols;
   const char *at = tile_panel(t, panel), *next = tile_panel(t, panel + 1);
   __m256 acc[HALF_PANELS][FLOAT_TOKENS];
@@ -73,7 +74,7 @@ TILE_INLINE void float_tile(tile_format f, const linear_task *t, int64_t panel, 
     for (int i = 0; i < tokens; i++) acc[h][i] = _mm256_setzero_ps();
   }
   for (int64_t c = 0; c < cols; c++) {
-    tile_prefetch(at, next, c + ahead, cols, f.levels);
+    tile_prefetch(at, next, c, ahead, cols, f.levels);
     __m256 w[HALF_PANELS];
     UNROLL
     for (int h = 0; h < HALF_PANELS; h++) w[h] = load_weights(f, at + c * f.levels + h * f.levels / 2);

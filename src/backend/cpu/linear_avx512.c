@@ -23,7 +23,8 @@ TILE_INLINE __m512 load_weights(tile_format f, const char *p) {
 }
 
 TILE_INLINE void float_tile(tile_format f, int panels, const linear_task *t, int64_t panel, int32_t token, int tokens) {
-  int64_t cols = t->x->cols, ahead = tile_ahead(f, cols);
+  int64_t cols = t->x->cols;
+  const tile_distance ahead = tile_ahead(f, cols);
   const float *x = t->x->f32 + token * cols;
   const char *at[PANELS], *next[PANELS];
   __m512 acc[PANELS][NARROW_TOKENS];
@@ -37,7 +38,7 @@ TILE_INLINE void float_tile(tile_format f, int panels, const linear_task *t, int
   for (int64_t c = 0; c < cols; c++) {
     UNROLL
     for (int p = 0; p < panels; p++) {
-      tile_prefetch(at[p], next[p], c + ahead, cols, f.levels);
+      tile_prefetch(at[p], next[p], c, ahead, cols, f.levels);
       __m512 w = load_weights(f, at[p] + c * f.levels);
       UNROLL
       for (int i = 0; i < tokens; i++) acc[p][i] = _mm512_fmadd_ps(w, _mm512_set1_ps(x[i * cols + c]), acc[p][i]);
@@ -141,8 +142,8 @@ TILE_INLINE void quantized_tile(tile_format f, int panels, const linear_task *t,
     if ((zero_point(f) || f.has_min) && b % 16 == 0) sum_blocks(f, &o, b, tokens, &sums);
     UNROLL
     for (int p = 0; p < panels; p++) {
-      tile_prefetch(o.at[p], o.next[p], b + o.common.ahead, o.common.n_blocks, f.levels);
-      tile_prefetch(o.at[p] + o.common.scales_at, o.next[p] + o.common.scales_at, b + o.common.ahead, o.common.n_blocks,
+      tile_prefetch(o.at[p], o.next[p], b, o.common.ahead, o.common.n_blocks, f.levels);
+      tile_prefetch(o.at[p] + o.common.scales_at, o.next[p] + o.common.scales_at, b, o.common.ahead, o.common.n_blocks,
                     tile_scale_bytes(f));
     }
     UNROLL

@@ -43,7 +43,8 @@ TILE_INLINE void load_weights(tile_format f, const char *p, float32x4_t to[HALF_
 }
 
 TILE_INLINE void float_tile(tile_format f, const linear_task *t, int64_t panel, int32_t token, int panels, int tokens) {
-  int64_t cols = t->x->cols, ahead = tile_ahead(f, cols);
+  int64_t cols = t->x->cols;
+  const tile_distance ahead = tile_ahead(f, cols);
   const float *x = t->x->f32 + token * cols;
   const char *at[FLOAT_PANELS], *next[FLOAT_PANELS];
   float32x4_t acc[FLOAT_PANELS * VECTORS][FLOAT_TOKENS];
@@ -62,7 +63,7 @@ TILE_INLINE void float_tile(tile_format f, const linear_task *t, int64_t panel, 
     for (int half = 0; half < panels * 2; half++) {
       int p = half / 2, first = half * HALF_VECTORS;
       float32x4_t w[HALF_VECTORS];
-      if (half % 2 == 0) tile_prefetch(at[p], next[p], c + ahead, cols, f.levels);
+      if (half % 2 == 0) tile_prefetch(at[p], next[p], c, ahead, cols, f.levels);
       load_weights(f, at[p] + c * f.levels + half % 2 * f.levels / 2, w);
       UNROLL
       for (int i = 0; i < tokens; i++) {
@@ -294,8 +295,8 @@ TILE_INLINE void quantized_tile(tile_format f, const linear_task *t, int64_t pan
     for (int i = 0; i < tokens; i++) acc[v / 2][v % 2][i] = vdupq_n_f32(0);
   }
   for (int64_t b = 0; b < o.common.n_blocks; b++) {
-    tile_prefetch(o.at, o.next, b + o.common.ahead, o.common.n_blocks, f.levels);
-    tile_prefetch(o.at + o.common.scales_at, o.next + o.common.scales_at, b + o.common.ahead, o.common.n_blocks,
+    tile_prefetch(o.at, o.next, b, o.common.ahead, o.common.n_blocks, f.levels);
+    tile_prefetch(o.at + o.common.scales_at, o.next + o.common.scales_at, b, o.common.ahead, o.common.n_blocks,
                   tile_scale_bytes(f));
     const block_sums sums = sum_block(f, &o, b, tokens);
     for (int half = 0; half < 2; half++) {

@@ -119,18 +119,25 @@ TILE_INLINE int tile_scale_bytes(tile_format f) {
   return f.pieces ? f.scales / f.pieces : 0;
 }
 
-/* How many pieces (or inputs) ahead of the sums weights are prefetched. With few tokens the kernels wait for memory,
- * and what the hardware prefetches by itself reaches less than half of the bandwidth. */
-TILE_INLINE int64_t tile_ahead(tile_format f, int64_t count) {
-  enum { AHEAD_BYTES = 4608 };
-  int64_t ahead = AHEAD_BYTES / (f.levels + tile_scale_bytes(f));
-  return ahead < count ? ahead : count;
+/* Where the kernels wait for memory, which they do with few tokens, weights are prefetched twice: into the second-level
+ * cache far ahead of the sums, so that memory always has something to do, and shortly before into the first. What the
+ * hardware prefetches by itself reaches less than half of the bandwidth, and the first level alone has too few lines
+ * under way to wait for memory. How many pieces (or inputs) ahead: */
+typedef struct tile_distance {
+  int64_t far, near;
+} tile_distance;
+
+TILE_INLINE tile_distance tile_ahead(tile_format f, int64_t count) {
+  enum { FAR_BYTES = 9216, NEAR_BYTES = 2304 };
+  int64_t bytes = f.levels + tile_scale_bytes(f), far = FAR_BYTES / bytes, near = NEAR_BYTES / bytes;
+  return (tile_distance){far < count ? far : count, near < count ? near : count};
 }
 
 /* What of a tile's operands does not depend on the instruction set: the activations of its tokens, from the first on,
  * where the scales begin in a panel, and how many pieces ahead to prefetch. */
 typedef struct tile_operands {
-  int64_t cols, n_blocks, scales_at, ahead;
+  int64_t cols, n_blocks, scales_at;
+  tile_distance ahead;
   const int8_t *level;
   const float *scale;
   const int16_t *neg_sum;
@@ -147,10 +154,18 @@ TILE_INLINE tile_operands tile_find_operands(tile_format f, const linear_task *t
                          .neg_sum = t->x->neg_sum + token * n_blocks * 2};
 }
 
-/* Prefetches piece number `index` of the `count` pieces of `bytes` bytes of a panel, or, past its end, of next. */
-TILE_INLINE void tile_prefetch(const char *panel, const char *next, int64_t index, int64_t count, int bytes) {
-  const char *p = index < count ? panel + index * bytes : next + (index - count) * bytes;
-  for (int i = 0; i < bytes; i += 64) __builtin_prefetch(p + i);
+/* Piece number `index` of the `count` pieces of `bytes` bytes of a panel, or, past its end, of next. */
+TILE_INLINE const char *tile_piece(const char *panel, const char *next, int64_t index, int64_t count, int bytes) {
+  return index < count ? panel + index * bytes : next + (index - count) * bytes;
+}
+
+/* Prefetches what comes after piece number `index`. */
+TILE_INLINE void tile_prefetch(const char *panel, const char *next, int64_t index, tile_distance ahead, int64_t count,
+                               int bytes) {
+  const char *far = tile_piece(panel, next, index + ahead.far, count, bytes);
+  const char *near = tile_piece(panel, next, index + ahead.near, count, bytes);
+  for (int i = 0; i < bytes; i += 64) __builtin_prefetch(far + i, 0, 2);
+  for (int i = 0; i < bytes; i += 64) __builtin_prefetch(near + i);
 }
 
 /* Computes the panels from `panel` on for `tokens` tokens from `token` on. */
