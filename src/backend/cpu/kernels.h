@@ -33,6 +33,7 @@ typedef struct linear_task {
   int64_t n_rows; /* rows to write: n_panels * 16, or fewer where the last panel is not full */
   int64_t stride;
   bool add;      /* to what is there */
+  bool cached;   /* the panels were read just before, and need no prefetching */
   void *scratch; /* cpu_kernels.linear_scratch bytes, aligned to PANEL_ALIGN, of this caller alone */
 } linear_task;
 

@@ -64,7 +64,7 @@ TILE_INLINE __m256 load_weights(tile_format f, const char *p) {
 
 TILE_INLINE void float_tile(tile_format f, const linear_task *t, int64_t panel, int32_t token, int tokens) {
   int64_t cols = t->x->cols;
-  const tile_distance ahead = tile_ahead(f, cols);
+  const tile_distance ahead = tile_ahead(f, t, cols);
   const float *x = t->x->f32 + token * cols;
   const char *at = tile_panel(t, panel), *next = tile_panel(t, panel + 1);
   __m256 acc[HALF_PANELS][FLOAT_TOKENS];

@@ -24,7 +24,7 @@ TILE_INLINE __m512 load_weights(tile_format f, const char *p) {
 
 TILE_INLINE void float_tile(tile_format f, int panels, const linear_task *t, int64_t panel, int32_t token, int tokens) {
   int64_t cols = t->x->cols;
-  const tile_distance ahead = tile_ahead(f, cols);
+  const tile_distance ahead = tile_ahead(f, t, cols);
   const float *x = t->x->f32 + token * cols;
   const char *at[PANELS], *next[PANELS];
   __m512 acc[PANELS][NARROW_TOKENS];

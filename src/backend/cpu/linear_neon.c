@@ -44,7 +44,7 @@ TILE_INLINE void load_weights(tile_format f, const char *p, float32x4_t to[HALF_
 
 TILE_INLINE void float_tile(tile_format f, const linear_task *t, int64_t panel, int32_t token, int panels, int tokens) {
   int64_t cols = t->x->cols;
-  const tile_distance ahead = tile_ahead(f, cols);
+  const tile_distance ahead = tile_ahead(f, t, cols);
   const float *x = t->x->f32 + token * cols;
   const char *at[FLOAT_PANELS], *next[FLOAT_PANELS];
   float32x4_t acc[FLOAT_PANELS * VECTORS][FLOAT_TOKENS];

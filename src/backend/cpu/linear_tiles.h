@@ -122,12 +122,13 @@ TILE_INLINE int tile_scale_bytes(tile_format f) {
 /* Where the kernels wait for memory, which they do with few tokens, weights are prefetched twice: into the second-level
  * cache far ahead of the sums, so that memory always has something to do, and shortly before into the first. What the
  * hardware prefetches by itself reaches less than half of the bandwidth, and the first level alone has too few lines
- * under way to wait for memory. How many pieces (or inputs) ahead: */
+ * under way to wait for memory. How many pieces (or inputs) ahead; 0: not at all. */
 typedef struct tile_distance {
   int64_t far, near;
 } tile_distance;
 
-TILE_INLINE tile_distance tile_ahead(tile_format f, int64_t count) {
+TILE_INLINE tile_distance tile_ahead(tile_format f, const linear_task *t, int64_t count) {
+  if (t->cached) return (tile_distance){0};
   enum { FAR_BYTES = 9216, NEAR_BYTES = 2304 };
   int64_t bytes = f.levels + tile_scale_bytes(f), far = FAR_BYTES / bytes, near = NEAR_BYTES / bytes;
   return (tile_distance){far < count ? far : count, near < count ? near : count};
@@ -148,7 +149,7 @@ TILE_INLINE tile_operands tile_find_operands(tile_format f, const linear_task *t
   return (tile_operands){.cols = cols,
                          .n_blocks = n_blocks,
                          .scales_at = n_blocks * f.levels,
-                         .ahead = tile_ahead(f, n_blocks),
+                         .ahead = tile_ahead(f, t, n_blocks),
                          .level = t->x->level + token * cols,
                          .scale = t->x->scale + token * n_blocks,
                          .neg_sum = t->x->neg_sum + token * n_blocks * 2};
@@ -162,6 +163,7 @@ TILE_INLINE const char *tile_piece(const char *panel, const char *next, int64_t 
 /* Prefetches what comes after piece number `index`. */
 TILE_INLINE void tile_prefetch(const char *panel, const char *next, int64_t index, tile_distance ahead, int64_t count,
                                int bytes) {
+  if (ahead.far == 0) return;
   const char *far = tile_piece(panel, next, index + ahead.far, count, bytes);
   const char *near = tile_piece(panel, next, index + ahead.near, count, bytes);
   for (int i = 0; i < bytes; i += 64) __builtin_prefetch(far + i, 0, 2);
@@ -178,12 +180,14 @@ TILE_INLINE void tile_all(const linear_task *t, tile_format f, int panels, int m
   int64_t token_bytes = t->x->cols * (f.bits > 8 ? (int64_t)sizeof(float) : 1);
   int64_t in_cache = CACHE_BYTES / token_bytes, n = t->n_tokens;
   int64_t block = in_cache > max_tokens ? in_cache / max_tokens * max_tokens : max_tokens;
+  linear_task again = *t;
+  again.cached = true;
   for (int64_t start = 0; start < n; start += block) {
     int64_t here = n - start < block ? n - start : block, n_tiles = (here + max_tokens - 1) / max_tokens;
     for (int64_t panel = 0; panel < t->n_panels; panel += panels)
       for (int64_t i = 0; i < n_tiles; i++) {
         int64_t first = here * i / n_tiles, last = here * (i + 1) / n_tiles;
-        tile(t, panel, (int32_t)(start + first), (int)(last - first));
+        tile(i ? &again : t, panel, (int32_t)(start + first), (int)(last - first));
       }
   }
 }
