@@ -502,8 +502,7 @@ def batch_rows(report, what):
 def load_rows(b, model, what):
     """Loading without the packed weights of an earlier run, and with them; peak memory."""
     report = b.gale(model, "-p", 0, "-n", 0, "-b", 1, "-d", 0, "-r", 1)
-    loads = {r["test"]: r for r in report["results"]}
-    first, again = loads["load"], loads["load_from_cache"]
+    first, again = (find(report, test, None, None) for test in ("load", "load_from_cache"))
     rows = [limit_row(f"load, {what}: first run, next run", f"{first['seconds']:.2f} s, {again['seconds']:.2f} s", "",
                       "<= 4 s, <= 0.5 s")]  # fmt: skip
     program = b.a.gale.parent / "bench_model"

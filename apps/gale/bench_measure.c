@@ -62,21 +62,31 @@ static gale_limits limits_around(const bench_report *b) {
   return l;
 }
 
-/* Seconds that the whole test takes at least, by reading and by arithmetic. Attention is counted at the highest peak
- * that the weights' products could use. */
-static void least_times(const work *w, const gale_rates *l, double *memory, double *arithmetic) {
+/* What the whole test must read and compute at least. */
+static gale_cost whole_cost(const work *w) {
   const bench_test *t = w->test;
   int32_t step = t->kind == BENCH_DECODE ? 1 : w->chunk;
-  *memory = *arithmetic = 0;
+  gale_cost sum = {0};
   for (int32_t at = 0; at < t->tokens; at += step) {
     gale_cost c;
     gale_step_cost(w->session, t->batch, t->depth + at, t->tokens - at < step ? t->tokens - at : step, &c);
-    *memory += (c.weight_bytes + c.cache_bytes) / l->read_bytes_per_second;
-    *arithmetic += c.int8_ops / l->int8_ops_per_second + c.float_ops / l->float_ops_per_second;
-    double peak = l->float_ops_per_second;
-    if (c.int8_ops > 0) peak = larger(peak, l->int8_ops_per_second);
-    *arithmetic += c.attention_ops / peak;
+    sum.weight_bytes += c.weight_bytes;
+    sum.cache_bytes += c.cache_bytes;
+    sum.int8_ops += c.int8_ops;
+    sum.float_ops += c.float_ops;
+    sum.attention_ops += c.attention_ops;
   }
+  return sum;
+}
+
+static double reading_seconds(const gale_cost *c, const gale_rates *r) {
+  return (c->weight_bytes + c->cache_bytes) / r->read_bytes_per_second;
+}
+
+/* Attention is counted at the highest peak that the weights' products could use. */
+static double computing_seconds(const gale_cost *c, const gale_rates *r) {
+  double peak = c->int8_ops > 0 ? larger(r->int8_ops_per_second, r->float_ops_per_second) : r->float_ops_per_second;
+  return c->int8_ops / r->int8_ops_per_second + c->float_ops / r->float_ops_per_second + c->attention_ops / peak;
 }
 
 /* ---- Running ---- */
@@ -227,15 +237,13 @@ int bench_measure(const bench_setting *s, const bench_test *t) {
   if (!code) code = repeat(s, &w, r);
   if (!code && seconds_now() - s->report->probed > PROBE_AGE) code = bench_add_probe(s->report, s->probe);
   if (!code) {
-    double memory, arithmetic;
-    gale_limits l = limits_around(s->report);
+    const gale_limits l = limits_around(s->report);
+    const gale_cost cost = whole_cost(&w);
     r->median = median(r->samples, r->n_samples);
     double took = (double)t->tokens * t->batch / r->median;
-    least_times(&w, &l.best, &memory, &arithmetic);
-    r->of_memory = memory / took;
-    r->of_arithmetic = arithmetic / took;
-    least_times(&w, &l.sustained, &memory, &arithmetic);
-    r->of_sustained = larger(memory, arithmetic) / took;
+    r->of_memory = reading_seconds(&cost, &l.best) / took;
+    r->of_arithmetic = computing_seconds(&cost, &l.best) / took;
+    r->of_sustained = larger(reading_seconds(&cost, &l.sustained), computing_seconds(&cost, &l.sustained)) / took;
   }
   close_work(&w);
   return code;

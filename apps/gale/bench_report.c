@@ -141,9 +141,8 @@ static void print_quoted(const char *text) {
 /* Fields that a test does not have are empty. The samples are the last field, with blanks between them. */
 int bench_print_csv(const bench_report *b) {
   const gale_rates *limits = &b->limits.best;
-  out_printf("model,test,tokens,batch,depth,window,seconds,tokens_per_second,of_limit,of_sustained,limit,read_bytes_"
-             "per_second,"
-             "int8_ops_per_second,float_ops_per_second,samples\n");
+  out_printf("model,test,tokens,batch,depth,window,seconds,tokens_per_second,of_limit,of_sustained,limit,"
+             "read_bytes_per_second,int8_ops_per_second,float_ops_per_second,samples\n");
   for (size_t i = 0; i < b->n_results; i++) {
     const bench_result *r = &b->results[i];
     print_quoted(b->models[r->model].argument);

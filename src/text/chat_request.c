@@ -53,7 +53,8 @@ static slice read_reasoning(prompt *p, const value *v, size_t index) {
 static void read_content(prompt *p, const value *v, size_t index, chat_message *m) {
   const value *content = value_given(v, "content");
   slice reasoning = m->role == ROLE_ASSISTANT ? read_reasoning(p, v, index) : (slice){0};
-  bool string = content && is_kind(content, VALUE_STRING), list = content && is_kind(content, VALUE_ARRAY);
+  value_kind kind = content ? content->kind : VALUE_NULL;
+  bool string = kind == VALUE_STRING, list = kind == VALUE_ARRAY;
   if (content && !string && !list) prompt_refuse(p, "messages[%zu].content: a string or a list is accepted", index);
   chat_part *parts = prompt_memory(p, 1 + (list ? content->count : 1), sizeof *parts);
   if (!parts) return;
