@@ -1,9 +1,9 @@
 /* Quantised panels in the sixteen registers of AVX2: the 16 rows of a panel are the lanes of two vectors.
  *
  * Define before
- *   TOKENS   tokens of a tile, at most 6
- *   ABOVE    how much the levels of types of 8 bits or with values are above the true ones when they are
- *            multiplied: 128, as they are stored, or 0, which gives them a sign
+ *   FEW_TOKENS  of a tile of few tokens, at most 6
+ *   ABOVE       how much the levels of types of 8 bits or with values are above the true ones when they are
+ *               multiplied: 128, as they are stored, or 0, which gives them a sign
  * and after it
  *   multiply()  see below */
 #ifndef CPU_LINEAR_256_H
@@ -14,13 +14,14 @@
 #include <immintrin.h>
 #include <string.h>
 
-enum { HALF_PANELS = 2, LANES = 8 };
+enum { HALF_PANELS = 2, LANES = 8, MOST_TOKENS = 6 };
 
 TILE_INLINE __m256 load_halves(const char *p) {
   return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p));
 }
 
-TILE_INLINE void store(const linear_task *t, int64_t panel, int half, int32_t token, __m256 acc) {
+/* A token's sums of the rows of half a panel. */
+TILE_INLINE void store_rows(const linear_task *t, int64_t panel, int half, int32_t token, __m256 acc) {
   int n = tile_rows(t, panel) - half * LANES;
   if (n <= 0) return;
   float *out = t->out + token * t->stride + panel * PANEL_ROWS + half * LANES;
@@ -139,127 +140,57 @@ TILE_INLINE __m256 load_min(tile_format f, const char *scales, int64_t b, int ha
   return scaled(halves, nibbles(load_bytes(factors + h * PANEL_ROWS), 4));
 }
 
-/* ---- Tiles ---- */
+/* ---- Activations, of 8 blocks: scale, and minus the sums of the levels of their halves ---- */
 
-/* Where a tile's operands are, of its panels and its tokens. */
-typedef struct operands {
-  tile_operands common;
-  const char *at, *next;
+/* Lanes of the first n of 8. */
+TILE_INLINE __m256i first_lanes(int64_t n) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(n < LANES ? (int)n : LANES), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+
+/* Minus the zero point times the sum of the levels of sub-block h: a sum's start. */
+TILE_INLINE __m256i start_sums(tile_format f, int h, __m256i neg_sums) {
+  return _mm256_madd_epi16(neg_sums, _mm256_set1_epi32(tile_pair(f, h, (int16_t)zero_point(f))));
+}
+
+/* That sum, scaled. */
+TILE_INLINE __m256 scaled_sums(tile_format f, int h, __m256i neg_sums, __m256 scale) {
+  __m256i sums = _mm256_madd_epi16(neg_sums, _mm256_set1_epi32(tile_pair(f, h, -1)));
+  return _mm256_mul_ps(scale, _mm256_cvtepi32_ps(sums));
+}
+
+/* ---- Products ---- */
+
+/* What is multiplied of a sub-block: the levels of its piece in a panel, or unpacked, and of a tile's tokens the inputs
+ * and what these add to every row's sum. Token i is at i times a stride. */
+typedef struct factors {
+  const char *levels;
+  bool unpacked;
   __m256i values;
-} operands;
+  const int8_t *inputs;
+  const int32_t *start;
+  int64_t input_stride, start_stride;
+} factors;
 
-TILE_INLINE operands find_operands(tile_format f, const linear_task *t, int64_t panel, int32_t token) {
-  return (operands){.common = tile_find_operands(f, t, token),
-                    .at = tile_panel(t, panel),
-                    .next = tile_panel(t, panel + 1),
-                    .values = load_values(f)};
+/* Inputs 4 step .. 4 step + 3 of the piece, of half a panel and of a token. */
+TILE_INLINE __m256i factor_levels(tile_format f, const factors *a, int half, int step) {
+  if (a->unpacked) return _mm256_loadu_si256((const __m256i *)(a->levels + step * 64 + half * 32));
+  return step_levels(f, a->levels, half, step, a->values);
+}
+TILE_INLINE __m256i factor_inputs(const factors *a, int i, int step) {
+  return _mm256_set1_epi32(four_bytes(a->inputs + i * a->input_stride + step * 4));
+}
+TILE_INLINE __m256i factor_start(const factors *a, int i) {
+  return _mm256_set1_epi32(a->start[i * a->start_stride]);
 }
 
-/* Inputs 4 step .. 4 step + 3 of block b of token i, in each row's 32 bits. */
-TILE_INLINE __m256i step_inputs(const operands *o, int64_t b, int i, int step) {
-  return _mm256_set1_epi32(four_bytes(o->common.level + i * o->common.cols + b * QUANT_BLOCK + step * 4));
+/* The integer products of sub-block h. */
+TILE_INLINE void multiply(tile_format f, const factors *a, int h, int tokens, __m256i sum[HALF_PANELS][MOST_TOKENS]);
+
+/* Adds those of half a panel and a token, scaled, and the minima. */
+TILE_INLINE __m256 add_product(tile_format f, __m256 d, __m256 m, float scale, const float *min, __m256i product,
+                               __m256 acc) {
+  acc = _mm256_fmadd_ps(_mm256_mul_ps(d, _mm256_set1_ps(scale)), _mm256_cvtepi32_ps(product), acc);
+  return f.has_min ? _mm256_fmadd_ps(m, _mm256_set1_ps(*min), acc) : acc;
 }
-
-/* What blocks add to every row: of a tile's tokens and sub-blocks, for 8 blocks from a multiple of 8 on. */
-typedef struct block_sums {
-  int32_t start[2][TOKENS][8]; /* minus the zero point times the sum of the activation's levels */
-  float min[2][TOKENS][8];     /* that sum, scaled */
-} block_sums;
-
-TILE_INLINE void sum_blocks(tile_format f, const operands *o, int64_t b, int tokens, block_sums *to) {
-  int64_t left = o->common.n_blocks - b;
-  __m256i blocks =
-      _mm256_cmpgt_epi32(_mm256_set1_epi32(left < 8 ? (int)left : 8), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-  for (int i = 0; i < tokens; i++) {
-    int64_t at = i * o->common.n_blocks + b;
-    __m256i sums = _mm256_maskload_epi32((const int *)(o->common.neg_sum + 2 * at), blocks);
-    __m256 scale = _mm256_maskload_ps(o->common.scale + at, blocks);
-    for (int h = 0; h < tile_sub_blocks(f); h++) {
-      __m256i start = _mm256_madd_epi16(sums, _mm256_set1_epi32(tile_pair(f, h, (int16_t)zero_point(f))));
-      __m256i sum = _mm256_madd_epi16(sums, _mm256_set1_epi32(tile_pair(f, h, -1)));
-      if (zero_point(f)) _mm256_storeu_si256((__m256i *)to->start[h][i], start);
-      if (f.has_min) _mm256_storeu_ps(to->min[h][i], _mm256_mul_ps(scale, _mm256_cvtepi32_ps(sum)));
-    }
-  }
-}
-
-/* The integer products of sub-block h of piece b. */
-TILE_INLINE void multiply(tile_format f, const operands *o, int64_t b, int h, int tokens, const block_sums *sums,
-                          __m256i sum[HALF_PANELS][TOKENS]);
-
-/* Adds those of half a panel, scaled, and the minima. */
-TILE_INLINE void accumulate(tile_format f, const operands *o, int64_t b, int half, int h, int tokens,
-                            const block_sums *sums, const __m256i sum[TOKENS], __m256 acc[TOKENS]) {
-  const char *scales = o->at + o->common.scales_at;
-  __m256 d = load_scale(f, scales, b, half, h), m = f.has_min ? load_min(f, scales, b, half, h) : d;
-  UNROLL
-  for (int i = 0; i < tokens; i++) {
-    __m256 scale = _mm256_set1_ps(o->common.scale[i * o->common.n_blocks + b]);
-    acc[i] = _mm256_fmadd_ps(_mm256_mul_ps(d, scale), _mm256_cvtepi32_ps(sum[i]), acc[i]);
-    if (f.has_min) acc[i] = _mm256_fmadd_ps(m, _mm256_set1_ps(sums->min[h][i][b % 8]), acc[i]);
-  }
-}
-
-TILE_INLINE void quantized_tile(tile_format f, const linear_task *t, int64_t panel, int32_t token, int tokens) {
-  const operands o = find_operands(f, t, panel, token);
-  __m256 acc[HALF_PANELS][TOKENS];
-  block_sums sums;
-  UNROLL
-  for (int half = 0; half < HALF_PANELS; half++) {
-    UNROLL
-    for (int i = 0; i < tokens; i++) acc[half][i] = _mm256_setzero_ps();
-  }
-  for (int64_t b = 0; b < o.common.n_blocks; b++) {
-    if ((zero_point(f) || f.has_min) && b % 8 == 0) sum_blocks(f, &o, b, tokens, &sums);
-    tile_prefetch(o.at, o.next, b, o.common.ahead, o.common.n_blocks, f.levels);
-    tile_prefetch(o.at + o.common.scales_at, o.next + o.common.scales_at, b, o.common.ahead, o.common.n_blocks,
-                  tile_scale_bytes(f));
-    UNROLL
-    for (int h = 0; h < tile_sub_blocks(f); h++) {
-      __m256i sum[HALF_PANELS][TOKENS];
-      multiply(f, &o, b, h, tokens, &sums, sum);
-      UNROLL
-      for (int half = 0; half < HALF_PANELS; half++) accumulate(f, &o, b, half, h, tokens, &sums, sum[half], acc[half]);
-    }
-  }
-  UNROLL
-  for (int half = 0; half < HALF_PANELS; half++) {
-    UNROLL
-    for (int i = 0; i < tokens; i++) store(t, panel, half, token + i, acc[half][i]);
-  }
-}
-
-/* ---- One function for each type ---- */
-
-TILE_INLINE void quantized_tiles(tile_format f, const linear_task *t, int64_t panel, int32_t token, int tokens) {
-  switch (tokens) {
-  case 1:
-    quantized_tile(f, t, panel, token, 1);
-    break;
-  case 2:
-    quantized_tile(f, t, panel, token, 2);
-    break;
-  case 3:
-    quantized_tile(f, t, panel, token, 3);
-    break;
-  case 4:
-    quantized_tile(f, t, panel, token, 4);
-    break;
-  case 5:
-    if (TOKENS > 4) quantized_tile(f, t, panel, token, 5);
-    break;
-  default:
-    if (TOKENS > 5) quantized_tile(f, t, panel, token, 6);
-    break;
-  }
-}
-
-#define LINEAR_256(NAME, TYPE)                                                                                         \
-  static void NAME##_tile(const linear_task *t, int64_t panel, int32_t token, int tokens) {                            \
-    quantized_tiles(TILE_##TYPE, t, panel, token, tokens);                                                             \
-  }                                                                                                                    \
-  static void linear_##NAME(const linear_task *t) {                                                                    \
-    tile_all(t, TILE_##TYPE, 1, TOKENS, NAME##_tile);                                                                  \
-  }
 
 #endif

@@ -14,6 +14,15 @@ TILE_INLINE __m512 load_halves(const char *p) {
   return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
 }
 
+/* A token's sums of a panel's rows. */
+TILE_INLINE void store_rows(const linear_task *t, int64_t panel, int32_t token, __m512 acc) {
+  __mmask16 rows = (__mmask16)((1u << tile_rows(t, panel)) - 1);
+  if (!rows) return;
+  float *out = t->out + token * t->stride + panel * PANEL_ROWS;
+  if (t->add) acc = _mm512_add_ps(_mm512_maskz_loadu_ps(rows, out), acc);
+  _mm512_mask_storeu_ps(out, rows, acc);
+}
+
 /* ---- Levels ---- */
 
 TILE_INLINE int32_t four_bytes(const void *p) {

@@ -11,7 +11,7 @@ enum {
   SIGNED = 1
 };
 
-#include "backend/cpu/linear_parts.h"
+#include "backend/cpu/linear_parts_512.h"
 
 enum {
   LAG = 6, /* blocks from a tile product to its use: a load waits until the tile's store has left the core */

@@ -2,9 +2,10 @@
 
 /* Quantised weights need two sums for each token and half panel. With four tokens those of floats wait in memory, which
  * costs less than unpacking more often. Float weights leave 12 registers to sums. */
-enum { TOKENS = 4, ABOVE = 0, FLOAT_TOKENS = 6 };
+enum { FEW_TOKENS = 4, ABOVE = 0, FLOAT_TOKENS = 6 };
 
-#include "backend/cpu/linear_256.h"
+#include "backend/cpu/linear_few_256.h"
+#include "backend/cpu/linear_many_256.h"
 
 /* ---- Quantised weights ---- */
 
@@ -24,32 +25,39 @@ TILE_INLINE int steps_in_16_bits(tile_format f) {
   return has_signs(f) ? 1 : f.bits == 4 ? 8 : f.bits == 6 ? 2 : 4;
 }
 
-TILE_INLINE void multiply(tile_format f, const operands *o, int64_t b, int h, int tokens, const block_sums *sums,
-                          __m256i sum[HALF_PANELS][TOKENS]) {
+/* Keeps the compiler from adding in another order: GCC would compute all products before, and hold them in memory. */
+TILE_INLINE __m256i in_order(__m256i sum) {
+  __asm__ volatile("" : "+x"(sum));
+  return sum;
+}
+
+TILE_INLINE void multiply(tile_format f, const factors *a, int h, int tokens, __m256i sum[HALF_PANELS][MOST_TOKENS]) {
   const __m256i one = _mm256_set1_epi16(1);
-  __m256i part[HALF_PANELS][TOKENS];
+  __m256i run[HALF_PANELS][MOST_TOKENS];
   UNROLL
   for (int s = 0; s < 8 / tile_sub_blocks(f); s++) {
-    int step = tile_step(f, h, s), run = steps_in_16_bits(f), in_run = s % run;
+    int step = tile_step(f, h, s), steps = steps_in_16_bits(f), in_run = s % steps;
+    __m256i w[HALF_PANELS];
     UNROLL
-    for (int half = 0; half < HALF_PANELS; half++) {
-      __m256i w = step_levels(f, o->at + b * f.levels, half, step, o->values);
+    for (int half = 0; half < HALF_PANELS; half++) w[half] = factor_levels(f, a, half, step);
+    UNROLL
+    for (int i = 0; i < tokens; i++) {
+      __m256i x = factor_inputs(a, i, step);
       UNROLL
-      for (int i = 0; i < tokens; i++) {
-        __m256i two = products(f, w, step_inputs(o, b, i, step));
-        part[half][i] = in_run == 0 ? two : _mm256_add_epi16(part[half][i], two);
-        if (in_run < run - 1) continue;
-        __m256i wide = _mm256_madd_epi16(part[half][i], one);
-        sum[half][i] = s < run ? wide : _mm256_add_epi32(sum[half][i], wide);
+      for (int half = 0; half < HALF_PANELS; half++) {
+        __m256i two = products(f, w[half], x);
+        run[half][i] = in_run == 0 ? two : in_order(_mm256_add_epi16(run[half][i], two));
+        if (in_run < steps - 1) continue;
+        __m256i wide = _mm256_madd_epi16(run[half][i], one);
+        sum[half][i] = s < steps ? wide : in_order(_mm256_add_epi32(sum[half][i], wide));
       }
     }
   }
   if (!zero_point(f)) return;
   UNROLL
   for (int i = 0; i < tokens; i++) {
-    __m256i start = _mm256_set1_epi32(sums->start[h][i][b % 8]);
     UNROLL
-    for (int half = 0; half < HALF_PANELS; half++) sum[half][i] = _mm256_add_epi32(sum[half][i], start);
+    for (int half = 0; half < HALF_PANELS; half++) sum[half][i] = _mm256_add_epi32(sum[half][i], factor_start(a, i));
   }
 }
 
@@ -64,7 +72,8 @@ TILE_INLINE __m256 load_weights(tile_format f, const char *p) {
 
 TILE_INLINE void float_tile(tile_format f, const linear_task *t, int64_t panel, int32_t token, int tokens) {
   int64_t cols = t->x->cols;
-  const tile_distance ahead = tile_ahead(f, t, cols);
+  int bytes = FLOAT_PIECE * f.levels;
+  const tile_distance ahead = tile_ahead(t, cols / FLOAT_PIECE, bytes);
   const float *x = t->x->f32 + token * cols;
   const char *at = tile_panel(t, panel), *next = tile_panel(t, panel + 1);
   __m256 acc[HALF_PANELS][FLOAT_TOKENS];
@@ -74,7 +83,7 @@ TILE_INLINE void float_tile(tile_format f, const linear_task *t, int64_t panel, 
     for (int i = 0; i < tokens; i++) acc[h][i] = _mm256_setzero_ps();
   }
   for (int64_t c = 0; c < cols; c++) {
-    tile_prefetch(at, next, c, ahead, cols, f.levels);
+    if (c % FLOAT_PIECE == 0) tile_prefetch(at, next, c / FLOAT_PIECE, ahead, cols / FLOAT_PIECE, bytes);
     __m256 w[HALF_PANELS];
     UNROLL
     for (int h = 0; h < HALF_PANELS; h++) w[h] = load_weights(f, at + c * f.levels + h * f.levels / 2);
@@ -88,7 +97,7 @@ TILE_INLINE void float_tile(tile_format f, const linear_task *t, int64_t panel, 
   UNROLL
   for (int h = 0; h < HALF_PANELS; h++) {
     UNROLL
-    for (int i = 0; i < tokens; i++) store(t, panel, h, token + i, acc[h][i]);
+    for (int i = 0; i < tokens; i++) store_rows(t, panel, h, token + i, acc[h][i]);
   }
 }
 
@@ -131,4 +140,5 @@ TILE_QUANTIZED(LINEAR_256)
 void cpu_linear_avx2(cpu_kernels *k) {
   TILE_FLOAT(FILL)
   TILE_QUANTIZED(FILL)
+  k->linear_scratch = sizeof(part_scratch);
 }

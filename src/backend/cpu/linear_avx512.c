@@ -1,17 +1,9 @@
 /* Linear layers with AVX-512 and VNNI: the rows of a panel are the lanes of a vector. */
 #include "backend/cpu/linear_512.h"
 
-/* 12 chains and 12 integer sums leave 8 registers for weights and activations. Two panels read each activation half as
- * often; 7 and 8 tokens take one, so that they pass over the weights only once. */
-enum { PANELS = 2, TOKENS = 6, NARROW_TOKENS = 8 };
-
-TILE_INLINE void store(const linear_task *t, int64_t panel, int32_t token, __m512 acc) {
-  __mmask16 rows = (__mmask16)((1u << tile_rows(t, panel)) - 1);
-  if (!rows) return;
-  float *out = t->out + token * t->stride + panel * PANEL_ROWS;
-  if (t->add) acc = _mm512_add_ps(_mm512_maskz_loadu_ps(rows, out), acc);
-  _mm512_mask_storeu_ps(out, rows, acc);
-}
+/* Two panels read each activation half as often. With 7 and 8 tokens some of the chains of floats wait in memory, which
+ * costs less than reading weights twice. */
+enum { PANELS = 2, TOKENS = 8 };
 
 /* ---- Float weights ---- */
 
@@ -22,32 +14,34 @@ TILE_INLINE __m512 load_weights(tile_format f, const char *p) {
   return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
 }
 
-TILE_INLINE void float_tile(tile_format f, int panels, const linear_task *t, int64_t panel, int32_t token, int tokens) {
+TILE_INLINE void float_tile(tile_format f, const linear_task *t, int64_t panel, int32_t token, int tokens) {
   int64_t cols = t->x->cols;
-  const tile_distance ahead = tile_ahead(f, t, cols);
+  int bytes = FLOAT_PIECE * f.levels;
+  const tile_distance ahead = tile_ahead(t, cols / FLOAT_PIECE, bytes);
   const float *x = t->x->f32 + token * cols;
   const char *at[PANELS], *next[PANELS];
-  __m512 acc[PANELS][NARROW_TOKENS];
+  __m512 acc[PANELS][TOKENS];
   UNROLL
-  for (int p = 0; p < panels; p++) {
+  for (int p = 0; p < PANELS; p++) {
     at[p] = tile_panel(t, panel + p);
-    next[p] = tile_panel(t, panel + panels + p);
+    next[p] = tile_panel(t, panel + PANELS + p);
     UNROLL
     for (int i = 0; i < tokens; i++) acc[p][i] = _mm512_setzero_ps();
   }
   for (int64_t c = 0; c < cols; c++) {
+    for (int p = 0; p < PANELS && c % FLOAT_PIECE == 0; p++)
+      tile_prefetch(at[p], next[p], c / FLOAT_PIECE, ahead, cols / FLOAT_PIECE, bytes);
     UNROLL
-    for (int p = 0; p < panels; p++) {
-      tile_prefetch(at[p], next[p], c, ahead, cols, f.levels);
+    for (int p = 0; p < PANELS; p++) {
       __m512 w = load_weights(f, at[p] + c * f.levels);
       UNROLL
       for (int i = 0; i < tokens; i++) acc[p][i] = _mm512_fmadd_ps(w, _mm512_set1_ps(x[i * cols + c]), acc[p][i]);
     }
   }
   UNROLL
-  for (int p = 0; p < panels; p++) {
+  for (int p = 0; p < PANELS; p++) {
     UNROLL
-    for (int i = 0; i < tokens; i++) store(t, panel + p, token + i, acc[p][i]);
+    for (int i = 0; i < tokens; i++) store_rows(t, panel + p, token + i, acc[p][i]);
   }
 }
 
@@ -60,20 +54,20 @@ typedef struct operands {
   __m512i values;
 } operands;
 
-TILE_INLINE operands find_operands(tile_format f, int panels, const linear_task *t, int64_t panel, int32_t token) {
+TILE_INLINE operands find_operands(tile_format f, const linear_task *t, int64_t panel, int32_t token) {
   operands o = {.common = tile_find_operands(f, t, token), .values = load_values(f)};
   UNROLL
-  for (int p = 0; p < panels; p++) {
+  for (int p = 0; p < PANELS; p++) {
     o.at[p] = tile_panel(t, panel + p);
-    o.next[p] = tile_panel(t, panel + panels + p);
+    o.next[p] = tile_panel(t, panel + PANELS + p);
   }
   return o;
 }
 
 /* What blocks add to every row: of a tile's tokens and sub-blocks, for 16 blocks from a multiple of 16 on. */
 typedef struct block_sums {
-  int32_t start[2][NARROW_TOKENS][16];
-  float min[2][NARROW_TOKENS][16];
+  int32_t start[2][TOKENS][16];
+  float min[2][TOKENS][16];
 } block_sums;
 
 TILE_INLINE void sum_blocks(tile_format f, const operands *o, int64_t b, int tokens, block_sums *to) {
@@ -91,33 +85,33 @@ TILE_INLINE void sum_blocks(tile_format f, const operands *o, int64_t b, int tok
 }
 
 /* The integer products of sub-block h of piece b. */
-TILE_INLINE void multiply(tile_format f, int panels, const operands *o, int64_t b, int h, int tokens,
-                          const block_sums *sums, __m512i sum[PANELS][NARROW_TOKENS]) {
+TILE_INLINE void multiply(tile_format f, const operands *o, int64_t b, int h, int tokens, const block_sums *sums,
+                          __m512i sum[PANELS][TOKENS]) {
   UNROLL
   for (int i = 0; i < tokens; i++) {
     /* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): prepared for every type with a zero point */
     __m512i start = zero_point(f) ? _mm512_set1_epi32(sums->start[h][i][b % 16]) : _mm512_setzero_si512();
     UNROLL
-    for (int p = 0; p < panels; p++) sum[p][i] = start;
+    for (int p = 0; p < PANELS; p++) sum[p][i] = start;
   }
   UNROLL
   for (int s = 0; s < 8 / tile_sub_blocks(f); s++) {
     int step = tile_step(f, h, s);
     __m512i w[PANELS];
     UNROLL
-    for (int p = 0; p < panels; p++) w[p] = step_levels(f, o->at[p] + b * f.levels, step, o->values);
+    for (int p = 0; p < PANELS; p++) w[p] = step_levels(f, o->at[p] + b * f.levels, step, o->values);
     UNROLL
     for (int i = 0; i < tokens; i++) {
       __m512i x = _mm512_set1_epi32(four_bytes(o->common.level + i * o->common.cols + b * QUANT_BLOCK + step * 4));
       UNROLL
-      for (int p = 0; p < panels; p++) sum[p][i] = _mm512_dpbusd_epi32(sum[p][i], w[p], x);
+      for (int p = 0; p < PANELS; p++) sum[p][i] = _mm512_dpbusd_epi32(sum[p][i], w[p], x);
     }
   }
 }
 
 /* Adds those of panel p, scaled, and the minima. */
 TILE_INLINE void accumulate(tile_format f, const operands *o, int64_t b, int p, int h, int tokens,
-                            const block_sums *sums, const __m512i sum[NARROW_TOKENS], __m512 acc[NARROW_TOKENS]) {
+                            const block_sums *sums, const __m512i sum[TOKENS], __m512 acc[TOKENS]) {
   const char *scales = o->at[p] + o->common.scales_at;
   __m512 d = load_scale(f, scales, b, h), m = f.has_min ? load_min(f, scales, b, h) : d;
   UNROLL
@@ -128,90 +122,82 @@ TILE_INLINE void accumulate(tile_format f, const operands *o, int64_t b, int p, 
   }
 }
 
-TILE_INLINE void quantized_tile(tile_format f, int panels, const linear_task *t, int64_t panel, int32_t token,
-                                int tokens) {
-  const operands o = find_operands(f, panels, t, panel, token);
-  __m512 acc[PANELS][NARROW_TOKENS];
+TILE_INLINE void quantized_tile(tile_format f, const linear_task *t, int64_t panel, int32_t token, int tokens) {
+  const operands o = find_operands(f, t, panel, token);
+  __m512 acc[PANELS][TOKENS];
   block_sums sums;
   UNROLL
-  for (int p = 0; p < panels; p++) {
+  for (int p = 0; p < PANELS; p++) {
     UNROLL
     for (int i = 0; i < tokens; i++) acc[p][i] = _mm512_setzero_ps();
   }
   for (int64_t b = 0; b < o.common.n_blocks; b++) {
     if ((zero_point(f) || f.has_min) && b % 16 == 0) sum_blocks(f, &o, b, tokens, &sums);
     UNROLL
-    for (int p = 0; p < panels; p++) {
+    for (int p = 0; p < PANELS; p++) {
       tile_prefetch(o.at[p], o.next[p], b, o.common.ahead, o.common.n_blocks, f.levels);
       tile_prefetch(o.at[p] + o.common.scales_at, o.next[p] + o.common.scales_at, b, o.common.ahead, o.common.n_blocks,
                     tile_scale_bytes(f));
     }
     UNROLL
     for (int h = 0; h < tile_sub_blocks(f); h++) {
-      __m512i sum[PANELS][NARROW_TOKENS];
-      multiply(f, panels, &o, b, h, tokens, &sums, sum);
+      __m512i sum[PANELS][TOKENS];
+      multiply(f, &o, b, h, tokens, &sums, sum);
       UNROLL
-      for (int p = 0; p < panels; p++) accumulate(f, &o, b, p, h, tokens, &sums, sum[p], acc[p]);
+      for (int p = 0; p < PANELS; p++) accumulate(f, &o, b, p, h, tokens, &sums, sum[p], acc[p]);
     }
   }
   UNROLL
-  for (int p = 0; p < panels; p++) {
+  for (int p = 0; p < PANELS; p++) {
     UNROLL
-    for (int i = 0; i < tokens; i++) store(t, panel + p, token + i, acc[p][i]);
+    for (int i = 0; i < tokens; i++) store_rows(t, panel + p, token + i, acc[p][i]);
   }
 }
 
 /* ---- One function for each type ---- */
 
-TILE_INLINE void tile_of(tile_format f, int panels, const linear_task *t, int64_t panel, int32_t token, int tokens) {
+TILE_INLINE void tile_of(tile_format f, const linear_task *t, int64_t panel, int32_t token, int tokens) {
   if (f.bits > 8)
-    float_tile(f, panels, t, panel, token, tokens);
+    float_tile(f, t, panel, token, tokens);
   else
-    quantized_tile(f, panels, t, panel, token, tokens);
+    quantized_tile(f, t, panel, token, tokens);
 }
 
-TILE_INLINE void wide_tile(tile_format f, const linear_task *t, int64_t panel, int32_t token, int tokens) {
+TILE_INLINE void tiles_of(tile_format f, const linear_task *t, int64_t panel, int32_t token, int tokens) {
   switch (tokens) {
   case 1:
-    tile_of(f, PANELS, t, panel, token, 1);
+    tile_of(f, t, panel, token, 1);
     break;
   case 2:
-    tile_of(f, PANELS, t, panel, token, 2);
+    tile_of(f, t, panel, token, 2);
     break;
   case 3:
-    tile_of(f, PANELS, t, panel, token, 3);
+    tile_of(f, t, panel, token, 3);
     break;
   case 4:
-    tile_of(f, PANELS, t, panel, token, 4);
+    tile_of(f, t, panel, token, 4);
     break;
   case 5:
-    tile_of(f, PANELS, t, panel, token, 5);
+    tile_of(f, t, panel, token, 5);
+    break;
+  case 6:
+    tile_of(f, t, panel, token, 6);
+    break;
+  case 7:
+    tile_of(f, t, panel, token, 7);
     break;
   default:
-    tile_of(f, PANELS, t, panel, token, TOKENS);
+    tile_of(f, t, panel, token, TOKENS);
     break;
   }
 }
 
-TILE_INLINE void narrow_tile(tile_format f, const linear_task *t, int64_t panel, int32_t token, int tokens) {
-  if (tokens == NARROW_TOKENS)
-    tile_of(f, 1, t, panel, token, NARROW_TOKENS);
-  else
-    tile_of(f, 1, t, panel, token, TOKENS + 1);
-}
-
 #define LINEAR(NAME, TYPE)                                                                                             \
-  static void NAME##_wide(const linear_task *t, int64_t panel, int32_t token, int tokens) {                            \
-    wide_tile(TILE_##TYPE, t, panel, token, tokens);                                                                   \
-  }                                                                                                                    \
-  static void NAME##_narrow(const linear_task *t, int64_t panel, int32_t token, int tokens) {                          \
-    narrow_tile(TILE_##TYPE, t, panel, token, tokens);                                                                 \
+  static void NAME##_tile(const linear_task *t, int64_t panel, int32_t token, int tokens) {                            \
+    tiles_of(TILE_##TYPE, t, panel, token, tokens);                                                                    \
   }                                                                                                                    \
   static void linear_##NAME(const linear_task *t) {                                                                    \
-    if (t->n_tokens > TOKENS && t->n_tokens <= NARROW_TOKENS)                                                          \
-      tile_all(t, TILE_##TYPE, 1, NARROW_TOKENS, NAME##_narrow);                                                       \
-    else                                                                                                               \
-      tile_all(t, TILE_##TYPE, PANELS, TOKENS, NAME##_wide);                                                           \
+    tile_all(t, TILE_##TYPE, PANELS, TOKENS, NAME##_tile);                                                             \
   }
 TILE_FLOAT(LINEAR)
 TILE_QUANTIZED(LINEAR)

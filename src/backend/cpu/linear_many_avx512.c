@@ -12,7 +12,7 @@ enum {
   SIGNED = 0
 };
 
-#include "backend/cpu/linear_parts.h"
+#include "backend/cpu/linear_parts_512.h"
 
 /* The integer products of sub-block h of block b. */
 TILE_INLINE void multiply(tile_format f, int b, int h, int tile, const part_scratch *s,

@@ -44,7 +44,8 @@ TILE_INLINE void load_weights(tile_format f, const char *p, float32x4_t to[HALF_
 
 TILE_INLINE void float_tile(tile_format f, const linear_task *t, int64_t panel, int32_t token, int panels, int tokens) {
   int64_t cols = t->x->cols;
-  const tile_distance ahead = tile_ahead(f, t, cols);
+  int bytes = FLOAT_PIECE * f.levels;
+  const tile_distance ahead = tile_ahead(t, cols / FLOAT_PIECE, bytes);
   const float *x = t->x->f32 + token * cols;
   const char *at[FLOAT_PANELS], *next[FLOAT_PANELS];
   float32x4_t acc[FLOAT_PANELS * VECTORS][FLOAT_TOKENS];
@@ -59,11 +60,12 @@ TILE_INLINE void float_tile(tile_format f, const linear_task *t, int64_t panel, 
     for (int i = 0; i < tokens; i++) acc[v][i] = vdupq_n_f32(0);
   }
   for (int64_t c = 0; c < cols; c++) {
+    for (int p = 0; p < panels && c % FLOAT_PIECE == 0; p++)
+      tile_prefetch(at[p], next[p], c / FLOAT_PIECE, ahead, cols / FLOAT_PIECE, bytes);
     UNROLL
     for (int half = 0; half < panels * 2; half++) {
       int p = half / 2, first = half * HALF_VECTORS;
       float32x4_t w[HALF_VECTORS];
-      if (half % 2 == 0) tile_prefetch(at[p], next[p], c, ahead, cols, f.levels);
       load_weights(f, at[p] + c * f.levels + half % 2 * f.levels / 2, w);
       UNROLL
       for (int i = 0; i < tokens; i++) {

@@ -1,19 +1,19 @@
-/* Tasks of many tokens with AVX-512: parts of them are brought into a form that is multiplied without further ado, and
- * small enough that the activations of a part of the inputs and the sums of all panels stay in the second-level cache,
- * and the weights of the panels at work in the first.
+/* Tasks of many tokens on x86: parts of them are brought into a form that is multiplied without further ado, and small
+ * enough that the activations of a part of the inputs and the sums of all panels stay in the second-level cache, and
+ * the weights of the panels at work in the first.
  *
- * Define before
+ * Include linear_256.h or linear_512.h before, and define
  *   TILE_TOKENS, TILE_PANELS  what sum_tile() computes at once
  *   TOKENS, BLOCKS, PANELS    of a part at most; whole tiles, and a multiple of 16 blocks
  *   MIN_TOKENS                fewer take less time as they are,
  *   MIN_REST                  and so does a tile with fewer
- *   SIGNED                    whether weights are unpacked to true levels, or stay above by their zero point
- * and after it
- *   sum_tile()  see below */
+ * and after it the functions that are declared below. */
 #ifndef CPU_LINEAR_PARTS_H
 #define CPU_LINEAR_PARTS_H
 
-#include "backend/cpu/linear_512.h"
+#include "backend/cpu/linear_tiles.h"
+
+#include <immintrin.h>
 
 enum { PIECE = PANEL_ROWS * QUANT_BLOCK, TILES = TOKENS / TILE_TOKENS };
 
@@ -22,7 +22,7 @@ typedef struct part_scratch {
   int8_t level[TILES][BLOCKS][TILE_TOKENS][QUANT_BLOCK];
   float scale[TILES][TILE_TOKENS][BLOCKS];
   float min[2][TILES][TILE_TOKENS][BLOCKS];     /* the sum of the levels, scaled */
-  int32_t start[2][TILES][TILE_TOKENS][BLOCKS]; /* minus the zero point times that sum, not with SIGNED */
+  int32_t start[2][TILES][TILE_TOKENS][BLOCKS]; /* minus the zero point times that sum */
 
   /* ---- Weights: those of panels of 8 bits, scales and minima of sub-blocks with their factors ---- */
   int8_t weight[TILE_PANELS][BLOCKS][PIECE];
@@ -42,13 +42,16 @@ typedef struct part {
  * blocks are the first ones. */
 TILE_INLINE void sum_tile(tile_format f, const part *p, int64_t panel, int tile, part_scratch *s);
 
-/* Adds the integer product of sub-block h of block b of token i of a tile, scaled, and the minimum. */
-TILE_INLINE __m512 add_product(tile_format f, const part_scratch *s, int tile, int i, int b, int h, __m512 d, __m512 m,
-                               __m512i product, __m512 acc) {
-  __m512 scale = _mm512_mul_ps(d, _mm512_set1_ps(s->scale[tile][i][b]));
-  acc = _mm512_fmadd_ps(scale, _mm512_cvtepi32_ps(product), acc);
-  return f.has_min ? _mm512_fmadd_ps(m, _mm512_set1_ps(s->min[h][tile][i][b]), acc) : acc;
-}
+/* The scales and sums of block b of the part and those after it, for token i of a tile. Returns how many blocks it did;
+ * those after the part's last are zeros. */
+TILE_INLINE int pack_scales(tile_format f, const be_act *x, const part *p, int tile, int i, int b, part_scratch *s);
+
+/* Block b of a part of a panel, as number `to` of those at work. */
+TILE_INLINE void unpack_piece(tile_format f, const part *p, const char *panel, int64_t scales_at, int b, int to,
+                              part_scratch *s);
+
+/* The sums of a panel's rows for a token, to where the task wants them. */
+TILE_INLINE void store_sum(const linear_task *t, int64_t panel, int32_t token, const float sum[PANEL_ROWS]);
 
 /* The levels of a tile of tokens, n of which are there; the others get levels of zero. */
 TILE_INLINE void pack_levels(const be_act *x, const part *p, int tile, int n, part_scratch *s) {
@@ -65,58 +68,29 @@ TILE_INLINE void pack_levels(const be_act *x, const part *p, int tile, int n, pa
     }
 }
 
-/* The scales and sums of 16 blocks from block b of the part on, of token i of a tile. */
-TILE_INLINE void pack_scales(tile_format f, const be_act *x, const part *p, int tile, int i, int b, part_scratch *s) {
-  int64_t at = (p->token + tile * TILE_TOKENS + i) * (x->cols / QUANT_BLOCK) + p->block + b;
-  __mmask16 blocks = (__mmask16)(p->blocks - b < 16 ? (1u << (p->blocks - b)) - 1 : 0xFFFF);
-  __m512 scale = _mm512_maskz_loadu_ps(blocks, x->scale + at);
-  __m512i neg_sums = _mm512_maskz_loadu_epi32(blocks, x->neg_sum + 2 * at);
-  _mm512_storeu_ps(&s->scale[tile][i][b], scale);
-  for (int h = 0; h < tile_sub_blocks(f); h++) {
-    if (f.has_min) _mm512_storeu_ps(&s->min[h][tile][i][b], scaled_sums(f, h, neg_sums, scale));
-    if (!SIGNED && zero_point(f)) _mm512_storeu_si512(&s->start[h][tile][i][b], start_sums(f, h, neg_sums));
-  }
-}
-
 TILE_INLINE void pack_activations(tile_format f, const be_act *x, const part *p, part_scratch *s) {
   for (int tile = 0; tile * TILE_TOKENS < p->tokens; tile++) {
     int left = p->tokens - tile * TILE_TOKENS, n = left < TILE_TOKENS ? left : TILE_TOKENS;
     pack_levels(x, p, tile, n, s);
     for (int i = 0; i < n; i++)
-      for (int b = 0; b < p->blocks; b += 16) pack_scales(f, x, p, tile, i, b, s);
+      for (int b = 0; b < p->blocks;) b += pack_scales(f, x, p, tile, i, b, s);
   }
 }
 
 /* A panel's part, as number `to` of those at work. next: read after it. */
 TILE_INLINE void unpack_weights(tile_format f, const part *p, const char *panel, int64_t scales_at, const char *next,
                                 int to, part_scratch *s) {
-  __m512i values = load_values(f);
   for (int b = 0; b < p->blocks; b++) {
-    const char *levels = panel + (p->block + b) * f.levels, *ahead = next + (p->block + b) * f.levels;
+    const char *ahead = next + (p->block + b) * f.levels;
     for (int i = 0; i < f.levels; i += 64) __builtin_prefetch(ahead + i);
-    UNROLL
-    for (int step = 0; step < 8; step++) {
-      __m512i level = step_levels(f, levels, step, values);
-      if (SIGNED && zero_point(f)) level = _mm512_sub_epi8(level, _mm512_set1_epi8((char)zero_point(f)));
-      _mm512_storeu_si512(s->weight[to][b] + step * 64, level);
-    }
-    for (int h = 0; h < tile_sub_blocks(f); h++) {
-      _mm512_storeu_ps(s->d[h][to][b], load_scale(f, panel + scales_at, p->block + b, h));
-      if (f.has_min) _mm512_storeu_ps(s->m[h][to][b], load_min(f, panel + scales_at, p->block + b, h));
-    }
+    unpack_piece(f, p, panel, scales_at, b, to, s);
   }
 }
 
 /* The rows of a token are next to each other here as there: each of its rows in memory is on a page of its own. */
 TILE_INLINE void store_sums(const linear_task *t, int64_t first, int64_t end, const part *p, const part_scratch *s) {
   for (int32_t i = 0; i < p->tokens; i++)
-    for (int64_t panel = first; panel < end; panel++) {
-      __mmask16 rows = (__mmask16)((1u << tile_rows(t, panel)) - 1);
-      float *out = t->out + (p->token + i) * t->stride + panel * PANEL_ROWS;
-      __m512 sum = _mm512_loadu_ps(s->acc[i][panel - first]);
-      if (t->add) sum = _mm512_add_ps(_mm512_maskz_loadu_ps(rows, out), sum);
-      _mm512_mask_storeu_ps(out, rows, sum);
-    }
+    for (int64_t panel = first; panel < end; panel++) store_sum(t, panel, p->token + i, s->acc[i][panel - first]);
 }
 
 /* Panels first .. end - 1 for the tokens of a part. */

@@ -119,20 +119,24 @@ TILE_INLINE int tile_scale_bytes(tile_format f) {
   return f.pieces ? f.scales / f.pieces : 0;
 }
 
-/* Where the kernels wait for memory, which they do with few tokens, weights are prefetched twice: into the second-level
- * cache far ahead of the sums, so that memory always has something to do, and shortly before into the first. What the
- * hardware prefetches by itself reaches less than half of the bandwidth, and the first level alone has too few lines
- * under way to wait for memory. How many pieces (or inputs) ahead; 0: not at all. */
+/* How many pieces ahead of the sums weights are prefetched into the second-level cache and into the first; 0: not at
+ * all. With few tokens the kernels wait for memory, and what the hardware prefetches by itself reaches less than half
+ * of the bandwidth. One token waits most: the first level alone has too few lines under way for it. With more,
+ * prefetching twice costs more than it brings. */
 typedef struct tile_distance {
   int64_t far, near;
 } tile_distance;
 
-TILE_INLINE tile_distance tile_ahead(tile_format f, const linear_task *t, int64_t count) {
+/* Of `count` pieces of `bytes` bytes. */
+TILE_INLINE tile_distance tile_ahead(const linear_task *t, int64_t count, int64_t bytes) {
+  enum { FAR_BYTES = 9216, NEAR_BYTES = 2304, ONLY_BYTES = 4608 };
   if (t->cached) return (tile_distance){0};
-  enum { FAR_BYTES = 9216, NEAR_BYTES = 2304 };
-  int64_t bytes = f.levels + tile_scale_bytes(f), far = FAR_BYTES / bytes, near = NEAR_BYTES / bytes;
+  int64_t far = t->n_tokens > 1 ? 0 : FAR_BYTES / bytes, near = (t->n_tokens > 1 ? ONLY_BYTES : NEAR_BYTES) / bytes;
   return (tile_distance){far < count ? far : count, near < count ? near : count};
 }
+
+/* The inputs of float types that are prefetched as a piece. */
+enum { FLOAT_PIECE = 4 };
 
 /* What of a tile's operands does not depend on the instruction set: the activations of its tokens, from the first on,
  * where the scales begin in a panel, and how many pieces ahead to prefetch. */
@@ -149,7 +153,7 @@ TILE_INLINE tile_operands tile_find_operands(tile_format f, const linear_task *t
   return (tile_operands){.cols = cols,
                          .n_blocks = n_blocks,
                          .scales_at = n_blocks * f.levels,
-                         .ahead = tile_ahead(f, t, n_blocks),
+                         .ahead = tile_ahead(t, n_blocks, f.levels + tile_scale_bytes(f)),
                          .level = t->x->level + token * cols,
                          .scale = t->x->scale + token * n_blocks,
                          .neg_sum = t->x->neg_sum + token * n_blocks * 2};
@@ -163,11 +167,14 @@ TILE_INLINE const char *tile_piece(const char *panel, const char *next, int64_t 
 /* Prefetches what comes after piece number `index`. */
 TILE_INLINE void tile_prefetch(const char *panel, const char *next, int64_t index, tile_distance ahead, int64_t count,
                                int bytes) {
-  if (ahead.far == 0) return;
-  const char *far = tile_piece(panel, next, index + ahead.far, count, bytes);
-  const char *near = tile_piece(panel, next, index + ahead.near, count, bytes);
-  for (int i = 0; i < bytes; i += 64) __builtin_prefetch(far + i, 0, 2);
-  for (int i = 0; i < bytes; i += 64) __builtin_prefetch(near + i);
+  if (ahead.far) {
+    const char *far = tile_piece(panel, next, index + ahead.far, count, bytes);
+    for (int i = 0; i < bytes; i += 64) __builtin_prefetch(far + i, 0, 2);
+  }
+  if (ahead.near) {
+    const char *near = tile_piece(panel, next, index + ahead.near, count, bytes);
+    for (int i = 0; i < bytes; i += 64) __builtin_prefetch(near + i);
+  }
 }
 
 /* Computes the panels from `panel` on for `tokens` tokens from `token` on. */
