@@ -155,6 +155,7 @@ static bench bench_open(const settings *s) {
   options.max_sequences = s->each_line ? MAX_TEXTS : 1;
   options.context = s->context;
   options.kv_type = s->kv_type;
+  options.window = GALE_WINDOW_NONE;
   check(gale_session_open(b.model, &options, &b.session, &error), &error);
   gale_model_get_info(b.model, &b.info);
   b.ids = prompt_make((size_t)s->context, b.info.vocab_size);

@@ -100,9 +100,9 @@ typedef struct be_ops {
   void (*close)(be_device *d);
   const char *(*name)(const be_device *d);
 
-  /* Zeroed memory, taken physically when first touched, in large pages where dense (all of it will be used). NULL with
-   * *error set on failure. */
-  void *(*alloc)(const be_device *d, size_t bytes, bool dense, gale_error *error);
+  /* Zeroed memory, taken physically when first touched; where `large`, by large pages, which may reach beyond what is
+   * touched. NULL with an error if there is none. */
+  void *(*alloc)(const be_device *d, size_t bytes, bool large, gale_error *error);
   void (*release)(const be_device *d, void *memory, size_t bytes);
 
   /* Bytes of a packed matrix: its panels of PANEL_ROWS rows, one after the other, without gaps. */

@@ -18,6 +18,9 @@
  * docs/NUMERICS.md. A block is a whole number of pages. */
 enum { KV_PAGE = 64, KV_BLOCK = 256, KV_LANES = 16 };
 
+/* A head has at most so many dimensions. */
+enum { KV_MOST_DIM = 1 << 12 };
+
 typedef struct kv_layout {
   gale_kv_type type;
   int n_kv_heads, head_dim, head_pad;

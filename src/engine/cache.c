@@ -5,6 +5,9 @@
 
 /* ---- Opening ---- */
 
+/* A pool of so many bytes is on large pages, which may take one of them more than the pages in use: 2 MB. */
+enum { LARGE_POOL = 1 << 26 };
+
 static int32_t layer_window(const model_config *m, int32_t layer, const cache_options *o) {
   int32_t window = o->window == GALE_WINDOW_NATIVE ? m->layers[layer].window : o->window;
   return window >= o->context ? 0 : window; /* a window that reaches over the whole context hides nothing */
@@ -43,7 +46,7 @@ static gale_status open_group(cache *c, cache_group *g, const cache_options *o, 
   memset(g->tables, -1, pages * sizeof *g->tables);
   for (int32_t i = 0; i < g->n_pages; i++) g->free_pages[i] = g->n_pages - 1 - i;
   g->n_free = g->n_pages;
-  g->pool = c->device->ops->alloc(c->device, pages * g->page_bytes, false, error);
+  g->pool = c->device->ops->alloc(c->device, pages * g->page_bytes, pages * g->page_bytes >= LARGE_POOL, error);
   c->reserved_bytes += pages * g->page_bytes;
   return g->pool ? GALE_OK : GALE_E_MEMORY;
 }

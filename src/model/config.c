@@ -161,7 +161,7 @@ static gale_status read_heads(const checkpoint *c, model_config *config, gale_er
   const config_key head = {"attention.key_length", "head_dim", "head_dim"};
   bool divided = config->head_dim == 0;
   if (divided) config->head_dim = config->dim / config->n_heads;
-  status = config_int(c, head, 2, 1 << 12, &config->head_dim, error);
+  status = config_int(c, head, 2, KV_MOST_DIM, &config->head_dim, error);
   if (status) return status;
   if (divided && !config_find(c, head) && config->dim % config->n_heads != 0)
     return error_set(error, GALE_E_FORMAT, "%s: dim %d is not a multiple of %d heads and no head_dim is given",

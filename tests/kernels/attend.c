@@ -372,6 +372,7 @@ static void run_blocks(void *argument) {
       c->task.keys[i] = c->memory + (size_t)(b * PAGES + i) * c->layout.layer_bytes;
       c->task.values[i] = c->task.keys[i] + c->layout.key_bytes;
     }
+    c->task.after = c->memory + (size_t)((b + 1) % c->n_blocks * PAGES) * c->layout.layer_bytes;
     c->kernels->attend[c->layout.type](&c->task);
   }
 }

@@ -70,7 +70,7 @@ INLINE lanes load_n(gale_kv_type type, const char *from, size_t i, int n) {
 }
 
 INLINE void prefetch(const char *p, size_t bytes) {
-  for (size_t i = 0; i < bytes; i += LINE) __builtin_prefetch(p + i);
+  for (size_t i = 0; i < bytes; i += LINE) __builtin_prefetch(p + i, 0, 2);
 }
 
 /* ---- Scores: a tile is n queries by some groups of 16 positions of a page ---- */
@@ -392,13 +392,15 @@ static void values_page_float(const attend_task *t, const block *b, int page, co
  * multiplied by the positions' scales first. */
 static void values_page_q8(const attend_task *t, const block *b, int page, const char *levels, const char *ahead,
                            const tiles *kind) {
-  _Alignas(64) float weight[ATTEND_QUERIES][KV_PAGE], scale[KV_PAGE];
+  enum { MOST_SCALES = KV_PAGE * KV_MOST_DIM / QUANT_BLOCK };
+  _Alignas(64) float weight[ATTEND_QUERIES][KV_PAGE], scale[KV_PAGE], scales[MOST_SCALES];
   size_t pad = (size_t)t->head_pad, dim = (size_t)t->head_dim, blocks = pad / QUANT_BLOCK;
-  const uint16_t *scales = (const uint16_t *)(t->values[page] + KV_PAGE * pad);
+  const char *halves = t->values[page] + KV_PAGE * pad;
   value_tile v = {.task = t, .values = levels, .ahead = ahead, .row = pad, .weight = weight[0], .stride = KV_PAGE};
-  if (levels == t->values[page]) prefetch(ahead + KV_PAGE * pad, KV_PAGE * blocks * sizeof *scales);
+  if (levels == t->values[page]) prefetch(ahead + KV_PAGE * pad, KV_PAGE * blocks * sizeof(uint16_t));
+  for (size_t i = 0; i < KV_PAGE * blocks; i += LANES) lanes_store(scales + i, load(GALE_KV_F16, halves, i));
   for (size_t k = 0; k < blocks; k++) {
-    for (size_t p = 0; p < KV_PAGE; p++) scale[p] = lanes_half(scales[p * blocks + k]);
+    for (size_t p = 0; p < KV_PAGE; p++) scale[p] = scales[p * blocks + k];
     for (int i = 0; i < t->n_queries; i++) {
       range r = seen(b, i, page);
       for (int p = r.lo / LANES * LANES; p <= r.hi; p += LANES)
@@ -415,6 +417,12 @@ static void values_page_q8(const attend_task *t, const block *b, int page, const
 /* The page whose keys or values are read after those of `page`, or that page itself. */
 static int next_page(const attend_task *t, int page, int end) {
   return page + 1 < end && t->keys[page + 1] ? page + 1 : page;
+}
+
+/* What is read after the values of `page`. */
+static const char *after_values(const attend_task *t, int page, int end) {
+  int next = next_page(t, page, end);
+  return next > page || !t->after ? t->values[next] : t->after;
 }
 
 /* The positions that queries see, from the block's start. */
@@ -441,7 +449,7 @@ static void attend(const attend_task *t, gale_kv_type type) {
   memset(t->out, 0, (size_t)t->n_queries * (size_t)t->head_dim * sizeof *t->out);
   for (int page = start; page < end; page++) {
     if (!t->values[page]) continue;
-    const char *ahead = t->values[next_page(t, page, end)];
+    const char *ahead = after_values(t, page, end);
     if (type == GALE_KV_Q8)
       values_page_q8(t, &b, page, t->values[page], ahead, kind);
     else
@@ -486,7 +494,7 @@ INLINE void attend_wide(const attend_task *t, gale_kv_type type) {
   for (int page = start; page < end; page++) {
     if (!t->values[page]) continue;
     int row = type == GALE_KV_Q8 ? t->head_pad : t->head_dim;
-    const char *ahead = t->values[next_page(t, page, end)];
+    const char *ahead = after_values(t, page, end);
     const char *values = floats.values[page] = widen(type, t->values[page], KV_PAGE * (size_t)row, ahead, wide);
     if (type == GALE_KV_Q8)
       values_page_q8(t, &b, page, values, values, kind);

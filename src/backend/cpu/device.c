@@ -18,16 +18,15 @@ static const char *device_name(const be_device *d) {
   return cpu_level_name(cpu_of(d)->level);
 }
 
-static void *device_alloc(const be_device *d, size_t bytes, bool dense, gale_error *error) {
+static void *device_alloc(const be_device *d, size_t bytes, bool large, gale_error *error) {
   (void)d;
   void *p = mmap(NULL, bytes ? bytes : 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (p == MAP_FAILED) {
     error_memory(error, bytes);
     return NULL;
   }
-  /* Weights are read from end to end for every token: large pages spare the walk through page tables. The cache's
-   * pool is one mapping too; it grows by pages of its own, so that it must not take whole large pages at a time. */
-  if (dense) madvise(p, bytes, MADV_HUGEPAGE);
+  /* What is read from end to end for every token spares the walk through page tables. */
+  if (large) madvise(p, bytes, MADV_HUGEPAGE);
   return p;
 }
 

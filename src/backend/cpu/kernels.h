@@ -55,8 +55,9 @@ typedef struct attend_task {
   const float *q_scale[ATTEND_QUERIES];
   const int16_t *q_neg_sum[ATTEND_QUERIES]; /* of halves of blocks */
   int32_t first[ATTEND_QUERIES], last[ATTEND_QUERIES];
-  float *max, *sum; /* [n_queries] */
-  float *out;       /* [n_queries][head_dim] */
+  float *max, *sum;  /* [n_queries] */
+  float *out;        /* [n_queries][head_dim] */
+  const char *after; /* keys of a page that may be wanted after this task, or NULL */
 } attend_task;
 
 /* Arithmetic that stays in registers: rounds of `ops` operations each, on operands that keep the compiler from

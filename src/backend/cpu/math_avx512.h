@@ -55,11 +55,6 @@ static inline int32_t lanes_store_i8(int8_t *p, lanes a) {
   return _mm_cvtsi128_si32(sum) + _mm_extract_epi16(sum, 4) - LANES * 128;
 }
 
-/* One half. */
-static inline float lanes_half(uint16_t h) {
-  return _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(h)));
-}
-
 /* ---- Arithmetic ---- */
 
 static inline lanes lanes_add(lanes a, lanes b) {

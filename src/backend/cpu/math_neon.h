@@ -98,11 +98,6 @@ static inline int32_t lanes_store_i8(int8_t *p, lanes x) {
   return vaddvq_s16(vaddq_s16(low, high));
 }
 
-/* One half. */
-static inline float lanes_half(uint16_t h) {
-  return vgetq_lane_f32(lanes_widen(vdup_n_u16(h)), 0);
-}
-
 /* ---- Arithmetic ---- */
 
 static inline lanes lanes_add(lanes x, lanes y) {

@@ -168,6 +168,14 @@ static float *partial_of(const attend_op *o, int64_t token, int head, int64_t bl
   return c->attend.partials + (size_t)((token * o->n_heads + head) * c->max_blocks + block) * partial_floats(o);
 }
 
+/* The keys that this worker reads after a block of a head, if all take turns; NULL if there are none. */
+static const char *after_block(const attend_op *o, int64_t token, int kv_head, int32_t block) {
+  int n_kv = o->kv->layout.n_kv_heads;
+  int64_t next = (int64_t)block * n_kv + kv_head + team_size(o->w->context->team), position = next / n_kv * KV_BLOCK;
+  if (position > o->batch->position[token]) return NULL;
+  return kv_keys(o->kv, kv_page(o->kv, o->batch->table[token], (int32_t)position), (int)(next % n_kv));
+}
+
 static void attend_block(const attend_op *o, int64_t token, int kv_head, int32_t block) {
   int32_t position = o->batch->position[token], start = block * KV_BLOCK, lowest = kv_first_seen(o->kv, position);
   int32_t first = larger(lowest, start), last = smaller(position, start + KV_BLOCK - 1);
@@ -175,6 +183,7 @@ static void attend_block(const attend_op *o, int64_t token, int kv_head, int32_t
   for (int h = 0; h < o->group; h += ATTEND_QUERIES) {
     attend_task t = block_task(o, o->batch->table[token], kv_head, block, first, last);
     int n = o->group - h < ATTEND_QUERIES ? o->group - h : ATTEND_QUERIES;
+    t.after = after_block(o, token, kv_head, block);
     for (int i = 0; i < n; i++) add_query(o, &t, token, kv_head * o->group + h + i, first, last);
     float max[ATTEND_QUERIES], sum[ATTEND_QUERIES];
     run_task(o, &t, max, sum, o->w->tile);
