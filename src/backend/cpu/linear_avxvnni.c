@@ -9,7 +9,6 @@ enum { FEW_TOKENS = 6, ABOVE = 128 };
 TILE_INLINE void multiply(tile_format f, const factors *a, int h, int tokens, __m256i sum[HALF_PANELS][MOST_TOKENS]) {
   UNROLL
   for (int i = 0; i < tokens; i++) {
-    /* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): prepared for every type with a zero point */
     __m256i start = zero_point(f) ? factor_start(a, i) : _mm256_setzero_si256();
     UNROLL
     for (int half = 0; half < HALF_PANELS; half++) sum[half][i] = start;
