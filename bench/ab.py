@@ -17,9 +17,6 @@ import re
 import statistics
 import subprocess
 
-DECODED = 8  # tokens of a text at a time, as in bench_model
-CHUNK = 512  # a step may have no more tokens than the context
-
 
 class Build:
     def __init__(self, program, a, context):
@@ -69,7 +66,7 @@ def main():
     parser.add_argument("--cpu")
     parser.add_argument("--kv", default="f16")
     a = parser.parse_args()
-    context = max(CHUNK, *(depth + (n if kind == "prefill" else DECODED) for kind, n, depth in a.tests))
+    context = max(depth + (n if kind == "prefill" else 0) for kind, n, depth in a.tests)
     builds = [Build(b, a, context) for b in a.builds]
     speeds = {test: [] for test in a.tests}
     for test in a.tests:

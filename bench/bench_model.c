@@ -7,11 +7,12 @@
  * MODEL is whatever gale_model_open() takes, by default synthetic weights of SmolLM2-135M's shape in Q4_1.
  * Each test (none where its number of tokens is 0) is repeated from an empty sequence until SECONDS have
  * passed, at least three times, after a run that is not counted; the figures are tokens per second, one for
- * each repeat. With --stretches the model stays open, and each line of standard input asks for a test of as many
- * seconds, `prefill TOKENS DEPTH SECONDS` or `decode TEXTS DEPTH SECONDS`, that starts from sequences with DEPTH
- * positions; the answer is an array of tokens per second on a line. --probe measures the machine instead: reading
- * memory, and arithmetic in registers; --probes does so for each line of standard input, with an object on a line for
- * each. Figures of different programs compare only where the probes around them agree. */
+ * each repeat. Every position is attended to, whatever the model's window. With --stretches the model stays open, and
+ * each line of standard input asks for a test of as many seconds, `prefill TOKENS DEPTH SECONDS` or `decode TEXTS DEPTH
+ * SECONDS`, that starts from sequences with DEPTH positions; the answer is an array of tokens per second on a line. No
+ * test there may have a depth and a prompt of more than CONTEXT tokens together. --probe measures the machine instead:
+ * reading memory, and arithmetic in registers; --probes does so for each line of standard input, with an object on a
+ * line for each. Figures of different programs compare only where the probes around them agree. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,7 +42,7 @@ typedef struct bench {
   gale_model *model;
   gale_session *session;
   gale_model_info info;
-  int32_t *ids; /* [options.context] */
+  int32_t *ids; /* [settings.context] */
 } bench;
 
 static double now(void) {
@@ -237,14 +238,15 @@ static bool settings_read(settings *s, int argc, char **argv) {
       else if (strcmp(word, "-c") == 0)
         s->cpu = value;
       else if (strcmp(word, "--stretches") == 0)
-        s->each_line = true, s->context = atoi(value);
+        s->each_line = true, s->context = atoi(value) + DECODED;
       else if (strcmp(word, "-k") != 0 || !kv_type_read(value, &s->kv_type))
         return false;
       i++;
     }
   }
   if (!s->each_line) s->context = s->n_prompt > s->n_decoded ? s->n_prompt : s->n_decoded;
-  if (s->context < 1) s->context = 1;
+  int32_t least = s->each_line ? MAX_TEXTS : 1; /* a step has at most as many tokens as the context */
+  if (s->context < least) s->context = least;
   return s->threads >= 1 && s->threads <= MAX_THREADS && s->n_prompt >= 0 && s->n_decoded >= 0;
 }
 

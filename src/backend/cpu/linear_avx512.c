@@ -134,11 +134,7 @@ TILE_INLINE void quantized_tile(tile_format f, const linear_task *t, int64_t pan
   for (int64_t b = 0; b < o.common.n_blocks; b++) {
     if ((zero_point(f) || f.has_min) && b % 16 == 0) sum_blocks(f, &o, b, tokens, &sums);
     UNROLL
-    for (int p = 0; p < PANELS; p++) {
-      tile_prefetch(o.at[p], o.next[p], b, o.common.ahead, o.common.n_blocks, f.levels);
-      tile_prefetch(o.at[p] + o.common.scales_at, o.next[p] + o.common.scales_at, b, o.common.ahead, o.common.n_blocks,
-                    tile_scale_bytes(f));
-    }
+    for (int p = 0; p < PANELS; p++) tile_prefetch_block(f, &o.common, o.at[p], o.next[p], b);
     UNROLL
     for (int h = 0; h < tile_sub_blocks(f); h++) {
       __m512i sum[PANELS][TOKENS];

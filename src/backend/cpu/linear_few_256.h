@@ -71,9 +71,7 @@ TILE_INLINE void few_tile(tile_format f, const linear_task *t, int64_t panel, in
   }
   for (int64_t b = 0; b < o.common.n_blocks; b++) {
     if ((zero_point(f) || f.has_min) && b % LANES == 0) sum_blocks(f, &o, b, tokens, &sums);
-    tile_prefetch(o.at, o.next, b, o.common.ahead, o.common.n_blocks, f.levels);
-    tile_prefetch(o.at + o.common.scales_at, o.next + o.common.scales_at, b, o.common.ahead, o.common.n_blocks,
-                  tile_scale_bytes(f));
+    tile_prefetch_block(f, &o.common, o.at, o.next, b);
     UNROLL
     for (int h = 0; h < tile_sub_blocks(f); h++) {
       __m256i sum[HALF_PANELS][MOST_TOKENS];

@@ -297,9 +297,7 @@ TILE_INLINE void quantized_tile(tile_format f, const linear_task *t, int64_t pan
     for (int i = 0; i < tokens; i++) acc[v / 2][v % 2][i] = vdupq_n_f32(0);
   }
   for (int64_t b = 0; b < o.common.n_blocks; b++) {
-    tile_prefetch(o.at, o.next, b, o.common.ahead, o.common.n_blocks, f.levels);
-    tile_prefetch(o.at + o.common.scales_at, o.next + o.common.scales_at, b, o.common.ahead, o.common.n_blocks,
-                  tile_scale_bytes(f));
+    tile_prefetch_block(f, &o.common, o.at, o.next, b);
     const block_sums sums = sum_block(f, &o, b, tokens);
     for (int half = 0; half < 2; half++) {
       int32x4_t sum[2][HALF_VECTORS][LEVEL_TOKENS];

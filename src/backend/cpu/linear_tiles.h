@@ -177,6 +177,13 @@ TILE_INLINE void tile_prefetch(const char *panel, const char *next, int64_t inde
   }
 }
 
+/* Levels and scales of a panel, after those of block b. */
+TILE_INLINE void tile_prefetch_block(tile_format f, const tile_operands *o, const char *panel, const char *next,
+                                     int64_t b) {
+  tile_prefetch(panel, next, b, o->ahead, o->n_blocks, f.levels);
+  tile_prefetch(panel + o->scales_at, next + o->scales_at, b, o->ahead, o->n_blocks, tile_scale_bytes(f));
+}
+
 /* Computes the panels from `panel` on for `tokens` tokens from `token` on. */
 typedef void tile_function(const linear_task *t, int64_t panel, int32_t token, int tokens);
 
