@@ -104,6 +104,11 @@ typedef struct cpu_kernels {
   probe_arithmetic probe_int8, probe_float;
 } cpu_kernels;
 
+/* Makes linear_scratch at least so large. */
+static inline void kernels_need_scratch(cpu_kernels *k, size_t bytes) {
+  if (k->linear_scratch < bytes) k->linear_scratch = bytes;
+}
+
 /* Fills the table for a level that is supported, with the kernels of the supported levels up to it, each over those of
  * the one before. */
 void cpu_kernels_fill(cpu_kernels *k, cpu_level level);

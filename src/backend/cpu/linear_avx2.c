@@ -140,5 +140,5 @@ TILE_QUANTIZED(LINEAR_256)
 void cpu_linear_avx2(cpu_kernels *k) {
   TILE_FLOAT(FILL)
   TILE_QUANTIZED(FILL)
-  k->linear_scratch = sizeof(part_scratch);
+  kernels_need_scratch(k, sizeof(part_scratch));
 }

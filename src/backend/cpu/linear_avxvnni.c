@@ -33,5 +33,5 @@ TILE_QUANTIZED(LINEAR_256)
 #define FILL(NAME, TYPE) k->linear[QUANT_##TYPE] = linear_##NAME;
 void cpu_linear_avxvnni(cpu_kernels *k) {
   TILE_QUANTIZED(FILL)
-  k->linear_scratch = sizeof(part_scratch);
+  kernels_need_scratch(k, sizeof(part_scratch));
 }

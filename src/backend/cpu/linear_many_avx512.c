@@ -79,5 +79,5 @@ TILE_QUANTIZED(LINEAR)
 void cpu_linear_many_avx512(cpu_kernels *k) {
 #define FILL(NAME, TYPE) k->linear[QUANT_##TYPE] = linear_##NAME;
   TILE_QUANTIZED(FILL)
-  k->linear_scratch = sizeof(part_scratch);
+  kernels_need_scratch(k, sizeof(part_scratch));
 }

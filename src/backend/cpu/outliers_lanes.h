@@ -1,7 +1,7 @@
 /* The products of outliers on sixteen lanes, the rows of a panel. Include math_avx512.h or the like first.
  *
- * Tokens mostly have their outliers in the same inputs, so that the weights of an input are unpacked once for several
- * tokens. Sums wait in the output: each outlier adds to what is there. */
+ * Tokens mostly have their outliers in the same inputs: the weights of an input are unpacked once, for all panels at
+ * work, and wait next to each other as a token's sums do in the output, to which each outlier adds. */
 #ifndef CPU_OUTLIERS_LANES_H
 #define CPU_OUTLIERS_LANES_H
 
@@ -9,16 +9,12 @@
 
 #include <string.h>
 
-/* What is looked at at once. */
-enum { OUTLIER_TOKENS = 64, OUTLIER_BLOCKS = 32, OUTLIERS = OUTLIER_TOKENS * OUTLIER_BLOCKS };
+/* What is looked at at once: panels, blocks, and inputs of these that have outliers. */
+enum { OUTLIER_PANELS = 32, OUTLIER_BLOCKS = 32, OUTLIER_INPUTS = 64 };
 
-typedef struct outlier {
-  float value;
-  uint16_t input; /* from the first block's first on */
-  uint16_t token; /* from the first one on */
-} outlier;
-
-/* ---- Finding them ---- */
+typedef struct outlier_scratch {
+  float weight[OUTLIER_INPUTS][OUTLIER_PANELS][PANEL_ROWS]; /* of inputs, in the order in which they came */
+} outlier_scratch;
 
 /* The next block from b on, below end, that has an outlier; else end. */
 static inline int64_t next_outlier(const uint8_t *at, int64_t b, int64_t end) {
@@ -28,34 +24,6 @@ static inline int64_t next_outlier(const uint8_t *at, int64_t b, int64_t end) {
   }
   while (b < end && !at[b]) b++;
   return b;
-}
-
-/* Sorts by input; those of one input stay by token. */
-static inline void sort_outliers(const outlier *from, int n, outlier *to) {
-  uint16_t first[OUTLIER_BLOCKS + 1] = {0}, end[OUTLIER_BLOCKS];
-  for (int i = 0; i < n; i++) first[from[i].input / QUANT_BLOCK + 1]++;
-  for (int b = 0; b < OUTLIER_BLOCKS; b++) first[b + 1] = (uint16_t)(first[b + 1] + first[b]);
-  memcpy(end, first, sizeof end);
-  for (int i = 0; i < n; i++) {
-    int b = from[i].input / QUANT_BLOCK, at = end[b]++;
-    for (; at > first[b] && to[at - 1].input > from[i].input; at--) to[at] = to[at - 1];
-    to[at] = from[i];
-  }
-}
-
-/* The outliers of blocks first .. end - 1 of n tokens, sorted. */
-static inline int find_outliers(const be_act *x, int32_t token, int32_t n, int64_t first, int64_t end, outlier *to) {
-  outlier unsorted[OUTLIERS], *found = n > 1 ? unsorted : to;
-  int64_t n_blocks = x->cols / QUANT_BLOCK;
-  int count = 0;
-  for (int32_t i = 0; i < n; i++) {
-    const uint8_t *at = x->outlier_at + (token + i) * n_blocks;
-    const float *value = x->outlier + (token + i) * n_blocks;
-    for (int64_t b = next_outlier(at, first, end); b < end; b = next_outlier(at, b + 1, end))
-      found[count++] = (outlier){value[b], (uint16_t)((b - first) * QUANT_BLOCK + at[b] - 1), (uint16_t)i};
-  }
-  if (n > 1 && count) sort_outliers(found, count, to);
-  return count;
 }
 
 /* ---- Weights of one input ---- */
@@ -116,50 +84,63 @@ TILE_INLINE lanes load_column(tile_format f, const char *levels, const char *hal
   return f.factors == FACTORS_NONE ? lanes_add(m, weight) : lanes_fma(m, lanes_load(minimum), weight);
 }
 
-/* ---- Adding their products ---- */
-
-/* Those of n outliers of one input to `rows` rows of a panel. */
-TILE_INLINE void add_to_rows(lanes weight, const outlier *list, int n, float *out, int64_t stride, int rows) {
-  for (int i = 0; i < n; i++) {
-    float *to = out + list[i].token * stride;
-    lanes_store_n(to, lanes_fma(weight, lanes_set(list[i].value), lanes_load_n(to, rows)), rows);
-  }
-}
-
-/* Those of input `place` of block b to all panels. The last panel may not be full: it comes by itself, since what a
- * masked store wrote is waited for. */
-TILE_INLINE void add_input(tile_format f, const linear_task *t, int64_t b, int place, const outlier *list, int n,
-                           float *out) {
+/* Input `place` of block b in some panels. */
+TILE_INLINE void load_input(tile_format f, const linear_task *t, int64_t b, int place, float (*to)[PANEL_ROWS]) {
   const char *scales = t->panels + t->x->cols / QUANT_BLOCK * f.levels;
   const char *levels = t->panels + b * f.levels, *halves = tile_scales(f, scales, b);
   const char *factors = tile_factors(f, scales, b);
-  int64_t full = t->n_rows / PANEL_ROWS;
-  float *first = out + list->token * t->stride;
-  lanes value = lanes_set(list->value);
-  for (int64_t panel = 0; panel < full; panel++, out += PANEL_ROWS, first += PANEL_ROWS) {
-    lanes weight = load_column(f, levels, halves, factors, place);
-    lanes_store(first, lanes_fma(weight, value, lanes_load(first)));
-    add_to_rows(weight, list + 1, n - 1, out, t->stride, PANEL_ROWS);
+  for (int64_t panel = 0; panel < t->n_panels; panel++) {
+    lanes_store(to[panel], load_column(f, levels, halves, factors, place));
     levels += t->panel_bytes, halves += t->panel_bytes, factors += t->panel_bytes;
   }
-  int rows = (int)(t->n_rows % PANEL_ROWS);
-  if (rows) add_to_rows(load_column(f, levels, halves, factors, place), list, n, out, t->stride, rows);
+}
+
+/* ---- Adding their products ---- */
+
+/* Of one outlier, to n rows. */
+static inline void add_product(const float (*weight)[PANEL_ROWS], float value, float *out, int64_t n) {
+  lanes v = lanes_set(value);
+  for (; n >= PANEL_ROWS; n -= PANEL_ROWS, out += PANEL_ROWS)
+    lanes_store(out, lanes_fma(lanes_load(*weight++), v, lanes_load(out)));
+  if (n) lanes_store_n(out, lanes_fma(lanes_load(*weight), v, lanes_load_n(out, (int)n)), (int)n);
+}
+
+/* Those of blocks first .. end - 1, of which there are at most OUTLIER_BLOCKS, to at most OUTLIER_PANELS panels. */
+TILE_INLINE void add_of_blocks(tile_format f, const linear_task *t, int64_t first, int64_t end) {
+  outlier_scratch *s = t->scratch;
+  uint8_t number[OUTLIER_BLOCKS * QUANT_BLOCK] = {0}; /* 1 + that of an input's weights; 0: not there */
+  int count = 0;
+  int64_t n_blocks = t->x->cols / QUANT_BLOCK;
+  for (int32_t token = 0; token < t->n_tokens; token++) {
+    const uint8_t *at = t->x->outlier_at + token * n_blocks;
+    const float *value = t->x->outlier + token * n_blocks;
+    for (int64_t b = next_outlier(at, first, end); b < end; b = next_outlier(at, b + 1, end)) {
+      uint8_t *of_input = &number[(b - first) * QUANT_BLOCK + at[b] - 1];
+      if (!*of_input) {
+        if (count == OUTLIER_INPUTS) {
+          memset(number, 0, sizeof number);
+          count = 0;
+        }
+        load_input(f, t, b, at[b] - 1, s->weight[count]);
+        *of_input = (uint8_t)++count;
+      }
+      add_product(s->weight[*of_input - 1], value[b], t->out + token * t->stride, t->n_rows);
+    }
+  }
 }
 
 TILE_INLINE void add_outliers(tile_format f, const linear_task *t) {
   int64_t n_blocks = t->x->cols / QUANT_BLOCK;
-  outlier list[OUTLIERS];
-  for (int32_t token = 0; token < t->n_tokens; token += OUTLIER_TOKENS)
-    for (int64_t b = 0; b < n_blocks; b += OUTLIER_BLOCKS) {
-      int32_t n = t->n_tokens - token < OUTLIER_TOKENS ? t->n_tokens - token : OUTLIER_TOKENS;
-      int64_t end_block = n_blocks - b < OUTLIER_BLOCKS ? n_blocks : b + OUTLIER_BLOCKS;
-      int count = find_outliers(t->x, token, n, b, end_block, list);
-      for (int first = 0, end; first < count; first = end) {
-        for (end = first + 1; end < count && list[end].input == list[first].input;) end++;
-        add_input(f, t, b + list[first].input / QUANT_BLOCK, list[first].input % QUANT_BLOCK, list + first, end - first,
-                  t->out + token * t->stride);
-      }
-    }
+  for (int64_t panel = 0; panel < t->n_panels; panel += OUTLIER_PANELS) {
+    linear_task part = *t;
+    int64_t rows = t->n_rows - panel * PANEL_ROWS, most = OUTLIER_PANELS * PANEL_ROWS;
+    part.panels += (size_t)panel * t->panel_bytes;
+    part.n_panels = t->n_panels - panel < OUTLIER_PANELS ? t->n_panels - panel : OUTLIER_PANELS;
+    part.out += panel * PANEL_ROWS;
+    part.n_rows = rows < most ? rows : most;
+    for (int64_t b = 0; b < n_blocks; b += OUTLIER_BLOCKS)
+      add_of_blocks(f, &part, b, n_blocks - b < OUTLIER_BLOCKS ? n_blocks : b + OUTLIER_BLOCKS);
+  }
 }
 
 #define OUTLIERS_OF(NAME, TYPE)                                                                                        \
@@ -171,6 +152,7 @@ TILE_QUANTIZED(OUTLIERS_OF)
 #define OUTLIERS_FILL(NAME, TYPE) k->add_outliers[QUANT_##TYPE] = outliers_##NAME;
 static void outliers_fill(cpu_kernels *k) {
   TILE_QUANTIZED(OUTLIERS_FILL)
+  kernels_need_scratch(k, sizeof(outlier_scratch));
 }
 
 #endif
