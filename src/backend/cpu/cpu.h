@@ -51,6 +51,21 @@ static inline size_t cpu_align(size_t n) {
   return (n + 127) / 128 * 128;
 }
 
+/* Tokens first .. end - 1. */
+typedef struct cpu_tokens {
+  int64_t first, end;
+} cpu_tokens;
+
+/* Takes some of n tokens; false if none are left. Several at once where there are many: a worker whose turn it is waits
+ * for the counter longer than a short row takes. */
+static inline bool cpu_take_tokens(const be_worker *w, int64_t n, cpu_tokens *t) {
+  enum { MOST = 8, PIECES = 16 };
+  int64_t share = n / (PIECES * team_size(w->context->team)), count = share < 1 ? 1 : share < MOST ? share : MOST;
+  t->first = team_take(w->crew, count);
+  t->end = n - t->first < count ? n : t->first + count;
+  return t->first < n;
+}
+
 /* Rows are cut into pieces of this many values, so that one token's row keeps all workers busy. */
 enum { ROW_PIECE = 512 };
 

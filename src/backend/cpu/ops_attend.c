@@ -247,7 +247,7 @@ void cpu_attend(be_worker *w, const be_act *out, const float *q, int n_heads, fl
   else
     attend_tokens(&o);
   if (!out->level || pieces_are_blocks(&o)) return;
-  for (int64_t t; (t = team_take(crew, 1)) < batch->n_tokens;)
-    cpu_quantize_part(w->context->device, out, t, 0, out->cols, 0);
+  for (cpu_tokens p; cpu_take_tokens(w, batch->n_tokens, &p);)
+    cpu_quantize_part(w->context->device, out, p.first, 0, (p.end - p.first) * out->cols, 0);
   team_barrier(crew);
 }

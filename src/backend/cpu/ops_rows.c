@@ -9,19 +9,18 @@ static const cpu_kernels *kernels_of(const be_worker *w) {
   return &w->context->device->kernels;
 }
 
-void cpu_embed(be_worker *w, float *h, const be_weight *weight, const be_batch *batch, float scale) {
-  team_worker *crew = w->crew;
+static void embed_token(const be_weight *weight, int32_t token, float scale, float *out) {
   const quant_info *q = quant_get(weight->type);
   size_t panel_bytes = quant_panel_bytes(weight->type, (size_t)weight->cols);
-  for (int64_t t; (t = team_take(crew, 1)) < batch->n_tokens;) {
-    int32_t row = batch->token[t];
-    const char *panel = (const char *)weight->data + (size_t)(row / PANEL_ROWS) * panel_bytes;
-    float *out = h + t * weight->cols;
-    q->unpack_row(q, panel, row % PANEL_ROWS, out, (size_t)weight->cols);
-    if (scale != 1.0f)
-      for (int64_t i = 0; i < weight->cols; i++) out[i] *= scale;
-  }
-  team_barrier(crew);
+  const char *panel = (const char *)weight->data + (size_t)(token / PANEL_ROWS) * panel_bytes;
+  q->unpack_row(q, panel, token % PANEL_ROWS, out, (size_t)weight->cols);
+  for (int64_t i = 0; i < weight->cols && scale != 1.0f; i++) out[i] *= scale;
+}
+
+void cpu_embed(be_worker *w, float *h, const be_weight *weight, const be_batch *batch, float scale) {
+  for (cpu_tokens p; cpu_take_tokens(w, batch->n_tokens, &p);)
+    for (int64_t t = p.first; t < p.end; t++) embed_token(weight, batch->token[t], scale, h + t * weight->cols);
+  team_barrier(w->crew);
 }
 
 /* Sine and cosine of a >= 0 to within some units of 1e-16 for a below 1e8: the angle is reduced by multiples of
@@ -55,36 +54,36 @@ static void sine_cosine(double a, double *sine, double *cosine) {
 }
 
 void cpu_angles(be_worker *w, const be_rope *rope, const double *frequency, double magnitude, const be_batch *batch) {
-  team_worker *crew = w->crew;
-  for (int64_t t; (t = team_take(crew, 1)) < batch->n_tokens;)
-    for (int i = 0; i < rope->n_pairs; i++) {
+  int64_t pairs = rope->n_pairs;
+  for (cpu_tokens p; cpu_take_tokens(w, batch->n_tokens, &p);)
+    for (int64_t i = p.first * pairs; i < p.end * pairs; i++) {
       double sine, cosine;
-      sine_cosine(batch->position[t] * frequency[i], &sine, &cosine);
-      rope->cos[t * rope->n_pairs + i] = (float)(cosine * magnitude);
-      rope->sin[t * rope->n_pairs + i] = (float)(sine * magnitude);
+      sine_cosine(batch->position[i / pairs] * frequency[i % pairs], &sine, &cosine);
+      rope->cos[i] = (float)(cosine * magnitude);
+      rope->sin[i] = (float)(sine * magnitude);
     }
-  team_barrier(crew);
+  team_barrier(w->crew);
 }
 
 void cpu_norm(be_worker *w, const be_act *out, const float *h, const float *weight, float eps, const int32_t *rows,
               int32_t n) {
-  team_worker *crew = w->crew;
-  for (int64_t t; (t = team_take(crew, 1)) < n;) {
-    const float *x = h + (rows ? rows[t] : t) * out->cols;
-    float size = kernels_of(w)->norm(x, weight, eps, out->f32 + t * out->cols, out->cols);
-    cpu_quantize_part(w->context->device, out, t, 0, out->cols, 5 * size);
-  }
-  team_barrier(crew);
+  for (cpu_tokens p; cpu_take_tokens(w, n, &p);)
+    for (int64_t t = p.first; t < p.end; t++) {
+      const float *x = h + (rows ? rows[t] : t) * out->cols;
+      float size = kernels_of(w)->norm(x, weight, eps, out->f32 + t * out->cols, out->cols);
+      cpu_quantize_part(w->context->device, out, t, 0, out->cols, 5 * size);
+    }
+  team_barrier(w->crew);
 }
 
 void cpu_norm_add(be_worker *w, float *h, float *x, const float *weight, float eps, int64_t cols, int32_t n) {
-  team_worker *crew = w->crew;
-  for (int64_t t; (t = team_take(crew, 1)) < n;) {
-    float *row = x + t * cols, *to = h + t * cols;
-    kernels_of(w)->norm(row, weight, eps, row, cols);
-    for (int64_t i = 0; i < cols; i++) to[i] += row[i];
-  }
-  team_barrier(crew);
+  for (cpu_tokens p; cpu_take_tokens(w, n, &p);)
+    for (int64_t t = p.first; t < p.end; t++) {
+      float *row = x + t * cols, *to = h + t * cols;
+      kernels_of(w)->norm(row, weight, eps, row, cols);
+      for (int64_t i = 0; i < cols; i++) to[i] += row[i];
+    }
+  team_barrier(w->crew);
 }
 
 void cpu_soft_cap(be_worker *w, float *x, float cap, int64_t cols, int32_t n) {
