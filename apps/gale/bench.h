@@ -21,7 +21,7 @@ typedef struct bench_result {
   double *samples; /* [n_samples] tokens a second; of loading, seconds */
   size_t n_samples;
   double median;                   /* of those */
-  double of_memory, of_arithmetic; /* shares of the time taken that reading and computing need at least */
+  double of_memory, of_arithmetic; /* shares of the time taken that reading and computing need at least: medians too */
   double of_sustained;             /* that of what binds, at the rates that the machine kept up */
 } bench_result;
 
@@ -71,7 +71,7 @@ typedef struct bench_setting {
   bench_report *report;
 } bench_setting;
 
-/* Runs a test, with the machine probed after it unless it just was, and appends its result. */
+/* Runs a test, with the machine probed around each run unless it just was, and appends its result. */
 int bench_measure(const bench_setting *s, const bench_test *test);
 int bench_add_probe(bench_report *b, gale_probe *probe);
 /* Room for one more result, or NULL after saying that there is none. */

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Seconds for which a probe holds: tests that are over sooner share one. */
+/* Seconds for which a probe holds: runs that are over sooner share one. */
 enum { PROBE_AGE = 1 };
 
 /* A test at work. */
@@ -17,6 +17,7 @@ typedef struct work {
   int32_t *sequences; /* [batch] */
   gale_input *inputs; /* [batch] */
   int32_t *tokens;    /* [test->tokens] */
+  size_t *probes;     /* [repetitions] how many there were before each run that counts */
 } work;
 
 /* ---- Limits ---- */
@@ -55,10 +56,15 @@ int bench_add_probe(bench_report *b, gale_probe *probe) {
   return 0;
 }
 
-/* Of the probes before and after a test. */
-static gale_limits limits_around(const bench_report *b) {
-  gale_limits l = b->probes[b->n_probes - 1];
-  if (b->n_probes > 1) take_better(&l, &b->probes[b->n_probes - 2]);
+/* Probes again if the last time is too long ago. */
+static int keep_probed(const bench_setting *s) {
+  return seconds_now() - s->report->probed > PROBE_AGE ? bench_add_probe(s->report, s->probe) : 0;
+}
+
+/* Of the last of the first n probes and the one after it, if there is one. */
+static gale_limits limits_around(const bench_report *b, size_t n) {
+  gale_limits l = b->probes[n - 1];
+  if (n < b->n_probes) take_better(&l, &b->probes[n]);
   return l;
 }
 
@@ -163,11 +169,35 @@ static int repeat(const bench_setting *s, work *w, bench_result *r) {
   int code = time_once(w, first, &seconds);
   for (int32_t i = 0; !code && i < s->o->repetitions; i++) {
     progress_step(&shown, (double)i / s->o->repetitions, title);
-    code = time_once(w, t->tokens, &seconds);
+    code = keep_probed(s);
+    w->probes[i] = s->report->n_probes;
+    if (!code) code = time_once(w, t->tokens, &seconds);
     if (!code) r->samples[r->n_samples++] = (double)t->tokens * t->batch / seconds;
   }
   progress_end(&shown);
-  return code;
+  return code ? code : keep_probed(s);
+}
+
+/* Each run is compared with what the machine did just before and after it: that changes while a test goes on. */
+static int find_shares(const bench_setting *s, const work *w, bench_result *r) {
+  const gale_cost cost = whole_cost(w);
+  size_t n = r->n_samples;
+  double *shares = malloc(3 * n * sizeof *shares), *memory = shares, *arithmetic = shares + n,
+         *sustained = shares + 2 * n;
+  if (!shares) return fail_memory();
+  for (size_t i = 0; i < n; i++) {
+    const gale_limits l = limits_around(s->report, w->probes[i]);
+    double rate = r->samples[i] / ((double)r->test.tokens * r->test.batch);
+    memory[i] = reading_seconds(&cost, &l.best) * rate;
+    arithmetic[i] = computing_seconds(&cost, &l.best) * rate;
+    sustained[i] = larger(reading_seconds(&cost, &l.sustained), computing_seconds(&cost, &l.sustained)) * rate;
+  }
+  r->median = median(r->samples, n);
+  r->of_memory = median(memory, n);
+  r->of_arithmetic = median(arithmetic, n);
+  r->of_sustained = median(sustained, n);
+  free(shares);
+  return 0;
 }
 
 /* ---- Opening ---- */
@@ -188,7 +218,8 @@ static int open_work(const bench_setting *s, work *w) {
   w->sequences = calloc((size_t)t->batch, sizeof *w->sequences);
   w->inputs = malloc((size_t)t->batch * sizeof *w->inputs);
   w->tokens = malloc((size_t)t->tokens * sizeof *w->tokens);
-  if (!w->sequences || !w->inputs || !w->tokens) return fail_memory();
+  w->probes = malloc((size_t)s->o->repetitions * sizeof *w->probes);
+  if (!w->sequences || !w->inputs || !w->tokens || !w->probes) return fail_memory();
   for (int32_t i = 0; i < t->batch; i++)
     if (gale_sequence_open(w->session, &w->sequences[i], &error)) return fail_with(&error);
   gale_model_info info;
@@ -205,6 +236,7 @@ static void close_work(work *w) {
   free(w->sequences);
   free(w->inputs);
   free(w->tokens);
+  free(w->probes);
 }
 
 static int32_t window_of(const bench_setting *s, const bench_test *t) {
@@ -235,16 +267,7 @@ int bench_measure(const bench_setting *s, const bench_test *t) {
   work w = {.test = t};
   int code = open_work(s, &w);
   if (!code) code = repeat(s, &w, r);
-  if (!code && seconds_now() - s->report->probed > PROBE_AGE) code = bench_add_probe(s->report, s->probe);
-  if (!code) {
-    const gale_limits l = limits_around(s->report);
-    const gale_cost cost = whole_cost(&w);
-    r->median = median(r->samples, r->n_samples);
-    double took = (double)t->tokens * t->batch / r->median;
-    r->of_memory = reading_seconds(&cost, &l.best) / took;
-    r->of_arithmetic = computing_seconds(&cost, &l.best) / took;
-    r->of_sustained = larger(reading_seconds(&cost, &l.sustained), computing_seconds(&cost, &l.sustained)) / took;
-  }
+  if (!code) code = find_shares(s, &w, r);
   close_work(&w);
   return code;
 }

@@ -72,7 +72,7 @@ const command command_table[] = {
      "Measures each MODEL and prints the median of the repetitions, and how much of the machine's own limit that is: "
      "the time that reading weights and cache takes at the read bandwidth, or that the arithmetic takes at the peak of "
      "the instruction set, whichever is longer, over the time it took. Bandwidth and peaks are probed around every "
-     "test on the same threads; the better of the two counts. 'of limit' takes the best pass of a probe, which lasts "
+     "run on the same threads; the better of the two counts. 'of limit' takes the best pass of a probe, which lasts "
      "some milliseconds, 'of sustained' the median of the passes: what a machine that is shared, or slows down under "
      "load, keeps up. Run nothing else meanwhile. "
      "A model that fits into the caches may be faster than its limit.\n"
