@@ -49,7 +49,10 @@ def execute(command, folder):
     """Standard output, standard error and peak memory in bytes."""
     command = [str(c) for c in command]
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        child = subprocess.Popen(command, stdout=out, stderr=err, stdin=subprocess.DEVNULL, cwd=folder)
+        try:
+            child = subprocess.Popen(command, stdout=out, stderr=err, stdin=subprocess.DEVNULL, cwd=folder)
+        except OSError as e:
+            raise Failed(f"{command[0]}: {e.strerror}") from e
         _, status, usage = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
         texts = []
