@@ -218,7 +218,7 @@ static int open_work(const bench_setting *s, work *w) {
   w->sequences = calloc((size_t)t->batch, sizeof *w->sequences);
   w->inputs = malloc((size_t)t->batch * sizeof *w->inputs);
   w->tokens = malloc((size_t)t->tokens * sizeof *w->tokens);
-  w->probes = malloc((size_t)s->o->repetitions * sizeof *w->probes);
+  w->probes = calloc((size_t)s->o->repetitions, sizeof *w->probes);
   if (!w->sequences || !w->inputs || !w->tokens || !w->probes) return fail_memory();
   for (int32_t i = 0; i < t->batch; i++)
     if (gale_sequence_open(w->session, &w->sequences[i], &error)) return fail_with(&error);

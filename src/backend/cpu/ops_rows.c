@@ -54,14 +54,14 @@ static void sine_cosine(double a, double *sine, double *cosine) {
 }
 
 void cpu_angles(be_worker *w, const be_rope *rope, const double *frequency, double magnitude, const be_batch *batch) {
-  int64_t pairs = rope->n_pairs;
   for (cpu_tokens p; cpu_take_tokens(w, batch->n_tokens, &p);)
-    for (int64_t i = p.first * pairs; i < p.end * pairs; i++) {
-      double sine, cosine;
-      sine_cosine(batch->position[i / pairs] * frequency[i % pairs], &sine, &cosine);
-      rope->cos[i] = (float)(cosine * magnitude);
-      rope->sin[i] = (float)(sine * magnitude);
-    }
+    for (int64_t t = p.first; t < p.end; t++)
+      for (int i = 0; i < rope->n_pairs; i++) {
+        double sine, cosine;
+        sine_cosine(batch->position[t] * frequency[i], &sine, &cosine);
+        rope->cos[t * rope->n_pairs + i] = (float)(cosine * magnitude);
+        rope->sin[t * rope->n_pairs + i] = (float)(sine * magnitude);
+      }
   team_barrier(w->crew);
 }
 

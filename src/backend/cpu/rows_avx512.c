@@ -98,7 +98,7 @@ static inline __m128i neg_sums_of(__m512i a, __m512i b) {
   return _mm_shuffle_epi8(neg, _mm_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15));
 }
 
-/* False if a block has nothing to divide by, or something that is not finite: nothing is done then. */
+/* Quantises four blocks; or does nothing and returns false, where one has nothing to divide by or is not finite. */
 static inline bool quantize_four(const float *x, const be_act *to, int64_t block, float least) {
   two_largest largest = of_four(x);
   __m128i first = every_fourth(largest.first), second = every_fourth(largest.second);
