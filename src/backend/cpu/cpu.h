@@ -51,19 +51,19 @@ static inline size_t cpu_align(size_t n) {
   return (n + 127) / 128 * 128;
 }
 
-/* Tokens first .. end - 1. */
-typedef struct cpu_tokens {
+/* Rows first .. end - 1: of tokens, or of their heads. */
+typedef struct cpu_rows {
   int64_t first, end;
-} cpu_tokens;
+} cpu_rows;
 
-/* Takes some of n tokens; false if none are left. Several at once where there are many: a worker whose turn it is waits
+/* Takes some of n rows; false if none are left. Several at once where there are many: a worker whose turn it is waits
  * for the counter longer than a short row takes. */
-static inline bool cpu_take_tokens(const be_worker *w, int64_t n, cpu_tokens *t) {
+static inline bool cpu_take_rows(const be_worker *w, int64_t n, cpu_rows *r) {
   enum { MOST = 8, PIECES = 16 };
   int64_t share = n / (PIECES * team_size(w->context->team)), count = share < 1 ? 1 : share < MOST ? share : MOST;
-  t->first = team_take(w->crew, count);
-  t->end = n - t->first < count ? n : t->first + count;
-  return t->first < n;
+  r->first = team_take(w->crew, count);
+  r->end = n - r->first < count ? n : r->first + count;
+  return r->first < n;
 }
 
 /* Rows are cut into pieces of this many values, so that one token's row keeps all workers busy. */
@@ -99,8 +99,8 @@ void cpu_gather(be_worker *w, const be_act *out, const be_act *x, const int32_t 
 uint64_t cpu_probe(be_worker *w, be_probe kind, const void *memory, uint64_t amount);
 void cpu_combine(be_worker *w, float *h, const float *y, const be_routing *routing, int64_t cols, int32_t n);
 
-/* Completes the quantised form of columns first .. first + n - 1 (multiples of 32) of token t, if wanted. least: see
- * cpu_kernels.quantize. */
+/* Completes the quantised form of columns first .. first + n - 1 (multiples of 32) of token t, if wanted; past the last
+ * column come those of the tokens after it. least: see cpu_kernels.quantize. */
 static inline void cpu_quantize_part(const cpu_device *d, const be_act *a, int64_t t, int64_t first, int64_t n,
                                      float least) {
   if (!a->level) return;

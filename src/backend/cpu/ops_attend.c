@@ -26,10 +26,11 @@ static void quantize_queries(const attend_op *o) {
   int64_t dim = o->kv->layout.head_dim, pad = o->kv->layout.head_pad;
   const be_act to = {.level = c->attend.q_level, .scale = c->attend.q_scale, .neg_sum = c->attend.q_neg_sum};
   float *padded = o->w->tile;
-  for (int64_t i; (i = team_take(o->w->crew, 1)) < (int64_t)o->batch->n_tokens * o->n_heads;) {
-    for (int64_t d = 0; d < pad; d++) padded[d] = d < dim ? o->q[i * dim + d] : 0;
-    c->device->kernels.quantize(padded, pad, &to, i * pad, 0);
-  }
+  for (cpu_rows p; cpu_take_rows(o->w, (int64_t)o->batch->n_tokens * o->n_heads, &p);)
+    for (int64_t i = p.first; i < p.end; i++) {
+      for (int64_t d = 0; d < pad; d++) padded[d] = d < dim ? o->q[i * dim + d] : 0;
+      c->device->kernels.quantize(padded, pad, &to, i * pad, 0);
+    }
   team_barrier(o->w->crew);
 }
 
@@ -247,7 +248,7 @@ void cpu_attend(be_worker *w, const be_act *out, const float *q, int n_heads, fl
   else
     attend_tokens(&o);
   if (!out->level || pieces_are_blocks(&o)) return;
-  for (cpu_tokens p; cpu_take_tokens(w, batch->n_tokens, &p);)
+  for (cpu_rows p; cpu_take_rows(w, batch->n_tokens, &p);)
     cpu_quantize_part(w->context->device, out, p.first, 0, (p.end - p.first) * out->cols, 0);
   team_barrier(crew);
 }

@@ -44,9 +44,10 @@ static void sort_entries(const be_routing *r, int32_t n) {
 
 void cpu_route(be_worker *w, const be_routing *routing, const float *logits, int32_t n) {
   team_worker *crew = w->crew;
-  for (int64_t t; (t = team_take(crew, 1)) < n;)
-    choose(routing, logits + t * routing->n_experts, routing->place + t * routing->n_used,
-           routing->weight + t * routing->n_used);
+  for (cpu_rows p; cpu_take_rows(w, n, &p);)
+    for (int64_t t = p.first; t < p.end; t++)
+      choose(routing, logits + t * routing->n_experts, routing->place + t * routing->n_used,
+             routing->weight + t * routing->n_used);
   team_barrier(crew);
   while (team_take(crew, 1) < 1) sort_entries(routing, n);
   team_barrier(crew);

@@ -18,7 +18,7 @@ static void embed_token(const be_weight *weight, int32_t token, float scale, flo
 }
 
 void cpu_embed(be_worker *w, float *h, const be_weight *weight, const be_batch *batch, float scale) {
-  for (cpu_tokens p; cpu_take_tokens(w, batch->n_tokens, &p);)
+  for (cpu_rows p; cpu_take_rows(w, batch->n_tokens, &p);)
     for (int64_t t = p.first; t < p.end; t++) embed_token(weight, batch->token[t], scale, h + t * weight->cols);
   team_barrier(w->crew);
 }
@@ -54,7 +54,7 @@ static void sine_cosine(double a, double *sine, double *cosine) {
 }
 
 void cpu_angles(be_worker *w, const be_rope *rope, const double *frequency, double magnitude, const be_batch *batch) {
-  for (cpu_tokens p; cpu_take_tokens(w, batch->n_tokens, &p);)
+  for (cpu_rows p; cpu_take_rows(w, batch->n_tokens, &p);)
     for (int64_t t = p.first; t < p.end; t++)
       for (int i = 0; i < rope->n_pairs; i++) {
         double sine, cosine;
@@ -67,7 +67,7 @@ void cpu_angles(be_worker *w, const be_rope *rope, const double *frequency, doub
 
 void cpu_norm(be_worker *w, const be_act *out, const float *h, const float *weight, float eps, const int32_t *rows,
               int32_t n) {
-  for (cpu_tokens p; cpu_take_tokens(w, n, &p);)
+  for (cpu_rows p; cpu_take_rows(w, n, &p);)
     for (int64_t t = p.first; t < p.end; t++) {
       const float *x = h + (rows ? rows[t] : t) * out->cols;
       float size = kernels_of(w)->norm(x, weight, eps, out->f32 + t * out->cols, out->cols);
@@ -77,7 +77,7 @@ void cpu_norm(be_worker *w, const be_act *out, const float *h, const float *weig
 }
 
 void cpu_norm_add(be_worker *w, float *h, float *x, const float *weight, float eps, int64_t cols, int32_t n) {
-  for (cpu_tokens p; cpu_take_tokens(w, n, &p);)
+  for (cpu_rows p; cpu_take_rows(w, n, &p);)
     for (int64_t t = p.first; t < p.end; t++) {
       float *row = x + t * cols, *to = h + t * cols;
       kernels_of(w)->norm(row, weight, eps, row, cols);

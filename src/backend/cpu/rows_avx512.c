@@ -58,7 +58,7 @@ static inline __mmask8 quantizable(__m128i bits) {
 
 /* ---- Levels ---- */
 
-/* A block's vectors without its outlier. Without branches: whether there is one can't be foreseen. */
+/* A block's vectors without its outlier. */
 typedef struct values {
   __m512 low, high;
 } values;
@@ -67,9 +67,8 @@ typedef struct values {
 static inline values without_outlier(const float *x, float bound, const be_act *to, int64_t block) {
   values v = {_mm512_loadu_ps(x), _mm512_loadu_ps(x + LANES)};
   if (!to->outlier_at) return v;
-  uint32_t above = lanes_above(v.low, v.high, bound), at = above ? 32 - (uint32_t)__builtin_clz(above) : 0;
-  to->outlier_at[block] = (uint8_t)at;
-  to->outlier[block] = at ? x[(at - 1) % QUANT_BLOCK] : 0;
+  uint32_t above = lanes_above(v.low, v.high, bound);
+  note_outlier(x, above, to, block);
   return (values){lanes_without(v.low, above), lanes_without(v.high, above >> LANES)};
 }
 

@@ -5,19 +5,24 @@
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/math_lanes.h"
 
-/* Without branches: whether a block has an outlier can't be foreseen. */
+/* Notes the outlier of a block, the only value whose bit is set; none if no bit is. Without branches: whether a block
+ * has one can't be foreseen. */
+static inline void note_outlier(const float *x, uint32_t bit, const be_act *to, int64_t block) {
+  uint32_t at = bit ? 32 - (uint32_t)__builtin_clz(bit) : 0;
+  to->outlier_at[block] = (uint8_t)at;
+  to->outlier[block] = at ? x[(at - 1) % QUANT_BLOCK] : 0;
+}
+
 static inline void quantize_block(const float *x, const be_act *to, int64_t block, float least) {
   lanes low = lanes_load(x), high = lanes_load(x + LANES);
   int8_t *level = to->level + block * QUANT_BLOCK;
   int16_t *neg_sum = to->neg_sum + 2 * block;
   uint32_t bits = lanes_largest_bits(low, high);
   if (to->outlier_at) {
-    uint32_t above = lanes_above(low, high, float_from_bits(bits) * to->outlier_rest), at;
+    uint32_t above = lanes_above(low, high, float_from_bits(bits) * to->outlier_rest);
     bool is = math_quantizable(bits) && float_from_bits(bits) > least && (above & (above - 1)) == 0;
     above = is ? above : 0;
-    at = above ? 32 - (uint32_t)__builtin_clz(above) : 0;
-    to->outlier_at[block] = (uint8_t)at;
-    to->outlier[block] = is ? x[(at - 1) % QUANT_BLOCK] : 0;
+    note_outlier(x, above, to, block);
     low = lanes_without(low, above);
     high = lanes_without(high, above >> LANES);
     bits = lanes_largest_bits(low, high);
