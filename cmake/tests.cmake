@@ -58,7 +58,7 @@ foreach(fuzzer IN LISTS fuzzers)
 endforeach()
 
 # The chat of the gale command, as far as it needs no terminal.
-target_sources(fuzz_chat PRIVATE apps/gale/conversation.c apps/gale/typed.c)
+target_sources(fuzz_chat PRIVATE apps/gale/chat/conversation.c apps/gale/chat/typed.c)
 target_include_directories(fuzz_chat PRIVATE apps)
 
 # tests/project/ looks at the sources and at what is installed; once is enough.

@@ -1,8 +1,9 @@
 # The gale command. It is linked with libgale.a, so that it can use only what gale.h offers.
 
-file(GLOB sources CONFIGURE_DEPENDS apps/gale/*.c)
+file(GLOB sources CONFIGURE_DEPENDS apps/gale/*/*.c)
 if(sources)
   pkg_check_modules(EDIT REQUIRED IMPORTED_TARGET libedit)
   add_executable(gale ${sources})
+  target_include_directories(gale PRIVATE apps)
   target_link_libraries(gale PRIVATE gale_static PkgConfig::EDIT PkgConfig::JANSSON)
 endif()

@@ -4,9 +4,9 @@
 
 #include <stdarg.h>
 
-#include "gale/console.h"
-#include "gale/conversation.h"
-#include "gale/typed.h"
+#include "gale/chat/conversation.h"
+#include "gale/chat/typed.h"
+#include "gale/cli/console.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

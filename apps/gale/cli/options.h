@@ -1,0 +1,130 @@
+/* The options of every command: one table, and the parser that reads a command line by it. */
+#ifndef GALE_CLI_OPTIONS_H
+#define GALE_CLI_OPTIONS_H
+
+#include "gale.h"
+
+#define MAX_ARGUMENTS 8
+#define MAX_STOPS 16
+#define MAX_NUMBERS 16
+
+typedef enum option_id {
+  OPTION_THREADS,
+  OPTION_CONTEXT,
+  OPTION_WINDOW,
+  OPTION_KV,
+  OPTION_CHUNK,
+  OPTION_CPU,
+  OPTION_QUANT,
+  OPTION_OVERRIDE,
+  OPTION_NO_CACHE,
+  OPTION_PREDICT,
+  OPTION_TEMP,
+  OPTION_TOP_K,
+  OPTION_TOP_P,
+  OPTION_MIN_P,
+  OPTION_REPEAT_PENALTY,
+  OPTION_SEED,
+  OPTION_STOP,
+  OPTION_VERBOSE,
+  OPTION_QUIET,
+  OPTION_FILE,
+  OPTION_SYSTEM,
+  OPTION_TEMPLATE,
+  OPTION_RAW,
+  OPTION_TENSORS,
+  OPTION_JSON,
+  OPTION_BOS,
+  OPTION_LINES,
+  OPTION_CHAT,
+  OPTION_FIM,
+  OPTION_SPECIAL,
+  OPTION_IDS,
+  OPTION_OUT,
+  OPTION_LAST,
+  OPTION_TYPE,
+  OPTION_PPL_STRIDE,
+  OPTION_CHUNKS,
+  OPTION_KL,
+  OPTION_SAVE,
+  OPTION_N_PROMPT,
+  OPTION_N_GEN,
+  OPTION_BATCH,
+  OPTION_N_DEPTH,
+  OPTION_REPETITIONS,
+  OPTION_CSV,
+  OPTION_MARKDOWN,
+  OPTION_PLOT,
+  OPTION_PRUNE,
+  OPTION_MAN,
+  OPTION_COMPLETION,
+  OPTION_HELP,
+  OPTION_COUNT
+} option_id;
+
+#define OPTION_BIT(id) ((uint64_t)1 << (id))
+
+typedef enum option_kind {
+  KIND_FLAG,  /* bool */
+  KIND_INT,   /* int32_t in [low, high] */
+  KIND_INTS,  /* int_list of those, with commas between them; may be given again and again */
+  KIND_SEED,  /* uint64_t, any */
+  KIND_REAL,  /* double in [low, high], or (low, high] if open */
+  KIND_TEXT,  /* const char *, one of choices unless that is NULL */
+  KIND_FILE,  /* const char *, the name of a file */
+  KIND_TEXTS, /* text_list; may be given again and again; not empty */
+  KIND_PAIR,  /* const char *[2]: the option takes two values */
+} option_kind;
+
+typedef struct option_spec {
+  const char *name; /* without its dashes */
+  char letter;      /* 0: no short form */
+  option_kind kind;
+  const char *argument; /* as help shows it; NULL for a flag */
+  size_t offset;        /* of the field in struct options */
+  double low, high;
+  bool open;
+  const char *const *choices; /* ended by NULL */
+  bool hidden;                /* left out of help, man page and completions */
+  const char *help;
+} option_spec;
+
+extern const option_spec option_table[OPTION_COUNT];
+
+struct command;
+
+typedef struct text_list {
+  const char *items[MAX_STOPS];
+  size_t length;
+} text_list;
+
+typedef struct int_list {
+  int32_t items[MAX_NUMBERS];
+  size_t length;
+} int_list;
+
+/* A command line, parsed. Strings are borrowed from argv. */
+typedef struct options {
+  const struct command *command;
+  const char *arguments[MAX_ARGUMENTS];
+  int n_arguments;
+  uint64_t given; /* OPTION_BIT of each option that was there */
+
+  int32_t threads, context, window, chunk, predict, top_k, ppl_stride, chunks, repetitions;
+  double temp, top_p, min_p, repeat_penalty;
+  uint64_t seed;
+  text_list stop, overrides;
+  int_list n_prompt, n_gen, batch, n_depth;
+  const char *kv, *cpu, *quant;
+  const char *file, *system, *template, *lines, *chat, *ids, *out, *type, *kl, *save, *plot, *completion;
+  const char *fim[2];
+  bool verbose, quiet, raw, tensors, json, bos, special, last, csv, markdown, man, help, no_cache, prune;
+} options;
+
+/* Reads the arguments that follow the command's name. Returns 0, or 2 after saying on standard error
+ * what is wrong. With --help the number of arguments is not checked. */
+int options_parse(options *o, const struct command *command, int argc, char **argv);
+
+bool option_given(const options *o, option_id id);
+
+#endif

@@ -1,0 +1,127 @@
+#include "gale/commands/command.h"
+
+#include "gale/cli/suggest.h"
+
+#include <string.h>
+
+#define BIT OPTION_BIT
+
+enum {
+  MAX_COMMANDS = 32,
+};
+
+#define COMMON                                                                                                         \
+  (BIT(OPTION_THREADS) | BIT(OPTION_CONTEXT) | BIT(OPTION_WINDOW) | BIT(OPTION_KV) | BIT(OPTION_CHUNK) |               \
+   BIT(OPTION_CPU) | BIT(OPTION_QUANT) | BIT(OPTION_OVERRIDE) | BIT(OPTION_NO_CACHE) | BIT(OPTION_PREDICT) |           \
+   BIT(OPTION_TEMP) | BIT(OPTION_TOP_K) | BIT(OPTION_TOP_P) | BIT(OPTION_MIN_P) | BIT(OPTION_REPEAT_PENALTY) |         \
+   BIT(OPTION_SEED) | BIT(OPTION_STOP) | BIT(OPTION_VERBOSE) | BIT(OPTION_QUIET))
+#define TALK (BIT(OPTION_VERBOSE) | BIT(OPTION_QUIET) | BIT(OPTION_HELP))
+#define COMPUTING                                                                                                      \
+  (BIT(OPTION_CONTEXT) | BIT(OPTION_WINDOW) | BIT(OPTION_KV) | BIT(OPTION_CHUNK) | BIT(OPTION_THREADS) |               \
+   BIT(OPTION_CPU) | BIT(OPTION_NO_CACHE))
+#define OPENING (BIT(OPTION_THREADS) | BIT(OPTION_CPU) | BIT(OPTION_OVERRIDE) | TALK)
+
+const uint64_t common_options = COMMON;
+
+const char model_help[] =
+    "MODEL is a GGUF file (or the first of its shards), a Hugging Face directory, a Mistral directory "
+    "(params.json, consolidated*.safetensors), the name of a fetched model (gale list), or "
+    "shape:NAME[:layers=N][@TYPE] for synthetic weights of a published shape, e.g. shape:mistral-7b@q4_0.";
+
+const command command_table[] = {
+    {"run", "MODEL [PROMPT]", 1, 2,
+     COMMON | BIT(OPTION_FILE) | BIT(OPTION_SYSTEM) | BIT(OPTION_TEMPLATE) | BIT(OPTION_RAW) | BIT(OPTION_HELP),
+     run_main, "; quote a prompt of several words", "answer a prompt, or chat on a terminal",
+     "Answers PROMPT (or -f FILE, or standard input, also as '-') on standard output as it is generated. A model with "
+     "a chat template gets it. One newline at the end of a prompt that is read from a file or a pipe is dropped.\n"
+     "What a model thinks before it answers is dimmed on a terminal that has colours, unless NO_COLOR is set, and "
+     "stands "
+     "between [THINK] and [/THINK] elsewhere; a tool that it calls is shown as -> name(arguments).\n"
+     "On a terminal without a prompt it is a chat: /help lists its commands, a trailing backslash or \"\"\" makes a "
+     "message of several lines, Ctrl-R searches earlier lines, Ctrl-C stops the answer, Ctrl-D leaves. /save writes "
+     "the conversation as the body of an OpenAI-style request, and /load takes any such body, tools included."},
+    {"info", "MODEL", 1, 1, OPENING | BIT(OPTION_TENSORS) | BIT(OPTION_JSON), info_main, NULL,
+     "hyperparameters, tokenizer, and memory of the KV cache",
+     "Prints the model's hyperparameters, sizes, tokenizer and template, and the memory of its key/value cache by "
+     "context: as it is, as it would be if every query head had keys and values of its own (without grouped-query "
+     "attention), and with and without its sliding window. No weights are read."},
+    {"tokenize", "MODEL [TEXT]", 1, 2,
+     OPENING | BIT(OPTION_FILE) | BIT(OPTION_BOS) | BIT(OPTION_LINES) | BIT(OPTION_CHAT) | BIT(OPTION_TEMPLATE) |
+         BIT(OPTION_FIM),
+     tokenize_main, "; quote a text of several words", "token ids of a text",
+     "Prints the ids of TEXT (or -f FILE, or standard input) on one line. MODEL may be a tokenizer file alone: a "
+     "SentencePiece model, tokenizer.json, or a GGUF file that holds only a vocabulary. Text never becomes a control "
+     "token.\nWith --lines, each line of FILE is a JSON string and each line of output its ids. With --chat, a request "
+     "that is refused prints nothing on standard output and the reason on standard error."},
+    {"detokenize", "MODEL", 1, 1, OPENING | BIT(OPTION_SPECIAL) | BIT(OPTION_LINES), detokenize_main,
+     "; the ids are read from standard input", "text of token ids",
+     "Reads ids from standard input, separated by white space, and writes their exact bytes. Control tokens write "
+     "nothing unless --special is given.\nWith --lines, each line of FILE holds ids and each line of output is a JSON "
+     "array of strings: what a streaming client gets after each id, in whole characters, and then what is left."},
+    {"logits", "MODEL --ids FILE --out OUT.npy", 1, 1,
+     COMMON | BIT(OPTION_IDS) | BIT(OPTION_OUT) | BIT(OPTION_LAST) | BIT(OPTION_HELP), logits_main, NULL,
+     "logits of given token ids, as a NumPy file",
+     "Computes the logits at every position of the ids in FILE and writes them as a float32 array [n_tokens, "
+     "vocab_size]. A checkpoint without a tokenizer will do. OUT.npy appears under its name only when it is whole."},
+    {"bench", "MODEL...", 1, MAX_ARGUMENTS,
+     TALK | BIT(OPTION_N_PROMPT) | BIT(OPTION_N_GEN) | BIT(OPTION_BATCH) | BIT(OPTION_N_DEPTH) |
+         BIT(OPTION_REPETITIONS) | BIT(OPTION_JSON) | BIT(OPTION_CSV) | BIT(OPTION_MARKDOWN) | BIT(OPTION_PLOT) |
+         BIT(OPTION_THREADS) | BIT(OPTION_CPU) | BIT(OPTION_WINDOW) | BIT(OPTION_KV) | BIT(OPTION_CHUNK) |
+         BIT(OPTION_QUANT) | BIT(OPTION_OVERRIDE) | BIT(OPTION_NO_CACHE),
+     bench_main, NULL, "speed, and how near it is to the machine's limit",
+     "Measures each MODEL and prints the median of the repetitions, and how much of the machine's own limit that is: "
+     "the time that reading weights and cache takes at the read bandwidth, or that the arithmetic takes at the peak of "
+     "the instruction set, whichever is longer, over the time it took. Bandwidth and peaks are probed around every "
+     "run on the same threads; the better of the two counts. 'of limit' takes the best pass of a probe, which lasts "
+     "some milliseconds, 'of sustained' the median of the passes: what a machine that is shared, or slows down under "
+     "load, keeps up. Run nothing else meanwhile. "
+     "A model that fits into the caches may be faster than its limit.\n"
+     "Prefill and decode are measured at every depth; batches of more than one, and prompts and answers after the "
+     "first length, at the first depth. The positions before a test are not computed, but their cache is there and is "
+     "read. A depth beyond the model's window is measured with the window and without. With several models, the last "
+     "column compares each with the first."},
+    {"perplexity", "MODEL -f TEXT", 1, 1,
+     COMPUTING | TALK | BIT(OPTION_FILE) | BIT(OPTION_IDS) | BIT(OPTION_PPL_STRIDE) | BIT(OPTION_CHUNKS) |
+         BIT(OPTION_KL) | BIT(OPTION_SAVE) | BIT(OPTION_JSON),
+     perplexity_main, "; the text is given with -f", "perplexity of a text, and divergence from another model",
+     "Cuts the text into passages of -c tokens (512 unless given), puts BOS in the place of each one's first token if "
+     "the tokenizer adds it, and scores the second half of each, as llama.cpp does. Prints the perplexity with its "
+     "standard error.\nWith --kl, also how far the model's distributions are from those of BASE at the same tokens: KL "
+     "divergence, share of tokens where both find the same one likeliest, change of the probability of the text's "
+     "own token. A saved BASE holds the text's tokens, so that -f may be left out. To compare settings of one model, "
+     "--save under the one and --kl under the other. docs/EVALUATION.md defines all figures."},
+    {"quantize", "IN OUT.gguf --type TYPE", 2, 2, TALK | BIT(OPTION_THREADS) | BIT(OPTION_TYPE), quantize_main, NULL,
+     "write a model as a GGUF file of another type",
+     "Writes the model IN as a GGUF file with its weights in TYPE: f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q4_k, "
+     "q5_k, q6_k, or one of the mixes q4_k_s, q4_k_m, q5_k_m, which give some tensors a better type. The output matrix "
+     "gets a better type too, and rows that do not fit a type's blocks a near one. The file appears under its name "
+     "only "
+     "when it is whole."},
+    {"synth", "SHAPE OUT.gguf --type TYPE", 2, 2, TALK | BIT(OPTION_TYPE), synth_main, NULL,
+     "write a synthetic model of a published shape",
+     "Writes synthetic weights of a published shape as a GGUF file. The file appears under its name only when it is "
+     "whole."},
+    {"list", "", 0, 0, TALK | BIT(OPTION_PRUNE), list_main, NULL, "list the fetched models and the packed weights",
+     "Lists the models in ${XDG_CACHE_HOME:-~/.cache}/gale/models, and the packed weights in "
+     "${XDG_CACHE_HOME:-~/.cache}/gale/packed, which make the next start of a model fast: it then reads nothing else "
+     "of "
+     "the model than its header. They are checked when they are used, and made anew when the model has changed.\n"
+     "They take up to half of the free space, at most 64 GiB; what was not used for longest is removed first. In the "
+     "environment, GALE_CACHE_LIMIT sets another limit, e.g. 20G (0: the usual one), and GALE_CACHE_LEAST the size "
+     "from which on models are kept (64M). --no-cache in other commands leaves them alone."},
+    {"help", "[COMMAND]", 0, 1, BIT(OPTION_HELP) | BIT(OPTION_MAN) | BIT(OPTION_COMPLETION), help_main, NULL,
+     "say how gale or a command is used", "Prints this overview, or what a command does and the options it takes."},
+    {0},
+};
+
+const command *command_find(const char *name) {
+  for (const command *c = command_table; c->name; c++)
+    if (strcmp(c->name, name) == 0) return c;
+  return NULL;
+}
+
+const char *command_suggest(const char *name) {
+  const char *names[MAX_COMMANDS + 1] = {0};
+  for (size_t i = 0; i < MAX_COMMANDS && command_table[i].name; i++) names[i] = command_table[i].name;
+  return suggest(name, names);
+}

@@ -1,0 +1,46 @@
+/* The commands: one table. Help, usage errors, the man page and the shells' completions come from it
+ * and from option_table. */
+#ifndef GALE_COMMANDS_COMMAND_H
+#define GALE_COMMANDS_COMMAND_H
+
+#include "gale/cli/options.h"
+
+typedef struct command {
+  const char *name;
+  const char *arguments; /* as usage shows them */
+  int min_arguments, max_arguments;
+  uint64_t options;             /* OPTION_BIT of each it takes */
+  int (*run)(const options *o); /* returns the exit status */
+  const char *surplus;          /* hint for an argument too many; may be NULL */
+  const char *summary;          /* half a line */
+  const char *description;      /* paragraphs */
+} command;
+
+extern const command command_table[]; /* ended by an entry without a name */
+extern const uint64_t common_options; /* of every command that computes with a model */
+extern const char model_help[];       /* what MODEL may be */
+
+/* NULL if there is none. */
+const command *command_find(const char *name);
+/* "; did you mean 'x'?" is up to the caller: the nearest command's name, or NULL. */
+const char *command_suggest(const char *name);
+
+int run_main(const options *o);
+int info_main(const options *o);
+int tokenize_main(const options *o);
+int detokenize_main(const options *o);
+int logits_main(const options *o);
+int bench_main(const options *o);
+int perplexity_main(const options *o);
+int quantize_main(const options *o);
+int synth_main(const options *o);
+int list_main(const options *o);
+int help_main(const options *o);
+
+/* Help on one command (or NULL: on gale) to standard output. */
+void help_print(const command *c);
+/* The man page, and the completions of "bash", "zsh" or "fish", to standard output. */
+void manual_print(void);
+void completion_print(const char *shell);
+
+#endif

@@ -1,0 +1,80 @@
+/* gale run: one answer, or a chat. */
+#include "gale/chat/terminal_chat.h"
+#include "gale/cli/console.h"
+#include "gale/cli/input.h"
+#include "gale/commands/command.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* The prompt from where the command line says. */
+static int read_prompt(const options *o, text *prompt) {
+  const char *argument = o->n_arguments > 1 ? o->arguments[1] : NULL;
+  if (argument && strcmp(argument, "-") != 0) {
+    prompt->bytes = strdup(argument);
+    prompt->length = strlen(argument);
+    return prompt->bytes ? 0 : fail_memory();
+  }
+  int code = input_read(o->file ? o->file : "-", prompt);
+  if (!code && prompt->length && prompt->bytes[prompt->length - 1] == '\n') prompt->bytes[--prompt->length] = 0;
+  return code;
+}
+
+/* The prompt may hold bytes that are not UTF-8, which a conversation may not. */
+static int render_prompt(const generator *g, const text *prompt, int32_t **ids, size_t *n_ids) {
+  const options *o = g->o;
+  gale_error error = {0};
+  gale_status status;
+  const char *nul = memchr(prompt->bytes, 0, prompt->length);
+  if (nul) return fail("the prompt holds a NUL byte at offset %zu; text has none", (size_t)(nul - prompt->bytes));
+  if (g->raw) {
+    status = gale_tokenize(g->tokenizer, prompt->bytes, prompt->length, gale_tokenizer_adds_bos(g->tokenizer), ids,
+                           n_ids, &error);
+  } else {
+    const gale_message messages[] = {{.role = "system", .content = o->system},
+                                     {.role = "user", .content = prompt->bytes}};
+    bool system = o->system != NULL;
+    status = gale_chat_render(g->tokenizer, o->template, messages + !system, 1u + system, ids, n_ids, &error);
+  }
+  return status ? fail_with(&error) : 0;
+}
+
+static int answer_once(generator *g, const text *prompt) {
+  int32_t *ids = NULL;
+  size_t n_ids = 0;
+  answer a = {0};
+  int code = render_prompt(g, prompt, &ids, &n_ids);
+  if (!code && n_ids == 0) code = fail("the prompt is empty");
+  if (!code) {
+    code = generator_answer(g, ids, n_ids, &a);
+    if (!code && !g->o->quiet) answer_report(g, &a);
+    if (!code && signals_caught()) code = signals_exit_status();
+  }
+  answer_free(&a);
+  gale_free(ids);
+  return code;
+}
+
+int run_main(const options *o) {
+  bool given = o->n_arguments > 1 || o->file;
+  if (o->n_arguments > 1 && o->file) return usage_error(o, "a prompt and -f were given; one is wanted");
+  if (o->raw && (o->template || o->system)) return usage_error(o, "--raw has no room for --template or --system");
+  bool chat = !given && isatty(STDIN_FILENO);
+  text prompt = {0};
+  int code = chat ? 0 : read_prompt(o, &prompt);
+  if (code) return code;
+  generator g = {0};
+  if (!chat && prompt.length == 0 && !o->raw) code = fail("the prompt is empty");
+  if (!code) code = generator_open(&g, o);
+  if (!code) {
+    g.raw = o->raw || (!o->template && !gale_chat_template(g.tokenizer));
+    if (g.raw && o->system)
+      code = fail("%s: the model has no chat template for a system message; name one by --template", o->arguments[0]);
+    else
+      code = chat ? chat_loop(&g) : answer_once(&g, &prompt);
+  }
+  generator_close(&g);
+  free(prompt.bytes);
+  return code;
+}
