@@ -3,7 +3,7 @@
  * tokens. */
 #include "fuzz_bytes.h"
 
-#include "text/unicode.h"
+#include "base/unicode.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,8 +1,8 @@
 /* Answers of any ids in every template: however the same bytes are divided into tokens, the same content, thinking
  * and calls come of them, and all of it is valid UTF-8. */
+#include "base/unicode.h"
 #include "fuzz_text.h"
-#include "text/unicode.h"
-#include "text/value.h"
+#include "json/value.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

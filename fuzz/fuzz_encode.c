@@ -1,8 +1,8 @@
 /* Any text through small vocabularies of both kinds and every pre-tokeniser. All bytes are tokens, so that
  * what comes back must be what went in. */
+#include "base/unicode.h"
 #include "fuzz_text.h"
 #include "text/pretokenize.h"
-#include "text/unicode.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

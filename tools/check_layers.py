@@ -11,12 +11,13 @@ from pathlib import Path
 # and fuzz targets may use everything.
 LAYERS = {
     "base": set(),
+    "json": {"base"},
     "quant": {"base"},
     "format": {"base", "quant"},
-    "text": {"base"},
+    "text": {"base", "json"},
     "backend": {"base", "quant"},
-    "model": {"base", "quant", "format", "text", "backend"},
-    "engine": {"base", "quant", "format", "text", "backend", "model"},
+    "model": {"base", "json", "quant", "format", "text", "backend"},
+    "engine": {"base", "json", "quant", "format", "text", "backend", "model"},
     "api": set(),
     "apps": set(),
     "examples": set(),
@@ -35,7 +36,7 @@ def resolve(root, includer, name, quoted):
     """The project's file that an #include means, relative to the root, or None if it is not the project's."""
     folders = [includer.parent] if quoted else []
     folders += [Path("tests")] if includer.parts[0] == "tests" else []
-    folders += [Path("apps")] if includer.parts[0] == "fuzz" else []
+    folders += [Path("apps")] if includer.parts[0] in ("apps", "fuzz") else []
     for folder in folders + [Path("src"), Path("include")]:
         if (root / folder / name).is_file():
             return folder / name
@@ -49,7 +50,7 @@ def check_line(root, path, line):
         return None
     quoted, name = match[1] == '"', match[2]
     if ".." in Path(name).parts or name.startswith("/"):
-        return f"{name}: an include names its file from src/, include/, tests/ or (in fuzz/) apps/, or in the same folder"
+        return f"{name}: an include names its file from src/, include/, tests/ or (in apps/ and fuzz/) apps/, or in the same folder"
     target = resolve(root, path, name, quoted)
     if target is None:
         return f"{name}: no such file in the project (system headers go in <>)" if quoted else None

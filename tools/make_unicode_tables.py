@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes src/text/unicode_tables.c: what the pre-tokenisers need to know of each character.
+"""Writes src/base/unicode_tables.c: what the pre-tokenisers need to know of each character.
 
 usage: make_unicode_tables.py OUTPUT   (needs the PyPI package regex)
 """
@@ -9,7 +9,7 @@ import sys
 
 import regex
 
-# Bit by bit the flags of src/text/unicode.h. OTHER is what is neither letter, number nor white space.
+# Bit by bit the flags of src/base/unicode.h. OTHER is what is neither letter, number nor white space.
 FLAGS = [
     (1, r"[\p{Lu}\p{Lt}]"),
     (2, r"\p{Ll}"),

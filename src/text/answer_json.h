@@ -2,7 +2,7 @@
 #ifndef TEXT_ANSWER_JSON_H
 #define TEXT_ANSWER_JSON_H
 
-#include "text/value.h"
+#include "json/value.h"
 
 typedef enum json_place {
   PLACE_START, /* nothing but white space so far */

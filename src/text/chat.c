@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "text/unicode.h"
+#include "base/unicode.h"
 
 /* ---- Prompts ---- */
 

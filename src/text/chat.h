@@ -3,7 +3,7 @@
 #define TEXT_CHAT_H
 
 #include "text/internal.h"
-#include "text/value.h"
+#include "json/value.h"
 
 /* ---- A conversation, as gale.h's messages or a request's body state it ---- */
 

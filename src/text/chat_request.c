@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-#include "text/unicode.h"
+#include "base/unicode.h"
 
 /* ---- Fields ---- */
 

@@ -1,8 +1,8 @@
 /* From ids to text, at once or one by one. */
 #include <stdlib.h>
 
+#include "base/unicode.h"
 #include "text/internal.h"
-#include "text/unicode.h"
 
 enum { UNKNOWN_LENGTH = 5 };
 static const char UNKNOWN_TEXT[] = " \xE2\x81\x87 "; /* what SentencePiece writes for its unknown token */

@@ -2,8 +2,8 @@
  * that is a token is found by its bytes, one seen before is copied, and the rest are merged. */
 #include <stdlib.h>
 
+#include "base/unicode.h"
 #include "text/internal.h"
-#include "text/unicode.h"
 
 /* Where a word was first seen, and what it became. */
 typedef struct seen_word {

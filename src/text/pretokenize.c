@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "text/unicode.h"
+#include "base/unicode.h"
 
 /* Flags and length of the character at `at`. */
 static inline unsigned flags_at(const char *s, size_t at, size_t end, size_t *length) {

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/arena.h"
-#include "text/unicode.h"
+#include "base/unicode.h"
 
 /* One text and how much of it the stream now ends with. */
 typedef struct stop_text {

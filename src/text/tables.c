@@ -1,8 +1,8 @@
 /* The tables that the encoder works with, built once from a checked vocabulary. */
 #include <stdlib.h>
 
+#include "base/unicode.h"
 #include "text/internal.h"
-#include "text/unicode.h"
 
 /* ---- Merges ---- */
 

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "text/unicode.h"
+#include "base/unicode.h"
 
 typedef struct tekken {
   const char *source;

@@ -3,7 +3,7 @@
 #define TEXT_TEKKEN_WORDS_H
 
 #include "base/error.h"
-#include "text/value.h"
+#include "json/value.h"
 
 /* An entry of the list. Where a field is missing or of another type, rank is -1 or base64 is not there. */
 typedef struct tekken_word {

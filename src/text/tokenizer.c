@@ -4,8 +4,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/unicode.h"
 #include "text/chat.h"
-#include "text/unicode.h"
 
 enum { MAX_TOKENS = 1 << 24 };
 

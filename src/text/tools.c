@@ -1,6 +1,6 @@
 /* Lists of tools: what is accepted as one, and how it is written for a model. */
 #include "text/chat.h"
-#include "text/regex.h"
+#include "json/regex.h"
 
 #include <stdlib.h>
 

@@ -2,7 +2,7 @@
  * written, and the ways in which files and conversations are refused. */
 #include "cases.h"
 
-#include "text/value.h"
+#include "json/value.h"
 
 #define FOLDER TEST_DATA "/text"
 

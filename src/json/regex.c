@@ -1,10 +1,10 @@
-#include "text/regex.h"
+#include "json/regex.h"
 
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "text/unicode.h"
+#include "base/unicode.h"
 
 enum {
   DEEPEST = 200,

@@ -1,7 +1,7 @@
 /* JSON as it is put into prompts: read as Python's json.loads reads it, written as json.dumps(ensure_ascii=False)
  * writes it. A model has seen that form and no other. */
-#ifndef TEXT_VALUE_H
-#define TEXT_VALUE_H
+#ifndef JSON_VALUE_H
+#define JSON_VALUE_H
 
 #include <stdbool.h>
 

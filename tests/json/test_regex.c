@@ -1,7 +1,7 @@
 /* The syntax of regular expressions, on cases that tools/make_pattern_cases.py has written. */
-#include "cases.h"
+#include "text/cases.h"
 
-#include "text/regex.h"
+#include "json/regex.h"
 
 static void patterns(void **state) {
   (void)state;

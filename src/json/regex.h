@@ -1,9 +1,9 @@
 /* Whether a text is a regular expression in the syntax of Python's re, as Mistral's reference asks of a schema's
  * patterns. Nothing is matched. */
-#ifndef TEXT_REGEX_H
-#define TEXT_REGEX_H
+#ifndef JSON_REGEX_H
+#define JSON_REGEX_H
 
-#include "text/value.h"
+#include "json/value.h"
 
 /* pattern is UTF-8. False also where memory runs out, where groups are nested more than 200 deep, and for names of
  * characters (\N{...}) that are no words of capital letters, digits, spaces and hyphens. */

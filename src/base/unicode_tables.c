@@ -1,5 +1,5 @@
 /* Made by tools/make_unicode_tables.py from Unicode 18.0.0; do not edit. */
-#include "text/unicode.h"
+#include "base/unicode.h"
 
 /* clang-format off */
 const uint8_t unicode_index[8704] = {

@@ -1,6 +1,6 @@
 /* UTF-8 and the properties of characters that the pre-tokenisers ask for. */
-#ifndef TEXT_UNICODE_H
-#define TEXT_UNICODE_H
+#ifndef BASE_UNICODE_H
+#define BASE_UNICODE_H
 
 #include <stdbool.h>
 #include <stddef.h>

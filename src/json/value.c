@@ -1,4 +1,4 @@
-#include "text/value.h"
+#include "json/value.h"
 
 #include <locale.h>
 #include <math.h>
@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "text/unicode.h"
+#include "base/unicode.h"
 
 enum { MOST_DIGITS = 4300 };
 
