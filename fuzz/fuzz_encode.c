@@ -2,7 +2,7 @@
  * what comes back must be what went in. */
 #include "base/unicode.h"
 #include "fuzz_text.h"
-#include "text/pretokenize.h"
+#include "tokenizer/pretokenize.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

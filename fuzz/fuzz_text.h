@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "text/tokenizer.h"
+#include "tokenizer/tokenizer.h"
 
 /* Text to ids and back, at once and as a stream; with exact, the same bytes must come back. */
 static inline void fuzz_encode(const gale_tokenizer *t, const char *text, size_t length, bool exact) {

@@ -1,6 +1,6 @@
 /* Generation: sample, show, feed back. */
 #include "base/error.h"
-#include "text/stop.h"
+#include "chat/stop.h"
 
 typedef struct generation {
   gale_session *session;

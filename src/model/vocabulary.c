@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "text/pretokenize.h"
+#include "tokenizer/pretokenize.h"
 
 /* Files larger than this hold no vocabulary: the largest known are below 40 MB. */
 #define LARGEST_TOKENIZER_FILE (UINT64_C(1) << 28)

@@ -3,7 +3,7 @@
 #define MODEL_VOCABULARY_H
 
 #include "format/checkpoint.h"
-#include "text/tokenizer.h"
+#include "tokenizer/tokenizer.h"
 
 /* Keys of gale's own in GGUF files, for what Mistral's tokenizer files say: the version of the prompts, and what
  * [MODEL_SETTINGS] may hold. */

@@ -1,5 +1,5 @@
 /* The syntax of regular expressions, on cases that tools/make_pattern_cases.py has written. */
-#include "text/cases.h"
+#include "tokenizer/text_cases.h"
 
 #include "json/regex.h"
 

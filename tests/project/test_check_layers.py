@@ -11,7 +11,7 @@ ALLOWED = {
     "src/base/a.c": '#include "base/file.h"\n#include <stdio.h>\n#include "gale.h"',
     "src/format/a.c": '#include "quant/quant.h"',
     "src/backend/cpu/a.c": '#include "quant/quant.h"\n#include "own.h"',
-    "src/engine/a.c": '#include "model/model.h"\n#include "text/text.h"',
+    "src/engine/a.c": '#include "model/model.h"\n#include "tokenizer/tokenizer.h"',
     "apps/gale/a.c": '#include "gale.h"\n#include "own.h"',
     "examples/a.c": "#include <gale.h>",
     "tests/base/a.c": '#include "engine/engine.h"\n#include "shared.h"',
@@ -19,7 +19,7 @@ ALLOWED = {
 REFUSED = {
     "src/base/a.c": '#include "quant/quant.h"',
     "src/quant/a.c": '#include "format/format.h"',
-    "src/text/a.c": '#include "quant/quant.h"',
+    "src/tokenizer/a.c": '#include "quant/quant.h"',
     "src/backend/cpu/a.c": ' # include <model/model.h>',
     "src/model/a.c": '#include "engine/engine.h"',
     "src/engine/a.c": '#include "../base/file.h"',
@@ -31,7 +31,7 @@ REFUSED = {
     "examples/a.c": '#include "base/file.h"',
     "tests/base/a.c": '#include "../../src/base/file.h"',
 }
-HEADERS = [f"src/{layer}/{layer}.h" for layer in ("quant", "format", "text", "backend", "model", "engine")]
+HEADERS = [f"src/{layer}/{layer}.h" for layer in ("quant", "format", "tokenizer", "backend", "model", "engine")]
 HEADERS += ["src/base/file.h", "src/backend/cpu/own.h", "apps/gale/own.h", "tests/shared.h", "include/gale.h"]
 
 

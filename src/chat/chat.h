@@ -1,0 +1,149 @@
+/* Chat templates: one row for each, from a conversation to the ids of a prompt. */
+#ifndef CHAT_CHAT_H
+#define CHAT_CHAT_H
+
+#include "tokenizer/built.h"
+#include "json/value.h"
+
+/* ---- A conversation, as gale.h's messages or a request's body state it ---- */
+
+typedef enum chat_role { ROLE_SYSTEM, ROLE_USER, ROLE_ASSISTANT, ROLE_TOOL } chat_role;
+
+typedef struct chat_part {
+  slice text;
+  bool thinking;
+  bool open; /* thinking that goes on in the answer */
+} chat_part;
+
+typedef struct chat_call {
+  slice id, name, arguments;
+} chat_call;
+
+typedef struct chat_message {
+  chat_role role;
+  bool has_content, is_list; /* a list of parts, or one part that stands for a string */
+  const chat_part *parts;
+  size_t n_parts;
+  const chat_call *calls;
+  size_t n_calls;
+  slice call_id, name; /* of a tool's result */
+  bool prefix;
+} chat_message;
+
+typedef struct chat {
+  chat_message *messages;
+  size_t n;
+  const value *tools;  /* an array that has been read, or NULL */
+  slice effort;        /* reasoning_effort; not there: none is asked for */
+  const value *schema; /* of the answer; NULL: none */
+  /* Of Llama 3.1: the day that the model is told; not there: the published default. Tools stand in the system prompt,
+   * and not in the first user's message. */
+  slice date;
+  bool tools_in_system;
+} chat;
+
+/* ---- Prompts ---- */
+
+/* A prompt under construction. Functions that add to it do nothing once status is not GALE_OK. */
+typedef struct prompt {
+  const gale_tokenizer *tokenizer;
+  const chat_template *row;
+  arena memory; /* until the prompt is done */
+  id_list ids;
+  byte_list run; /* text not encoded yet */
+  gale_status status;
+  gale_error *error;
+} prompt;
+
+/* Adds a control token by its text, and BOS or EOS, which the vocabulary must have; text gathered before
+ * is encoded first, as one run. */
+void prompt_mark(prompt *p, const char *text);
+void prompt_bos(prompt *p);
+void prompt_eos(prompt *p);
+
+/* Adds to the present run of text: whole, or without white space around it (as Python's strip defines
+ * it). prompt_rtrim takes U+0020 away from the run's end. */
+void prompt_text(prompt *p, const char *text);
+void prompt_slice(prompt *p, slice text);
+void prompt_trimmed(prompt *p, slice text);
+void prompt_rtrim(prompt *p);
+/* Adds a text that has been gathered, and frees it. */
+void prompt_list(prompt *p, byte_list *text, bool trimmed);
+/* Adds text that is JSON, written anew; a string where it is none, {} where there is nothing. */
+void prompt_json(prompt *p, slice text);
+
+/* Encodes the run, if there is one. */
+void prompt_flush(prompt *p);
+
+void prompt_refuse(prompt *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Memory that lives as long as the prompt; NULL with status set. */
+void *prompt_memory(prompt *p, size_t count, size_t size);
+
+enum { CHAT_MARKS = 4, CHAT_PARTS = 3 };
+
+struct chat_template {
+  const char *name;
+  /* Recognised by parts of the model's own template, all of jinja and none of jinja_not; where it has none, by the
+   * version that the tokenizer's file states, or by a control token. In each case the control tokens `marks` must be
+   * there and mark_not must not. */
+  const char *jinja[CHAT_PARTS], *jinja_not[CHAT_PARTS];
+  const char *by_mark;
+  const char *marks[CHAT_MARKS], *mark_not;
+  int kind;            /* vocabulary_kind, or -1: any */
+  int version;         /* of Mistral's prompts; 0: another family's */
+  bool tools;          /* where there is no version: tools can be offered and called */
+  const char *ends[2]; /* marks that end an answer, beside EOS, as far as the vocabulary has them */
+  /* Messages have passed chat_check(), or mistral_check() where there is a version. */
+  void (*render)(prompt *p, const chat *c);
+};
+
+/* All rows; the last has no name. Renderers are in chat_templates.c and chat_mistral.c. */
+extern const chat_template CHAT_TEMPLATES[];
+
+/* The row for a tokenizer whose marks are set up, or NULL. */
+const chat_template *chat_recognise(const gale_tokenizer *t, const char *jinja);
+
+/* True if text is a control token of any template. A file may call such a token user-defined; text must
+ * not become it all the same. */
+bool chat_is_mark(const char *text, size_t length);
+
+/* The fixed system prompt that a ChatML template puts in front where the conversation has none: its
+ * offset in the Jinja text and length; false if there is none. */
+bool chat_default_system(const char *jinja, size_t *offset, size_t *length);
+
+/* ---- Parts of rendering, in files of their own ---- */
+
+const char *role_name(chat_role role);
+/* The role of that name, developer among them; false if there is none. */
+bool role_find(slice name, chat_role *role);
+
+/* All text of a message, its parts joined by a blank line. */
+slice message_text(prompt *p, const chat_message *m);
+
+/* The ids of a conversation; p is set up but for its memory and row. */
+gale_status chat_finish(prompt *p, const chat *c, int32_t **ids, size_t *n_ids);
+/* The row of that name, or with NULL the tokenizer's own; NULL with error set. */
+const chat_template *chat_find(const gale_tokenizer *t, const char *name, gale_error *error);
+
+/* Turns of user and assistant by turns, after an optional system message; refuses others. */
+bool check_turns(prompt *p, const chat *c);
+void render_llama2(prompt *p, const chat *c);
+void render_llama3(prompt *p, const chat *c);
+void render_llama31(prompt *p, const chat *c);
+
+/* The rules of Mistral's reference for messages, tools and settings. Each refuses what breaks them. */
+void mistral_check(prompt *p, const chat *c);
+void render_mistral(prompt *p, const chat *c);
+/* What the model can be told: as its tokenizer's file states, or where that states nothing, what is usual. NULL: the
+ * file is one that must state it, and does not. */
+const model_settings *mistral_settings(const prompt *p);
+
+/* Refuses tools that are no list of functions, or whose parameters are no JSON schema (draft 7). */
+void tools_check(prompt *p, const value *tools);
+void tools_write(prompt *p, const value *tools);
+/* Whether a value is a JSON schema of draft 7; *where is what is wrong with it. */
+bool schema_check(const value *schema, const char **where);
+/* [a-zA-Z0-9_-]{1,64}, as the reference matches it. */
+bool function_name_fits(slice name);
+
+#endif

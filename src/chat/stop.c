@@ -1,0 +1,120 @@
+#include "chat/stop.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/unicode.h"
+
+/* One text and how much of it the stream now ends with. */
+typedef struct stop_text {
+  const char *bytes;
+  size_t length, matched;
+  size_t *border; /* [i]: the longest proper prefix of bytes[0 .. i] that is also its suffix */
+} stop_text;
+
+struct stop_matcher {
+  arena memory;
+  stop_text *texts;
+  size_t n;
+  bool stopped;
+  char *held; /* n_held bytes that may yet become a stop text, behind n_given that were given out */
+  size_t n_given, n_held, capacity;
+};
+
+static void find_borders(stop_text *s) {
+  size_t k = 0;
+  s->border[0] = 0;
+  for (size_t i = 1; i < s->length; i++) {
+    while (k > 0 && s->bytes[i] != s->bytes[k]) k = s->border[k - 1];
+    if (s->bytes[i] == s->bytes[k]) k++;
+    s->border[i] = k;
+  }
+}
+
+static gale_status add_text(stop_matcher *m, stop_text *s, const char *text, gale_error *error) {
+  s->length = strlen(text);
+  if (s->length == 0) return error_set(error, GALE_E_ARGUMENT, "a stop text is empty");
+  if (!utf8_valid(text, s->length)) return error_set(error, GALE_E_ARGUMENT, "a stop text is not valid UTF-8");
+  s->bytes = arena_string(&m->memory, text, s->length);
+  s->border = arena_array(&m->memory, s->length, sizeof *s->border);
+  if (!s->bytes || !s->border) return error_memory(error, s->length * sizeof *s->border);
+  find_borders(s);
+  return GALE_OK;
+}
+
+gale_status stop_open(const char *const *texts, size_t n, stop_matcher **matcher, gale_error *error) {
+  stop_matcher *m = calloc(1, sizeof *m);
+  if (!m) return error_memory(error, sizeof *m);
+  m->texts = arena_array(&m->memory, n, sizeof *m->texts);
+  m->n = n;
+  gale_status status = m->texts ? GALE_OK : error_memory(error, n * sizeof *m->texts);
+  for (size_t i = 0; i < n && !status; i++) status = add_text(m, &m->texts[i], texts[i], error);
+  if (status)
+    stop_close(&m);
+  else
+    *matcher = m;
+  return status;
+}
+
+void stop_close(stop_matcher **matcher) {
+  if (!matcher || !*matcher) return;
+  arena_free(&(*matcher)->memory);
+  free((*matcher)->held);
+  free(*matcher);
+  *matcher = NULL;
+}
+
+/* Moves all texts on by a byte. Returns the length of the longest that is now complete, or 0. */
+static size_t advance(stop_matcher *m, char byte) {
+  size_t complete = 0;
+  for (size_t i = 0; i < m->n; i++) {
+    stop_text *s = &m->texts[i];
+    while (s->matched > 0 && s->bytes[s->matched] != byte) s->matched = s->border[s->matched - 1];
+    if (s->bytes[s->matched] == byte) s->matched++;
+    if (s->matched == s->length && s->length > complete) complete = s->length;
+  }
+  return complete;
+}
+
+gale_status stop_push(stop_matcher *matcher, const char *text, size_t length, const char **out, size_t *out_length,
+                      bool *stopped, gale_error *error) {
+  stop_matcher *m = matcher;
+  if (length > SIZE_MAX / 4 - m->n_held) return error_memory(error, UINT64_MAX);
+  if (m->n_held + length > m->capacity) {
+    size_t capacity = 2 * (m->n_held + length);
+    char *held = malloc(capacity);
+    if (!held) return error_memory(error, capacity);
+    if (m->n_held) memcpy(held, m->held + m->n_given, m->n_held);
+    free(m->held);
+    m->held = held;
+    m->capacity = capacity;
+  } else if (m->n_held) {
+    memmove(m->held, m->held + m->n_given, m->n_held);
+  }
+  m->n_given = 0;
+  size_t total = m->n_held, complete = 0;
+  for (size_t i = 0; i < length && !m->stopped; i++) {
+    m->held[total++] = text[i];
+    complete = advance(m, text[i]);
+    m->stopped = complete > 0;
+  }
+  size_t hold = 0;
+  for (size_t i = 0; i < m->n; i++)
+    if (m->texts[i].matched > hold) hold = m->texts[i].matched;
+  m->n_given = m->stopped ? (complete ? total - complete : 0) : total - hold;
+  m->n_held = m->stopped ? 0 : hold;
+  *out = m->held ? m->held : "";
+  *out_length = m->n_given;
+  *stopped = m->stopped;
+  return GALE_OK;
+}
+
+void stop_finish(stop_matcher *matcher, const char **out, size_t *out_length) {
+  *out = matcher->held ? matcher->held + matcher->n_given : "";
+  *out_length = matcher->n_held;
+  matcher->n_held = 0;
+  matcher->n_given = 0;
+  matcher->stopped = false;
+  for (size_t i = 0; i < matcher->n; i++) matcher->texts[i].matched = 0;
+}

@@ -1,0 +1,148 @@
+/* Answers of each version of Mistral's prompts, told apart as they come. */
+#include "tokenizer/text_cases.h"
+
+static gale_tokenizer *open_version(const char *version) {
+  gale_tokenizer *t = NULL;
+  gale_error error = {0};
+  if (strlen(version) == 2) {
+    char *data;
+    size_t n;
+    if (file_load(TEST_DATA "/text/cut.model", 1 << 20, &data, &n, &error)) fail_msg("%s", error.message);
+    if (tokenizer_from_sentencepiece("cut.model", data, n, NULL, &t, &error)) fail_msg("%s", error.message);
+    free(data);
+    return t;
+  }
+  json_t *root = load_json(TEST_DATA "/text", "tekken.json");
+  json_object_set_new(json_object_get(root, "config"), "version", json_string(version));
+  char *text = json_dumps(root, 0);
+  if (tokenizer_from_json("tekken.json", text, strlen(text), NULL, &t, &error)) fail_msg("%s", error.message);
+  free(text);
+  json_decref(root);
+  return t;
+}
+
+static int32_t mark(const gale_tokenizer *t, const char *name) {
+  for (int32_t i = 0; i < gale_tokenizer_size(t); i++) {
+    const char *text;
+    size_t length;
+    bool control;
+    gale_tokenizer_token(t, i, &text, &length, &control);
+    if (control && length == strlen(name) && memcmp(text, name, length) == 0) return i;
+  }
+  fail_msg("no %s", name);
+  return -1;
+}
+
+typedef struct told {
+  char content[200], thinking[200], arguments[4][200];
+} told;
+
+static void tell(told *to, const gale_answer_piece *piece) {
+  char *list[] = {to->content, to->thinking, to->arguments[piece->call]};
+  strncat(list[piece->kind], piece->text ? piece->text : "", piece->length);
+}
+
+/* Pushes texts, each encoded by itself; one that begins with [ is a control token if it is one of the marks. */
+static void push_all(gale_answer *answer, const gale_tokenizer *t, const char *const *parts, told *to) {
+  gale_answer_piece piece;
+  gale_error error = {0};
+  for (; *parts; parts++) {
+    int32_t *ids, one;
+    size_t n = 1;
+    bool is_mark = **parts == '[' && ((*parts)[1] == '/' || ((*parts)[1] >= 'A' && (*parts)[1] <= 'Z'));
+    if (is_mark)
+      one = mark(t, *parts);
+    else
+      assert_int_equal(gale_tokenize(t, *parts, strlen(*parts), false, &ids, &n, NULL), GALE_OK);
+    for (size_t i = 0; i < n; i++) {
+      if (gale_answer_push(answer, is_mark ? one : ids[i], &piece, &error)) fail_msg("%s", error.message);
+      tell(to, &piece);
+    }
+    if (!is_mark) gale_free(ids);
+  }
+  if (gale_answer_push(answer, gale_tokenizer_eos(t), &piece, &error)) fail_msg("%s", error.message);
+  tell(to, &piece);
+  if (gale_answer_finish(answer, &piece, &error)) fail_msg("%s", error.message);
+  tell(to, &piece);
+}
+
+/* expected: content, thinking, then id, name and arguments of each call; an id "*" is one of gale's making. */
+static void answers(const char *version, const char *template, const char *const *parts, const char *const *expected) {
+  gale_tokenizer *t = open_version(version);
+  gale_answer *answer;
+  gale_error error = {0};
+  told to = {0};
+  if (gale_answer_open(t, template, &answer, &error)) fail_msg("%s", error.message);
+  push_all(answer, t, parts, &to);
+  assert_string_equal(to.content, expected[0]);
+  assert_string_equal(to.thinking, expected[1]);
+  const gale_tool_call *calls;
+  size_t n, i = 0;
+  assert_int_equal(gale_answer_calls(answer, &calls, &n, &error), GALE_OK);
+  for (const char *const *e = expected + 2; *e; e += 3, i++) {
+    assert_true(i < n);
+    if (strcmp(e[0], "*") == 0) {
+      assert_int_equal(strlen(calls[i].id), 9);
+      assert_true(i == 0 || strcmp(calls[i].id, calls[i - 1].id) != 0);
+    } else {
+      assert_string_equal(calls[i].id, e[0]);
+    }
+    assert_string_equal(calls[i].name, e[1]);
+    assert_string_equal(calls[i].arguments, e[2]);
+    if (strlen(version) == 3) assert_string_equal(to.arguments[i], e[2]);
+  }
+  assert_int_equal(i, n);
+  gale_answer_close(&answer);
+  assert_null(answer);
+  gale_tokenizer_close(&t);
+}
+
+#define LIST(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+static void calls_in_lists(void **state) {
+  (void)state;
+  const char *one = "[{\"name\": \"f\", \"arguments\": {\"a\": 1.0}, \"id\": \"abcdefghi\"}]";
+  answers("v7", "mistral-v7", LIST("Hello", "[TOOL_CALLS]", one), LIST("Hello", "", "abcdefghi", "f", "{\"a\": 1.0}"));
+  answers("v7", "mistral-v3", LIST("[TOOL_CALLS]", one), LIST("", "", "abcdefghi", "f", "{\"a\": 1.0}"));
+  answers("v7", "mistral-v2", LIST("[TOOL_CALLS]", "[{\"name\": \"f\", \"arguments\": \"x\"}, {\"name\": \"g\"}]"),
+          LIST("", "", "*", "f", "x", "*", "g", ""));
+  answers("v7", "mistral-v7", LIST("a", "[TOOL_CALLS]", "[{\"name\": "), LIST("a[{\"name\": ", ""));
+  answers("v7", "mistral-v7", LIST("[TOOL_CALLS]", "[1]"), LIST("[1]", ""));
+  answers("v7", "mistral-v1", LIST("a", "[TOOL_CALLS]", "b"), LIST("a b", ""));
+  answers("v7", "chatml", LIST("Hello"), LIST("Hello", ""));
+}
+
+static void calls_by_marks(void **state) {
+  (void)state;
+  answers("v11", NULL,
+          LIST("Hi", "[TOOL_CALLS]", "f", "[CALL_ID]", "123456789", "[ARGS]", "{\"a\": 1}", "[TOOL_CALLS]", "g",
+               "[CALL_ID]", "x", "[ARGS]", "{"),
+          LIST("Hi", "", "123456789", "f", "{\"a\": 1}", "x", "g", "{"));
+  answers("v13", NULL,
+          LIST("[THINK]", "Hm \xF0\x9F\x91\x8B", "[/THINK]", "Yes", "[TOOL_CALLS]", "f", "[ARGS]", "{}", "[TOOL_CALLS]",
+               "f", "[ARGS]", "{}"),
+          LIST("Yes", "Hm \xF0\x9F\x91\x8B", "*", "f", "{}", "*", "f", "{}"));
+  answers("v13", NULL, LIST("[ARGS]", "a", "[CALL_ID]", "b"), LIST("ab", ""));
+  answers("v13", NULL, LIST("[TOOL_CALLS]", "f"), LIST("", "", "*", "f", ""));
+}
+
+static void unknown_template(void **state) {
+  (void)state;
+  gale_tokenizer *t = open_version("v13");
+  gale_answer *answer = NULL;
+  gale_error error = {0};
+  assert_int_equal(gale_answer_open(t, "no-such", &answer, &error), GALE_E_ARGUMENT);
+  assert_null(answer);
+  assert_non_null(strstr(error.message, "no-such"));
+  gale_answer_close(&answer);
+  gale_tokenizer_close(&t);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(calls_in_lists),
+      cmocka_unit_test(calls_by_marks),
+      cmocka_unit_test(unknown_template),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
