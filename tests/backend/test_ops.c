@@ -1,7 +1,7 @@
 /* Operations on several workers against the portable kernels one after another: gated products, experts, and the sums
  * of these. */
-#include "backend/buffers.h"
-#include "backend/cpu/kernels.h"
+#include "backend/cpu/kernels/kernels.h"
+#include "op_buffers.h"
 
 #include <stdlib.h>
 

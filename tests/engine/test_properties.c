@@ -3,7 +3,7 @@
  *
  * Every property is a test for every case. Those about arithmetic run with each type of cache; those about
  * bookkeeping take one type for each case, in turn. */
-#include "models/cases.h"
+#include "models/model_cases.h"
 
 enum { LONGEST = 300, N_TEXTS = 3, STEP = 16 };
 

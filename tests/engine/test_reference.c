@@ -13,7 +13,7 @@
  * itself run with uniform random errors of that size and takes twice the largest effect it sees. */
 #include <math.h>
 
-#include "models/cases.h"
+#include "models/model_cases.h"
 
 #define FLOAT_BOUND 2e-4
 #define KL_BOUND 1e-3

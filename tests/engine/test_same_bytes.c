@@ -1,7 +1,7 @@
 /* Logits have the bits that they had on other machines: of each kind of model and of cache, what the first tokens of
  * its text give is compared with a hash. Only a change of docs/NUMERICS.md may change one; the message of a failure
  * says what it would be. */
-#include "models/cases.h"
+#include "models/model_cases.h"
 
 enum { MOST_TOKENS = 24, CHUNK = 7 };
 

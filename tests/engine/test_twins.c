@@ -1,6 +1,6 @@
 /* One model in several kinds of file gives one result: cases that share a reference give the same bytes, whatever
  * names, layouts, settings and orders of rows their files have. */
-#include "models/cases.h"
+#include "models/model_cases.h"
 
 enum { LONGEST = 300 };
 

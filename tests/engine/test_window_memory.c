@@ -1,7 +1,7 @@
 /* Past its window a sequence takes no more memory, however long it gets. */
 #include <unistd.h>
 
-#include "models/cases.h"
+#include "models/model_cases.h"
 
 enum { WINDOW = 256, CHUNK = 512, SHORT_TEXT = 1024, LONG_TEXT = 8192 };
 

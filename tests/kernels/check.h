@@ -3,7 +3,7 @@
 #ifndef TESTS_KERNELS_CHECK_H
 #define TESTS_KERNELS_CHECK_H
 
-#include "backend/cpu/kernels.h"
+#include "backend/cpu/kernels/kernels.h"
 #include "kernels/buffers.h"
 
 /* One kernel of one level while it is checked. */

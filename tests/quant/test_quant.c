@@ -1,5 +1,5 @@
 /* Storage types: blocks computed by hand and by a reference, panels read back, conversions of 16-bit floats. */
-#include "backend/buffers.h"
+#include "backend/op_buffers.h"
 #include "quant/quant.h"
 
 #include <stdlib.h>

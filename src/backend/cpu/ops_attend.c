@@ -1,9 +1,9 @@
 /* Attention over the paged cache, shared out by tokens and key/value heads, and for steps of few tokens by
  * blocks of positions as well. Either way a query's blocks are computed one by one and folded in order, so
  * the result does not depend on the sharing. */
-#include "backend/cpu/cpu.h"
+#include "backend/cpu/cpu_device.h"
 
-#include "backend/cpu/math.h"
+#include "backend/cpu/kernels/portable/math.h"
 
 typedef struct attend_op {
   be_worker *w;

@@ -1,7 +1,7 @@
 /* Mixture of experts: which token goes where, and back. */
-#include "backend/cpu/cpu.h"
+#include "backend/cpu/cpu_device.h"
 
-#include "backend/cpu/math.h"
+#include "backend/cpu/kernels/portable/math.h"
 
 /* The n_used experts of largest logits, by expert ascending, with the softmax over them as weights. */
 static void choose(const be_routing *r, const float *logits, int32_t *expert, float *weight) {

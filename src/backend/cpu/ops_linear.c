@@ -1,5 +1,5 @@
 /* Linear layers, shared out by panels of output rows. */
-#include "backend/cpu/cpu.h"
+#include "backend/cpu/cpu_device.h"
 
 /* Neighbouring panels are given out in pairs: kernels compute two at once, and their rows are a block of 32, so that
  * the worker that has them can quantise what it makes of them. */

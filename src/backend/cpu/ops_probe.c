@@ -1,5 +1,5 @@
 /* Probes: work of one kind, as fast as this processor does it. */
-#include "backend/cpu/cpu.h"
+#include "backend/cpu/cpu_device.h"
 
 enum { PIECE = 1 << 20 };
 

@@ -1,5 +1,5 @@
 /* Operations on rows of activations, shared out by tokens. */
-#include "backend/cpu/cpu.h"
+#include "backend/cpu/cpu_device.h"
 
 #include "base/half.h"
 

@@ -1,0 +1,41 @@
+#include "backend/cpu/kernels/kernels.h"
+
+static bool includes(cpu_level level, cpu_level lower) {
+  return lower <= level && cpu_supports(lower);
+}
+
+void cpu_kernels_fill(cpu_kernels *k, cpu_level level) {
+  cpu_kernels_portable(k);
+#if defined(__x86_64__)
+  if (includes(level, CPU_AVX2)) {
+    cpu_linear_avx2(k);
+    cpu_attend_avx2(k);
+    cpu_rows_avx2(k);
+    cpu_outliers_avx2(k);
+    cpu_probe_avx2(k);
+  }
+  if (includes(level, CPU_AVXVNNI)) {
+    cpu_linear_avxvnni(k);
+    cpu_attend_avxvnni(k);
+  }
+  if (includes(level, CPU_AVX512)) {
+    cpu_linear_avx512(k);
+    cpu_linear_many_avx512(k);
+    cpu_attend_avx512(k);
+    cpu_rows_avx512(k);
+    cpu_outliers_avx512(k);
+    cpu_probe_avx512(k);
+  }
+  if (includes(level, CPU_AMX)) cpu_linear_amx(k);
+#elif defined(__aarch64__)
+  if (includes(level, CPU_NEON)) {
+    cpu_linear_neon(k);
+    cpu_attend_neon(k);
+    cpu_rows_neon(k);
+    cpu_outliers_neon(k);
+    cpu_probe_neon(k);
+  }
+#else
+  (void)level;
+#endif
+}

@@ -1,0 +1,209 @@
+/* How the vector versions of a linear layer cut it into tiles. A tile is a few panels times a few tokens whose
+ * sums stay in registers: one inlined function in which these sizes are constants. */
+#ifndef LANES_LINEAR_TILES_H
+#define LANES_LINEAR_TILES_H
+
+#include "backend/cpu/kernels/kernels.h"
+
+#define TILE_INLINE static inline __attribute__((always_inline))
+
+/* Unrolls the next loop completely, so that the arrays it walks over become registers. */
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+
+/* What a kernel has to know of a type while it is compiled; see quant_info. */
+typedef struct tile_format {
+  quant_type type;
+  int bits, zero;
+  bool has_min;
+  quant_factors factors;
+  int pieces; /* of a storage block */
+  int levels; /* bytes of a piece, or of an input of float types, in a panel */
+  int scales; /* bytes of a storage block's scales in a panel, a multiple of `pieces` */
+} tile_format;
+
+/* Bytes of a panel's halves, and of a piece's planes of 4 and of 2 bits. */
+enum { HALVES = 2 * PANEL_ROWS, NIBBLES = PANEL_ROWS * QUANT_BLOCK / 2, TWOS = PANEL_ROWS * QUANT_BLOCK / 4 };
+
+#define TILE_FLOATS(TYPE, BITS) ((tile_format){.type = TYPE, .bits = BITS, .levels = BITS / 8 * PANEL_ROWS})
+
+#define TILE_LEVELS(TYPE, BITS, ZERO, HAS_MIN, FACTORS, FACTOR_BYTES, PIECES)                                          \
+  ((tile_format){TYPE, BITS, ZERO, HAS_MIN, FACTORS, PIECES, PANEL_ROWS * QUANT_BLOCK * BITS / 8,                      \
+                 (HAS_MIN ? 2 * HALVES : HALVES) + PIECES * FACTOR_BYTES * PANEL_ROWS})
+
+#define TILE_F32 TILE_FLOATS(QUANT_F32, 32)
+#define TILE_F16 TILE_FLOATS(QUANT_F16, 16)
+#define TILE_BF16 TILE_FLOATS(QUANT_BF16, 16)
+#define TILE_Q8_0 TILE_LEVELS(QUANT_Q8_0, 8, 128, false, FACTORS_NONE, 0, 1)
+#define TILE_Q4_0 TILE_LEVELS(QUANT_Q4_0, 4, 8, false, FACTORS_NONE, 0, 1)
+#define TILE_Q4_1 TILE_LEVELS(QUANT_Q4_1, 4, 0, true, FACTORS_NONE, 0, 1)
+#define TILE_Q5_0 TILE_LEVELS(QUANT_Q5_0, 5, 16, false, FACTORS_NONE, 0, 1)
+#define TILE_Q5_1 TILE_LEVELS(QUANT_Q5_1, 5, 0, true, FACTORS_NONE, 0, 1)
+#define TILE_Q2_K TILE_LEVELS(QUANT_Q2_K, 2, 0, true, FACTORS_SCALES_MINS, 2, 8)
+#define TILE_Q3_K TILE_LEVELS(QUANT_Q3_K, 3, 4, false, FACTORS_SCALES, 2, 8)
+#define TILE_Q4_K TILE_LEVELS(QUANT_Q4_K, 4, 0, true, FACTORS_SCALE_MIN, 2, 8)
+#define TILE_Q5_K TILE_LEVELS(QUANT_Q5_K, 5, 0, true, FACTORS_SCALE_MIN, 2, 8)
+#define TILE_Q6_K TILE_LEVELS(QUANT_Q6_K, 6, 32, false, FACTORS_SCALES, 2, 8)
+#define TILE_IQ4_NL TILE_LEVELS(QUANT_IQ4_NL, 4, 0, false, FACTORS_NONE, 0, 1)
+#define TILE_IQ4_XS TILE_LEVELS(QUANT_IQ4_XS, 4, 0, false, FACTORS_SCALE, 1, 8)
+
+/* X(name, TYPE) for every type. */
+#define TILE_FLOAT(X) X(f32, F32) X(f16, F16) X(bf16, BF16)
+#define TILE_QUANTIZED(X)                                                                                              \
+  X(q8_0, Q8_0)                                                                                                        \
+  X(q4_0, Q4_0)                                                                                                        \
+  X(q4_1, Q4_1)                                                                                                        \
+  X(q5_0, Q5_0)                                                                                                        \
+  X(q5_1, Q5_1)                                                                                                        \
+  X(q2_k, Q2_K)                                                                                                        \
+  X(q3_k, Q3_K)                                                                                                        \
+  X(q4_k, Q4_K)                                                                                                        \
+  X(q5_k, Q5_K)                                                                                                        \
+  X(q6_k, Q6_K)                                                                                                        \
+  X(iq4_nl, IQ4_NL)                                                                                                    \
+  X(iq4_xs, IQ4_XS)
+
+/* Types whose stored levels are indices of values. */
+TILE_INLINE bool tile_has_values(tile_format f) {
+  return f.type == QUANT_IQ4_NL || f.type == QUANT_IQ4_XS;
+}
+
+/* Types whose integer factors differ between the halves of a piece. */
+TILE_INLINE bool tile_has_halves(tile_format f) {
+  return f.factors == FACTORS_SCALES || f.factors == FACTORS_SCALES_MINS;
+}
+
+/* A piece is one sub-block, or two where its halves have factors of their own. */
+TILE_INLINE int tile_sub_blocks(tile_format f) {
+  return tile_has_halves(f) ? 2 : 1;
+}
+
+/* Step s of sub-block h. Both nibbles of a byte come one after the other where they are of one sub-block. */
+TILE_INLINE int tile_step(tile_format f, int h, int s) {
+  return tile_has_halves(f) ? h * 4 + s : s % 2 * 4 + s / 2;
+}
+
+/* What a pair of 16 bits, one for each half of a piece, is multiplied by for `by` times their sum in sub-block h. */
+TILE_INLINE int32_t tile_pair(tile_format f, int h, int16_t by) {
+  uint32_t low = (uint16_t)by, high = low << 16;
+  return (int32_t)(!tile_has_halves(f) ? high | low : h ? high : low);
+}
+
+/* The scales of the storage block that piece b belongs to, in the scales of a panel, and the factors of piece b in
+ * these. */
+TILE_INLINE const char *tile_scales(tile_format f, const char *scales, int64_t b) {
+  return scales + b / f.pieces * f.scales;
+}
+TILE_INLINE const char *tile_factors(tile_format f, const char *scales, int64_t b) {
+  int halves = f.has_min ? 2 * HALVES : HALVES;
+  return tile_scales(f, scales, b) + halves + b % f.pieces * ((f.scales - halves) / f.pieces);
+}
+
+/* A panel that isn't there is replaced by the last one; no rows of it are written. */
+TILE_INLINE const char *tile_panel(const linear_task *t, int64_t panel) {
+  int64_t last = t->n_panels - 1;
+  return t->panels + (size_t)(panel < last ? panel : last) * t->panel_bytes;
+}
+
+/* Rows of a panel that are to be written, from 0 to 16. */
+TILE_INLINE int tile_rows(const linear_task *t, int64_t panel) {
+  int64_t left = t->n_rows - panel * PANEL_ROWS;
+  return left >= PANEL_ROWS ? PANEL_ROWS : left > 0 ? (int)left : 0;
+}
+
+/* Bytes of scales for each piece. */
+TILE_INLINE int tile_scale_bytes(tile_format f) {
+  return f.pieces ? f.scales / f.pieces : 0;
+}
+
+/* How many pieces ahead of the sums weights are prefetched into the second-level cache and into the first; 0: not at
+ * all. With few tokens the kernels wait for memory, and what the hardware prefetches by itself reaches less than half
+ * of the bandwidth. One token waits most: the first level alone has too few lines under way for it. With more,
+ * prefetching twice costs more than it brings. */
+typedef struct tile_distance {
+  int64_t far, near;
+} tile_distance;
+
+/* Of `count` pieces of `bytes` bytes. */
+TILE_INLINE tile_distance tile_ahead(const linear_task *t, int64_t count, int64_t bytes) {
+  enum { FAR_BYTES = 9216, NEAR_BYTES = 2304, ONLY_BYTES = 4608 };
+  if (t->cached) return (tile_distance){0};
+  int64_t far = t->n_tokens > 1 ? 0 : FAR_BYTES / bytes, near = (t->n_tokens > 1 ? ONLY_BYTES : NEAR_BYTES) / bytes;
+  return (tile_distance){far < count ? far : count, near < count ? near : count};
+}
+
+/* The inputs of float types that are prefetched as a piece. */
+enum { FLOAT_PIECE = 4 };
+
+/* What of a tile's operands does not depend on the instruction set: the activations of its tokens, from the first on,
+ * where the scales begin in a panel, and how many pieces ahead to prefetch. */
+typedef struct tile_operands {
+  int64_t cols, n_blocks, scales_at;
+  tile_distance ahead;
+  const int8_t *level;
+  const float *scale;
+  const int16_t *neg_sum;
+} tile_operands;
+
+TILE_INLINE tile_operands tile_find_operands(tile_format f, const linear_task *t, int32_t token) {
+  int64_t cols = t->x->cols, n_blocks = cols / QUANT_BLOCK;
+  return (tile_operands){.cols = cols,
+                         .n_blocks = n_blocks,
+                         .scales_at = n_blocks * f.levels,
+                         .ahead = tile_ahead(t, n_blocks, f.levels + tile_scale_bytes(f)),
+                         .level = t->x->level + token * cols,
+                         .scale = t->x->scale + token * n_blocks,
+                         .neg_sum = t->x->neg_sum + token * n_blocks * 2};
+}
+
+/* Piece number `index` of the `count` pieces of `bytes` bytes of a panel, or, past its end, of next. */
+TILE_INLINE const char *tile_piece(const char *panel, const char *next, int64_t index, int64_t count, int bytes) {
+  return index < count ? panel + index * bytes : next + (index - count) * bytes;
+}
+
+/* Prefetches what comes after piece number `index`. */
+TILE_INLINE void tile_prefetch(const char *panel, const char *next, int64_t index, tile_distance ahead, int64_t count,
+                               int bytes) {
+  if (ahead.far) {
+    const char *far = tile_piece(panel, next, index + ahead.far, count, bytes);
+    for (int i = 0; i < bytes; i += 64) __builtin_prefetch(far + i, 0, 2);
+  }
+  if (ahead.near) {
+    const char *near = tile_piece(panel, next, index + ahead.near, count, bytes);
+    for (int i = 0; i < bytes; i += 64) __builtin_prefetch(near + i);
+  }
+}
+
+/* Levels and scales of a panel, after those of block b. */
+TILE_INLINE void tile_prefetch_block(tile_format f, const tile_operands *o, const char *panel, const char *next,
+                                     int64_t b) {
+  tile_prefetch(panel, next, b, o->ahead, o->n_blocks, f.levels);
+  tile_prefetch(panel + o->scales_at, next + o->scales_at, b, o->ahead, o->n_blocks, tile_scale_bytes(f));
+}
+
+/* Computes the panels from `panel` on for `tokens` tokens from `token` on. */
+typedef void tile_function(const linear_task *t, int64_t panel, int32_t token, int tokens);
+
+/* Runs a task as tiles of `panels` panels and at most max_tokens tokens. The activations of as many tokens as fit
+ * into a part of the second-level cache stay there while the panels pass by. */
+TILE_INLINE void tile_all(const linear_task *t, tile_format f, int panels, int max_tokens, tile_function *tile) {
+  enum { CACHE_BYTES = 1 << 18 };
+  int64_t token_bytes = t->x->cols * (f.bits > 8 ? (int64_t)sizeof(float) : 1);
+  int64_t in_cache = CACHE_BYTES / token_bytes, n = t->n_tokens;
+  int64_t block = in_cache > max_tokens ? in_cache / max_tokens * max_tokens : max_tokens;
+  linear_task again = *t;
+  again.cached = true;
+  for (int64_t start = 0; start < n; start += block) {
+    int64_t here = n - start < block ? n - start : block, n_tiles = (here + max_tokens - 1) / max_tokens;
+    for (int64_t panel = 0; panel < t->n_panels; panel += panels)
+      for (int64_t i = 0; i < n_tiles; i++) {
+        int64_t first = here * i / n_tiles, last = here * (i + 1) / n_tiles;
+        tile(i ? &again : t, panel, (int32_t)(start + first), (int)(last - first));
+      }
+  }
+}
+
+#endif

@@ -1,0 +1,135 @@
+/* Panels in the registers of AVX-512: the levels and factors of 16 rows. */
+#ifndef X86_LINEAR_512_H
+#define X86_LINEAR_512_H
+
+#include "backend/cpu/kernels/lanes/linear_tiles.h"
+
+#include <immintrin.h>
+#include <string.h>
+
+/* The versions for few tokens, by type. */
+extern const linear_kernel linear_few_avx512[QUANT_TYPES];
+
+TILE_INLINE __m512 load_halves(const char *p) {
+  return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
+}
+
+/* A token's sums of a panel's rows. */
+TILE_INLINE void store_rows(const linear_task *t, int64_t panel, int32_t token, __m512 acc) {
+  __mmask16 rows = (__mmask16)((1u << tile_rows(t, panel)) - 1);
+  if (!rows) return;
+  float *out = t->out + token * t->stride + panel * PANEL_ROWS;
+  if (t->add) acc = _mm512_add_ps(_mm512_maskz_loadu_ps(rows, out), acc);
+  _mm512_mask_storeu_ps(out, rows, acc);
+}
+
+/* ---- Levels ---- */
+
+TILE_INLINE int32_t four_bytes(const void *p) {
+  int32_t v;
+  memcpy(&v, p, sizeof v);
+  return v;
+}
+
+/* The values of a type that has some, 128 above the true ones, at the indices of each 128 bits. */
+TILE_INLINE __m512i load_values(tile_format f) {
+  if (!tile_has_values(f)) return _mm512_setzero_si512();
+  __m512i values = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)quant_get(f.type)->values));
+  return _mm512_xor_si512(values, _mm512_set1_epi8(-128));
+}
+
+/* How much the levels that are multiplied are above the true ones. */
+TILE_INLINE int zero_point(tile_format f) {
+  return tile_has_values(f) ? 128 : f.zero;
+}
+
+/* Two bits of each of inputs 4 step .. 4 step + 3, at bit `at`, among others. */
+TILE_INLINE __m512i step_twos(const char *plane, int step, int at) {
+  __m512i twos = _mm512_loadu_si512(plane + step / 4 * 64);
+  switch (step % 4 * 2 - at) {
+  case -4:
+    return _mm512_slli_epi16(twos, 4);
+  case -2:
+    return _mm512_slli_epi16(twos, 2);
+  case 2:
+    return _mm512_srli_epi16(twos, 2);
+  case 4:
+    return _mm512_srli_epi16(twos, 4);
+  case 6:
+    return _mm512_srli_epi16(twos, 6);
+  default:
+    return twos;
+  }
+}
+
+/* Inputs 4 step .. 4 step + 3 of a piece. */
+TILE_INLINE __m512i step_levels(tile_format f, const char *plane, int step, __m512i values) {
+  if (f.bits == 8) return _mm512_loadu_si512(plane + step * 64);
+  __m512i level = _mm512_setzero_si512();
+  if (f.bits & 4) {
+    __m512i packed = _mm512_loadu_si512(plane + step % 4 * 64);
+    if (step >= 4) packed = _mm512_srli_epi16(packed, 4);
+    level = _mm512_and_si512(packed, _mm512_set1_epi8(15));
+    plane += NIBBLES;
+  }
+  if (tile_has_values(f)) return _mm512_shuffle_epi8(values, level);
+  if (f.bits & 2) {
+    enum { OR_AND = 0xF8 }; /* a | (b & c) */
+    int at = f.bits & 4;
+    __m512i mask = _mm512_set1_epi8((char)(3 << at));
+    level = _mm512_ternarylogic_epi32(level, step_twos(plane, step, at), mask, OR_AND);
+    plane += TWOS;
+  }
+  if (f.bits & 1) {
+    __mmask64 ones;
+    memcpy(&ones, plane + step * 8, sizeof ones);
+    level = _mm512_mask_add_epi8(level, ones, level, _mm512_set1_epi8((char)(1 << (f.bits - 1))));
+  }
+  return level;
+}
+
+/* ---- Scales ---- */
+
+TILE_INLINE __m128i load_bytes(const char *p) {
+  return _mm_loadu_si128((const __m128i *)p);
+}
+
+/* The nibbles of bytes, from bit `shift` on: 0 or 4. */
+TILE_INLINE __m128i nibbles(__m128i bytes, int shift) {
+  return _mm_and_si128(shift ? _mm_srli_epi16(bytes, 4) : bytes, _mm_set1_epi8(15));
+}
+
+TILE_INLINE __m512 scaled(const char *halves, __m128i factor) {
+  return _mm512_mul_ps(load_halves(halves), _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(factor)));
+}
+
+/* Of sub-block h of piece b of a panel: the scale times its factor, which is exact. */
+TILE_INLINE __m512 load_scale(tile_format f, const char *scales, int64_t b, int h) {
+  const char *halves = tile_scales(f, scales, b);
+  if (f.factors == FACTORS_NONE) return load_halves(halves);
+  __m128i factor = load_bytes(tile_factors(f, scales, b) + h * PANEL_ROWS);
+  return scaled(halves, f.factors == FACTORS_SCALES_MINS ? nibbles(factor, 0) : factor);
+}
+
+/* The minimum, likewise. */
+TILE_INLINE __m512 load_min(tile_format f, const char *scales, int64_t b, int h) {
+  const char *halves = tile_scales(f, scales, b) + HALVES, *factors = tile_factors(f, scales, b);
+  if (f.factors == FACTORS_NONE) return load_halves(halves);
+  if (f.factors == FACTORS_SCALE_MIN) return scaled(halves, load_bytes(factors + PANEL_ROWS));
+  return scaled(halves, nibbles(load_bytes(factors + h * PANEL_ROWS), 4));
+}
+
+/* ---- Activations, of 16 blocks: scale, and minus the sums of the levels of their halves ---- */
+
+/* Minus the zero point times the sum of the levels of sub-block h: a sum's start. */
+TILE_INLINE __m512i start_sums(tile_format f, int h, __m512i neg_sums) {
+  return _mm512_madd_epi16(neg_sums, _mm512_set1_epi32(tile_pair(f, h, (int16_t)zero_point(f))));
+}
+
+/* That sum, scaled. */
+TILE_INLINE __m512 scaled_sums(tile_format f, int h, __m512i neg_sums, __m512 scale) {
+  __m512i sums = _mm512_madd_epi16(neg_sums, _mm512_set1_epi32(tile_pair(f, h, -1)));
+  return _mm512_mul_ps(scale, _mm512_cvtepi32_ps(sums));
+}
+
+#endif

@@ -1,8 +1,0 @@
-/* The products of outliers with AVX2. */
-#include "backend/cpu/math_avx2.h"
-
-#include "backend/cpu/outliers_lanes.h"
-
-void cpu_outliers_avx2(cpu_kernels *k) {
-  outliers_fill(k);
-}

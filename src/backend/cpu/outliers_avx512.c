@@ -1,8 +1,0 @@
-/* The products of outliers with AVX-512. */
-#include "backend/cpu/math_avx512.h"
-
-#include "backend/cpu/outliers_lanes.h"
-
-void cpu_outliers_avx512(cpu_kernels *k) {
-  outliers_fill(k);
-}
