@@ -2,7 +2,7 @@
  * model's configuration and vocabulary, which must encode and decode. */
 #include "fuzz_configure.h"
 #include "fuzz_text.h"
-#include "model/vocabulary.h"
+#include "load/vocabulary.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

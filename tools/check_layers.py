@@ -7,22 +7,36 @@ import re
 import sys
 from pathlib import Path
 
-# Each layer with those it may use besides itself. gale.h is open to all and uses none; tests, benches
-# and fuzz targets may use everything.
-LAYERS = {
-    "base": set(),
-    "json": {"base"},
-    "quant": {"base"},
-    "format": {"base", "quant"},
-    "tokenizer": {"base", "json", "chat"},
-    "chat": {"base", "json", "tokenizer"},
-    "backend": {"base", "quant"},
-    "model": {"base", "json", "quant", "format", "tokenizer", "chat", "backend"},
-    "engine": {"base", "json", "quant", "format", "tokenizer", "chat", "backend", "model"},
-    "api": set(),
-    "apps": set(),
-    "examples": set(),
+# Each layer with those right below it, which it may use, and what they may use too. gale.h is open to all and uses
+# none; tests, benches and fuzz targets may use everything.
+BELOW = {
+    "base": (),
+    "json": ("base",),
+    "quant": ("base",),
+    "format": ("json", "quant"),
+    "tokenizer": ("json", "chat"),
+    "chat": ("tokenizer",),
+    "backend": ("quant",),
+    "model": ("format", "backend"),
+    "load": ("model", "chat"),
+    "engine": ("load",),
+    "measure": ("engine",),
+    "convert": ("load",),
+    "api": (),
+    "apps": (),
+    "examples": (),
 }
+
+
+def all_below(layer, seen):
+    for below in BELOW[layer]:
+        if below not in seen:
+            seen.add(below)
+            all_below(below, seen)
+    return seen
+
+
+LAYERS = {layer: all_below(layer, set()) for layer in BELOW}
 FREE = ("tests", "bench", "fuzz")
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 

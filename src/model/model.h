@@ -3,12 +3,25 @@
 #define MODEL_MODEL_H
 
 #include "model/config.h"
-#include "model/load.h"
+#include "model/weights.h"
+
+/* A model as it is found in files; all of it must outlive what is made of it. */
+typedef struct model_source {
+  const checkpoint *checkpoint;
+  const model_config *config;
+  const model_weights *weights; /* as weights_find() leaves them */
+} model_source;
+
+/* What became of the cache of packed weights when the model was loaded. */
+typedef struct load_report {
+  bool kept, from_cache; /* the cache has the packed weights, and had them before */
+  gale_error note;       /* its message is for people; "": no cache was asked for */
+} load_report;
 
 struct gale_model {
   checkpoint *checkpoint; /* names and settings stay; the files are only read while loading */
   checkpoint *quantized;  /* what the weights are loaded from instead, where they are quantised at load, or NULL */
-  convert_source source;  /* of that */
+  model_source source;    /* of that */
   load_report load;
   model_config config;
   model_weights weights;

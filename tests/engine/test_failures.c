@@ -4,7 +4,7 @@
  * The linker hands the calls of gale's objects to the functions below (cmake/tests.cmake). Those of shared
  * libraries stay as they are, jansson's among them: it ends the process by an assertion when some of its own
  * allocations fail, which no caller can mend. */
-#include "small_models.h"
+#include "models/small_models.h"
 
 #include "base/error.h"
 

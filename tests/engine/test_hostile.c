@@ -1,7 +1,7 @@
 /* Bad input that only shows when a whole model is opened or run, by the rows of the hardening list and by format.
  * Rows that a reader alone refuses are in tests/format; those about text in tests/text and tests/model. Each refusal
  * must name the file and the field, and leave nothing behind. */
-#include "small_models.h"
+#include "models/small_models.h"
 
 #include "format/reader.h"
 

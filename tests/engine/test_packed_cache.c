@@ -1,5 +1,5 @@
 /* Packed weights that are kept: the same logits, whatever is wrong with what was kept or with its directory. */
-#include "small_models.h"
+#include "models/small_models.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -7,7 +7,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
-#include "model/packed_file.h"
+#include "load/packed_file.h"
 
 /* ---- Models: some that lie there for longer than a file system's clock ticks ---- */
 

@@ -11,8 +11,8 @@
  * A file is written under a temporary name and renamed when it is whole. It is not synced: after a crash of the system
  * it may have lost anything, which the sums show. Once it has its name it is never written again, only removed, and so
  * whoever has mapped it keeps it. */
-#ifndef MODEL_PACKED_FILE_H
-#define MODEL_PACKED_FILE_H
+#ifndef LOAD_PACKED_FILE_H
+#define LOAD_PACKED_FILE_H
 
 #include "base/checksum.h"
 #include "base/file.h"

@@ -1,8 +1,8 @@
 /* A directory of packed weights: one file for each source, recipe and version of gale. Other files there are let be. */
-#ifndef MODEL_PACKED_CACHE_H
-#define MODEL_PACKED_CACHE_H
+#ifndef LOAD_PACKED_CACHE_H
+#define LOAD_PACKED_CACHE_H
 
-#include "model/packed_file.h"
+#include "load/packed_file.h"
 
 /* The path of the file with a key, for the caller to free; NULL when out of memory. */
 char *packed_cache_path(const char *directory, const digest *key);

@@ -1,6 +1,6 @@
 /* Finds and builds the tokenizer of a checkpoint: the one place that knows both files and text. */
-#ifndef MODEL_VOCABULARY_H
-#define MODEL_VOCABULARY_H
+#ifndef LOAD_VOCABULARY_H
+#define LOAD_VOCABULARY_H
 
 #include "format/checkpoint.h"
 #include "tokenizer/tokenizer.h"

@@ -12,7 +12,7 @@
  *
  * Paths, inodes and devices are left out on purpose: they say nothing that ctime does not, and some systems give other
  * ones after each start. */
-#include "model/load.h"
+#include "load/load.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-#include "model/vocabulary.h"
+#include "load/vocabulary.h"
 
 #include <stdlib.h>
 #include <string.h>

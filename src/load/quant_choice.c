@@ -1,4 +1,4 @@
-#include "model/recipe.h"
+#include "load/quant_choice.h"
 
 #include <stdio.h>
 

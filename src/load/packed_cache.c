@@ -1,4 +1,4 @@
-#include "model/packed_cache.h"
+#include "load/packed_cache.h"
 
 #include <dirent.h>
 #include <errno.h>

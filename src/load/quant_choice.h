@@ -1,8 +1,8 @@
 /* Which storage type each tensor gets when a model is quantised to what users call a type (quant/mix.h): vectors and
  * the routers of experts are F32, with eight experts the small matrices of attention have better types, and so has what
  * does not fit the blocks of its type. */
-#ifndef MODEL_RECIPE_H
-#define MODEL_RECIPE_H
+#ifndef LOAD_QUANT_CHOICE_H
+#define LOAD_QUANT_CHOICE_H
 
 #include "model/weights.h"
 #include "quant/mix.h"

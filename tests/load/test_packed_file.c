@@ -1,7 +1,7 @@
 /* Files of packed weights: written and read back; what they say of themselves cannot be trusted. */
 #include "format/files.h"
 
-#include "model/packed_file.h"
+#include "load/packed_file.h"
 
 #include <sys/mman.h>
 

@@ -1,4 +1,4 @@
-#include "model/convert.h"
+#include "load/requantize.h"
 
 #include "format/reader.h"
 #include "quant/encode.h"
@@ -166,6 +166,27 @@ static gale_status read_converted(const checkpoint *c, const tensor *t, uint64_t
   return status;
 }
 
+/* ---- The architecture ---- */
+
+const char *yarn_prefix(const checkpoint *c) {
+  static const char *const prefixes[] = {"rope_parameters", "rope_scaling"}, *const kinds[] = {"rope_type", "type"};
+  static const char *const full[2][2] = {{"rope_parameters.rope_type", "rope_parameters.type"},
+                                         {"rope_scaling.rope_type", "rope_scaling.type"}};
+  if (c->kind == CHECKPOINT_MISTRAL) return checkpoint_setting(c, "yarn.factor") ? "yarn" : NULL;
+  for (int p = 0; p < 2; p++)
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
+      if (strcmp(config_text(c, (config_key){.hf = full[p][k]}), "yarn") == 0) return prefixes[p];
+  return NULL;
+}
+
+const char *gguf_architecture(const model_source *source) {
+  const checkpoint *c = source->checkpoint;
+  const setting *stated = checkpoint_setting(c, "general.architecture");
+  if (c->kind == CHECKPOINT_GGUF) return stated->string.bytes;
+  if (source->config->family->gguf[0]) return source->config->family->gguf[0];
+  return source->config->query_growth.beta > 0 || yarn_prefix(c) ? "mistral3" : "llama";
+}
+
 /* ---- The tensors ---- */
 
 static bool pairs_neighbours(const char *architecture) {
@@ -175,7 +196,7 @@ static bool pairs_neighbours(const char *architecture) {
 }
 
 typedef struct builder {
-  const convert_source *source;
+  const model_source *source;
   const recipe *recipe;
   const char *architecture;
   checkpoint *to;
@@ -269,8 +290,8 @@ static gale_status build(builder *b) {
   return status ? status : checkpoint_index(to, b->error);
 }
 
-gale_status convert_open(const convert_source *source, const recipe *r, team *crew, checkpoint **to,
-                         model_config *config, const char **note, gale_error *error) {
+gale_status requantize_open(const model_source *source, const recipe *r, team *crew, checkpoint **to,
+                            model_config *config, const char **note, gale_error *error) {
   checkpoint *c = calloc(1, sizeof *c);
   if (!c) return error_memory(error, sizeof *c);
   *c = (checkpoint){.kind = CHECKPOINT_GGUF,
@@ -278,7 +299,7 @@ gale_status convert_open(const convert_source *source, const recipe *r, team *cr
                     .path = source->checkpoint->path,
                     .config_path = source->checkpoint->config_path,
                     .read = read_converted};
-  builder b = {.source = source, .recipe = r, .architecture = convert_architecture(source), .to = c, .error = error};
+  builder b = {.source = source, .recipe = r, .architecture = gguf_architecture(source), .to = c, .error = error};
   gale_status status = build(&b);
   if (!status && crew) {
     b.conversion->crew = crew;

@@ -1,9 +1,10 @@
+/* Opening a model: files, configuration, tokenizer, weights. */
 #include "model/model.h"
 
 #include "base/cpu.h"
-#include "model/convert.h"
-#include "model/load.h"
-#include "model/vocabulary.h"
+#include "load/load.h"
+#include "load/requantize.h"
+#include "load/vocabulary.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -45,9 +46,9 @@ static gale_status quantize(gale_model *m, const char *type, gale_error *error) 
   if (!config || !weights) return error_memory(error, sizeof *config + sizeof *weights);
   *config = m->config;
   *weights = m->weights;
-  m->source = (convert_source){m->checkpoint, config, weights};
+  m->source = (model_source){m->checkpoint, config, weights};
   const char *note;
-  status = convert_open(&m->source, r, NULL, &m->quantized, &m->config, &note, error);
+  status = requantize_open(&m->source, r, NULL, &m->quantized, &m->config, &note, error);
   if (!status) status = weights_find(m->quantized, &m->config, &m->memory, &m->weights, error);
   m->weights.stored_bytes = weights->stored_bytes;
   m->weights.vision = weights->vision;
@@ -112,68 +113,4 @@ void gale_model_close(gale_model **model) {
   arena_free(&m->memory);
   free(m);
   *model = NULL;
-}
-
-const gale_tokenizer *gale_model_tokenizer(const gale_model *model) {
-  return model->tokenizer;
-}
-
-void gale_model_get_info(const gale_model *model, gale_model_info *info) {
-  const model_config *c = &model->config;
-  *info = (gale_model_info){
-      .name = c->name,
-      .family = c->family->name,
-      .format = model->checkpoint->format,
-      .types = model->types,
-      .cpu = model->device->ops->name(model->device),
-      .note = c->note                 ? c->note
-              : model->weights.vision ? "the vision part of these files is not used"
-                                      : NULL,
-      .dim = c->dim,
-      .n_layers = c->n_layers,
-      .head_dim = c->head_dim,
-      .hidden_dim = c->hidden_dim,
-      .n_heads = c->n_heads,
-      .n_kv_heads = c->n_kv_heads,
-      .vocab_size = c->vocab_size,
-      .context = c->context,
-      .norm_eps = (double)c->norm_eps,
-      .rope_theta = c->rope[0].theta,
-      .n_experts = c->n_experts,
-      .n_experts_per_tok = c->n_experts_per_tok,
-      .tied = model->weights.tied,
-      .n_parameters = model->weights.n_parameters,
-      .weight_bytes = model->weights.stored_bytes,
-      .packed_bytes = model->weights.memory_bytes,
-      .kept = model->load.kept,
-      .from_cache = model->load.from_cache,
-      .cache_note = model->load.note.message[0] ? model->load.note.message : NULL,
-  };
-  for (int32_t l = 0; l < c->n_layers; l++) {
-    int32_t window = c->layers[l].window;
-    info->windowed_layers += window > 0;
-    if (window > info->sliding_window) info->sliding_window = window;
-  }
-}
-
-size_t gale_model_tensors(const gale_model *model) {
-  return model->checkpoint->n_tensors;
-}
-
-bool gale_model_tensor(const gale_model *model, size_t index, gale_tensor_info *info) {
-  if (index >= model->checkpoint->n_tensors) return false;
-  const tensor *t = &model->checkpoint->tensors[index];
-  *info = (gale_tensor_info){.name = t->name, .type = quant_get(t->type)->name, .n_dims = t->n_dims, .bytes = t->bytes};
-  memcpy(info->shape, t->shape, sizeof info->shape);
-  return true;
-}
-
-uint64_t gale_kv_bytes(const gale_model *model, gale_kv_type type, int64_t n_positions, int32_t window, bool gqa) {
-  const model_config *c = &model->config;
-  uint64_t position = kv_position_bytes(type, gqa ? c->n_kv_heads : c->n_heads, c->head_dim), bytes = 0;
-  for (int32_t l = 0; l < c->n_layers; l++) {
-    int64_t w = window == GALE_WINDOW_NATIVE ? c->layers[l].window : window;
-    bytes += position * (uint64_t)(w > 0 && w < n_positions ? w : n_positions);
-  }
-  return bytes;
 }

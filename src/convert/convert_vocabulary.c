@@ -1,7 +1,7 @@
 /* The keys of a tokenizer in a GGUF file. */
-#include "model/convert.h"
+#include "convert/convert.h"
 
-#include "model/vocabulary.h"
+#include "load/vocabulary.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -253,7 +253,7 @@ static gale_status write_vocabulary(const vocabulary *v, void *user, gale_error 
   return w->status;
 }
 
-gale_status convert_vocabulary(const convert_source *source, checkpoint *to, gale_error *error) {
+gale_status convert_vocabulary(const model_source *source, checkpoint *to, gale_error *error) {
   const checkpoint *from = source->checkpoint;
   writer w = {.to = to, .n_rows = (size_t)source->config->vocab_size, .error = error};
   if (!from->tokenizer_path) {

@@ -1,4 +1,4 @@
-#include "model/packed_file.h"
+#include "load/packed_file.h"
 
 #include <errno.h>
 #include <fcntl.h>

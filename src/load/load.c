@@ -1,7 +1,7 @@
-#include "model/load.h"
+#include "load/load.h"
 
 #include "base/team.h"
-#include "model/packed_cache.h"
+#include "load/packed_cache.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>

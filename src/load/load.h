@@ -1,9 +1,9 @@
 /* Getting a model's weights into memory: read and packed, or as an earlier time left them. */
-#ifndef MODEL_LOAD_H
-#define MODEL_LOAD_H
+#ifndef LOAD_LOAD_H
+#define LOAD_LOAD_H
 
 #include "base/checksum.h"
-#include "model/convert.h"
+#include "model/model.h"
 
 typedef struct load_request {
   const checkpoint *checkpoint; /* that the weights were found in */
@@ -14,14 +14,8 @@ typedef struct load_request {
   void *user;
   /* The cache: */
   const gale_model_options *options;
-  const convert_source *converted; /* what the checkpoint is made of, or NULL: it is of files */
+  const model_source *converted; /* what the checkpoint is made of, or NULL: it is of files */
 } load_request;
-
-/* What became of the cache. */
-typedef struct load_report {
-  bool kept, from_cache; /* the cache has the packed weights, and had them before */
-  gale_error note;       /* its message is for people; "": no cache was asked for */
-} load_report;
 
 /* Fills in the data of what weights_find() found. */
 gale_status weights_load(const load_request *r, model_weights *w, load_report *report, gale_error *error);

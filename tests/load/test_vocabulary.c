@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "model/vocabulary.h"
+#include "load/vocabulary.h"
 
 enum { MOST_SETTINGS = 16, N_TOKENS = 7 };
 

@@ -1,6 +1,6 @@
 /* Quantising a model to a file. */
 #include "base/cpu.h"
-#include "model/convert.h"
+#include "convert/convert.h"
 
 #include <sys/stat.h>
 
@@ -15,13 +15,13 @@ static gale_status refuse_same(const checkpoint *c, const char *out, gale_error 
   return GALE_OK;
 }
 
-static gale_status write_converted(const convert_source *source, const recipe *r, int threads, const char *out,
+static gale_status write_converted(const model_source *source, const recipe *r, int threads, const char *out,
                                    gale_progress_fn progress, void *user, gale_error *error) {
   team *crew = NULL;
   checkpoint *to = NULL;
   model_config config;
   gale_status status = team_open(threads ? threads : cpu_count(), &crew, error);
-  if (!status) status = convert_open(source, r, crew, &to, &config, NULL, error);
+  if (!status) status = requantize_open(source, r, crew, &to, &config, NULL, error);
   if (!status) status = convert_settings(source, r, to, error);
   if (!status) status = gguf_write(to, out, progress, user, error);
   checkpoint_close(&to);
@@ -44,7 +44,7 @@ gale_status gale_quantize(const char *in, const char *out, const char *type, int
   if (!status) status = model_configure(c, &memory, &config, error);
   if (!status) status = weights_find(c, &config, &memory, &weights, error);
   if (!status) {
-    const convert_source source = {c, &config, &weights};
+    const model_source source = {c, &config, &weights};
     status = write_converted(&source, r, threads, out, progress, user, error);
   }
   checkpoint_close(&c);

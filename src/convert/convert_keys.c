@@ -1,5 +1,5 @@
 /* The keys of a GGUF file, made of a configuration. */
-#include "model/convert.h"
+#include "convert/convert.h"
 
 #include "format/reader.h"
 
@@ -52,17 +52,6 @@ typedef struct yarn {
   double factor, original, fast, slow; /* negative: not stated */
 } yarn;
 
-static const char *yarn_prefix(const checkpoint *c) {
-  static const char *const prefixes[] = {"rope_parameters", "rope_scaling"}, *const kinds[] = {"rope_type", "type"};
-  static const char *const full[2][2] = {{"rope_parameters.rope_type", "rope_parameters.type"},
-                                         {"rope_scaling.rope_type", "rope_scaling.type"}};
-  if (c->kind == CHECKPOINT_MISTRAL) return checkpoint_setting(c, "yarn.factor") ? "yarn" : NULL;
-  for (int p = 0; p < 2; p++)
-    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
-      if (strcmp(config_text(c, (config_key){.hf = full[p][k]}), "yarn") == 0) return prefixes[p];
-  return NULL;
-}
-
 static gale_status read_yarn(const checkpoint *c, arena *memory, const char *prefix, yarn *y, gale_error *error) {
   const bool native = c->kind == CHECKPOINT_MISTRAL;
   const struct {
@@ -85,17 +74,9 @@ static gale_status read_yarn(const checkpoint *c, arena *memory, const char *pre
   return GALE_OK;
 }
 
-const char *convert_architecture(const convert_source *source) {
-  const checkpoint *c = source->checkpoint;
-  const setting *stated = checkpoint_setting(c, "general.architecture");
-  if (c->kind == CHECKPOINT_GGUF) return stated->string.bytes;
-  if (source->config->family->gguf[0]) return source->config->family->gguf[0];
-  return source->config->query_growth.beta > 0 || yarn_prefix(c) ? "mistral3" : "llama";
-}
-
 /* ---- Groups of keys ---- */
 
-static gale_status add_sizes(const convert_source *source, const recipe *r, checkpoint *to, const char *architecture,
+static gale_status add_sizes(const model_source *source, const recipe *r, checkpoint *to, const char *architecture,
                              gale_error *error) {
   const model_config *m = source->config;
   const bool experts = m->n_experts > 0;
@@ -144,7 +125,7 @@ static gale_status add_window_period(const model_config *m, checkpoint *to, cons
   return add_all(to, architecture, &pattern, 1, error);
 }
 
-static gale_status add_windows(const convert_source *source, checkpoint *to, const char *architecture,
+static gale_status add_windows(const model_source *source, checkpoint *to, const char *architecture,
                                gale_error *error) {
   const model_config *m = source->config;
   const bool gemma = m->family->gguf[0] && m->post_norms;
@@ -162,7 +143,7 @@ static gale_status add_windows(const convert_source *source, checkpoint *to, con
   return same ? GALE_OK : add_window_list(m, to, architecture, error);
 }
 
-static gale_status add_yarn(const convert_source *source, checkpoint *to, const char *architecture, const char *prefix,
+static gale_status add_yarn(const model_source *source, checkpoint *to, const char *architecture, const char *prefix,
                             gale_error *error) {
   const model_config *m = source->config;
   yarn y;
@@ -185,7 +166,7 @@ static gale_status add_yarn(const convert_source *source, checkpoint *to, const 
 }
 
 /* Scaling of all frequencies by one factor; that of Llama 3 is a tensor. */
-static gale_status add_scaling(const convert_source *source, checkpoint *to, const char *architecture,
+static gale_status add_scaling(const model_source *source, checkpoint *to, const char *architecture,
                                gale_error *error) {
   const rope_config *rope = &source->config->rope[0];
   const char *prefix = yarn_prefix(source->checkpoint);
@@ -229,8 +210,7 @@ static const char *lost(const model_config *a, const model_config *b) {
                                                                                         : NULL;
 }
 
-static gale_status check_keys(const convert_source *source, checkpoint *to, const char *architecture,
-                              gale_error *error) {
+static gale_status check_keys(const model_source *source, checkpoint *to, const char *architecture, gale_error *error) {
   model_config read;
   gale_status status = model_configure(to, &to->memory, &read, error);
   const char *what = status ? NULL : lost(source->config, &read);
@@ -256,9 +236,9 @@ static gale_status carry_over(const checkpoint *from, const recipe *r, checkpoin
   return status ? status : checkpoint_index(to, error);
 }
 
-gale_status convert_settings(const convert_source *source, const recipe *r, checkpoint *to, gale_error *error) {
+gale_status convert_settings(const model_source *source, const recipe *r, checkpoint *to, gale_error *error) {
   if (source->checkpoint->kind == CHECKPOINT_GGUF) return carry_over(source->checkpoint, r, to, error);
-  const char *architecture = convert_architecture(source);
+  const char *architecture = gguf_architecture(source);
   gale_status status = add_sizes(source, r, to, architecture, error);
   if (!status) status = add_windows(source, to, architecture, error);
   if (!status) status = add_scaling(source, to, architecture, error);
