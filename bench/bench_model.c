@@ -18,7 +18,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "gale.h"
+#include "gale_tools.h"
 
 enum { MAX_THREADS = 256, MAX_REPEATS = 4096, MIN_REPEATS = 3, MAX_TEXTS = 16, DECODED = 8 };
 

@@ -44,6 +44,18 @@ foreach(example IN LISTS examples)
   set_tests_properties(examples/${name}${suffix} PROPERTIES SKIP_RETURN_CODE 2)
 endforeach()
 
+# A program that was compiled with the headers of an earlier version runs with the library of this one.
+add_executable(abi_program tests/abi/program.c)
+target_compile_options(abi_program PRIVATE -Wall -Wextra)
+target_include_directories(abi_program PRIVATE tests/abi/first)
+target_link_libraries(abi_program PRIVATE $<TARGET_LINKER_FILE:gale_shared>)
+add_dependencies(abi_program gale_shared)
+set_target_properties(abi_program PROPERTIES BUILD_RPATH $<TARGET_FILE_DIR:gale_shared>)
+if(GALE_SANITIZE)
+  target_link_options(abi_program PRIVATE -fsanitize=${GALE_SANITIZE})
+endif()
+gale_test(abi/first abi_program)
+
 # fuzz/fuzz_x.c has a corpus in fuzz/corpus/x/, which a test replays: with libFuzzer's main where that is asked
 # for, else with our own.
 file(GLOB fuzzers CONFIGURE_DEPENDS fuzz/fuzz_*.c)
@@ -73,7 +85,7 @@ if(NOT GALE_SANITIZE)
   gale_test(project/layers ${Python3_EXECUTABLE} ${tools}/check_layers.py)
   gale_test(project/layers_are_checked ${Python3_EXECUTABLE} ${project}/test_check_layers.py)
   gale_test(project/header sh ${project}/test_header.sh ${CMAKE_SOURCE_DIR}/include)
-  gale_test(project/symbols sh ${tools}/check_symbols.sh ${CMAKE_SOURCE_DIR}/include/gale.h
+  gale_test(project/symbols sh ${tools}/check_symbols.sh ${CMAKE_SOURCE_DIR}/include
             $<TARGET_FILE:gale_shared> ${archive})
   gale_test(project/install sh ${project}/test_install.sh ${CMAKE_BINARY_DIR})
 endif()

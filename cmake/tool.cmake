@@ -1,4 +1,4 @@
-# The gale command. It is linked with libgale.a, so that it can use only what gale.h offers.
+# The gale command. It is linked with libgale.a, so that it can use only what gale.h and gale_tools.h offer.
 
 file(GLOB sources CONFIGURE_DEPENDS apps/gale/*/*.c)
 if(sources)

@@ -1,4 +1,5 @@
-/* gale.h - inference for the Mistral family of language models: the whole public interface.
+/* gale.h - inference for the Mistral family of language models. gale_tools.h has what goes beyond inference: measuring,
+ * writing files, the packed weights that are kept.
  *
  * Handles are created by gale_x_open() and destroyed by gale_x_close(&x), which accepts NULL and
  * sets the handle to NULL. A function that can fail returns a gale_status and, where the caller
@@ -6,8 +7,12 @@
  * have been accepted. On failure output arguments are left as they were. The library never exits,
  * prints or keeps global state.
  *
- * Structs of options must be initialised by their gale_x_defaults() function: later versions may
- * append fields.
+ * Structs grow. A struct of options or figures begins with its size, which its gale_x_defaults() or gale_x_get_...()
+ * call sets; these are macros, so that the size is the one that the caller was compiled with. A library that is newer
+ * than its caller takes the fields that the caller lacks at their defaults and writes none of them; one that is older
+ * refuses what it does not know unless it is zero. Bindings without macros call the gale_..._sized() functions. Structs
+ * without a size - those that stand in arrays, and gale_error - keep their layout for as long as the library's soname
+ * is the same: libgale.so.N, N being GALE_VERSION_MAJOR. From version 1 on nothing is removed or changed within an N.
  *
  *   gale_model      weights, configuration and tokenizer; immutable, shared freely between threads
  *   gale_tokenizer  vocabulary and templates; immutable, shared freely between threads
@@ -52,7 +57,10 @@ typedef struct gale_error {
   char message[512];
 } gale_error;
 
-/* Version of the library as "major.minor.patch"; static storage. */
+/* Version of this header, and of the library as "major.minor.patch"; static storage. */
+#define GALE_VERSION_MAJOR 0
+#define GALE_VERSION_MINOR 2
+#define GALE_VERSION_PATCH 0
 GALE_API const char *gale_version(void);
 
 /* Frees memory that a gale function returned to the caller. NULL is accepted. */
@@ -148,6 +156,7 @@ typedef struct gale_message {
 } gale_message;
 
 typedef struct gale_chat_options {
+  size_t size;                  /* of this struct, as the caller knows it: gale_chat_defaults() sets it */
   const char *template_name;    /* NULL: gale_chat_template() */
   const char *tools;            /* a JSON array as in OpenAI's requests; NULL: none */
   bool continue_final;          /* as if the last message had prefix */
@@ -155,7 +164,8 @@ typedef struct gale_chat_options {
   const char *date;             /* the day that Llama 3.1 to 3.3 are told; NULL: the published "26 Jul 2024" */
 } gale_chat_options;
 
-GALE_API void gale_chat_defaults(gale_chat_options *options);
+#define gale_chat_defaults(options) gale_chat_defaults_sized(options, sizeof *(options))
+GALE_API void gale_chat_defaults_sized(gale_chat_options *options, size_t size);
 
 /* Name of the template that the model's files ask for ("chatml", ...), or NULL if there is none that
  * gale knows. */
@@ -224,6 +234,7 @@ GALE_API gale_status gale_answer_calls(gale_answer *answer, const gale_tool_call
 typedef struct gale_model gale_model;
 
 typedef struct gale_model_options {
+  size_t size;               /* of this struct, as the caller knows it: gale_model_defaults() sets it */
   const char *cpu;           /* highest instruction set: generic, avx2, avxvnni, avx512, amx or neon; NULL: the best */
   int threads;               /* for packing weights; 0: one per processor */
   bool metadata_only;        /* no weights are read: for gale_model_info and its like; no session can be opened */
@@ -242,7 +253,8 @@ typedef struct gale_model_options {
   uint64_t cache_limit;
 } gale_model_options;
 
-GALE_API void gale_model_defaults(gale_model_options *options);
+#define gale_model_defaults(options) gale_model_defaults_sized(options, sizeof *(options))
+GALE_API void gale_model_defaults_sized(gale_model_options *options, size_t size);
 
 /* path is a GGUF file, a Hugging Face directory, a Mistral directory, or "shape:NAME[:layers=N][@TYPE]"
  * for synthetic weights of a published shape. options NULL means the defaults. */
@@ -256,6 +268,7 @@ GALE_API const gale_tokenizer *gale_model_tokenizer(const gale_model *model);
 
 /* Hyperparameters, in Mistral's words. Strings are owned by the model. */
 typedef struct gale_model_info {
+  size_t size;        /* of this struct, as the caller knows it: gale_model_get_info() sets it */
   const char *name;   /* as the files state it, else the path's last part */
   const char *family; /* "llama", ... */
   const char *format; /* "GGUF", "Hugging Face", "Mistral", "shape" */
@@ -276,56 +289,32 @@ typedef struct gale_model_info {
   bool from_cache;        /* and had them already */
   const char *cache_note; /* what became of the cache, e.g. "kept for the next start"; NULL: none was asked for */
 } gale_model_info;
-GALE_API void gale_model_get_info(const gale_model *model, gale_model_info *info);
-
-/* One file of packed weights in a cache directory. */
-typedef struct gale_cache_entry {
-  const char *path;
-  const char *source;   /* path of the model */
-  const char *quantize; /* the option with which it was opened; "": as stored */
-  uint64_t bytes;
-  int64_t used; /* when last, in seconds since 1970 */
-  bool sound;   /* false: damaged, of another version, or not of this user; source and quantize are "" */
-} gale_cache_entry;
-
-/* What a cache directory holds, last used first. *entries is allocated for the caller, who gives it to gale_free(). A
- * directory that does not exist holds nothing. */
-GALE_API gale_status gale_cache_list(const char *directory, gale_cache_entry **entries, size_t *n, gale_error *error);
-
-/* Removes the files that were not used for longest, until no more than `keep` bytes are left, and what interrupted
- * writers left. Models that use them keep them until they are closed. *removed, unless NULL, becomes the bytes of the
- * files removed. */
-GALE_API gale_status gale_cache_prune(const char *directory, uint64_t keep, uint64_t *removed, gale_error *error);
+#define gale_model_get_info(model, info) gale_model_get_info_sized(model, info, sizeof *(info))
+GALE_API void gale_model_get_info_sized(const gale_model *model, gale_model_info *info, size_t size);
 
 /* One tensor of the source files, 0 <= index < gale_model_tensors(). */
 typedef struct gale_tensor_info {
+  size_t size; /* of this struct, as the caller knows it: gale_model_tensor() sets it */
   const char *name, *type;
   int n_dims;
   int64_t shape[4]; /* outermost first, as the field writes shapes */
   uint64_t bytes;
 } gale_tensor_info;
 GALE_API size_t gale_model_tensors(const gale_model *model);
-GALE_API bool gale_model_tensor(const gale_model *model, size_t index, gale_tensor_info *info);
+#define gale_model_tensor(model, index, info) gale_model_tensor_sized(model, index, info, sizeof *(info))
+GALE_API bool gale_model_tensor_sized(const gale_model *model, size_t index, gale_tensor_info *info, size_t size);
 
-/* ---- Key/value cache figures -------------------------------------------------------------- */
+/* ---- Session ------------------------------------------------------------------------------ */
+
+typedef struct gale_session gale_session;
 
 typedef enum gale_kv_type { GALE_KV_F16 = 0, GALE_KV_F32, GALE_KV_Q8 } gale_kv_type;
 
 #define GALE_WINDOW_NATIVE (-1) /* the model's own windows */
 #define GALE_WINDOW_NONE 0      /* every layer sees everything */
 
-/* Bytes that n_positions positions of one sequence take in all layers together, by arithmetic alone.
- * window: GALE_WINDOW_NATIVE, GALE_WINDOW_NONE or a number of positions for every layer. gqa false:
- * as if each query head had its own key/value head. 32 layers x 8 heads x 128 x 2 x 2 bytes x 8192
- * positions = 1 GiB for Mistral 7B in f16. */
-GALE_API uint64_t gale_kv_bytes(const gale_model *model, gale_kv_type type, int64_t n_positions, int32_t window,
-                                bool gqa);
-
-/* ---- Session ------------------------------------------------------------------------------ */
-
-typedef struct gale_session gale_session;
-
 typedef struct gale_session_options {
+  size_t size;           /* of this struct, as the caller knows it: gale_session_defaults() sets it */
   int threads;           /* 0: one per processor */
   int32_t context;       /* positions a sequence may reach; 0: the model's */
   int32_t window;        /* GALE_WINDOW_NATIVE, GALE_WINDOW_NONE or a number of positions */
@@ -334,7 +323,8 @@ typedef struct gale_session_options {
   gale_kv_type kv_type;
 } gale_session_options;
 
-GALE_API void gale_session_defaults(gale_session_options *options);
+#define gale_session_defaults(options) gale_session_defaults_sized(options, sizeof *(options))
+GALE_API void gale_session_defaults_sized(gale_session_options *options, size_t size);
 
 /* Reserves the session's memory once: the cache for max_sequences sequences, and scratch for chunk
  * tokens. Pages of the cache take physical memory when they are first used. The model must outlive
@@ -344,7 +334,8 @@ GALE_API gale_status gale_session_open(const gale_model *model, const gale_sessi
 GALE_API void gale_session_close(gale_session **session);
 
 /* The options as they took effect. */
-GALE_API void gale_session_get_options(const gale_session *session, gale_session_options *options);
+#define gale_session_get_options(session, options) gale_session_get_options_sized(session, options, sizeof *(options))
+GALE_API void gale_session_get_options_sized(const gale_session *session, gale_session_options *options, size_t size);
 
 /* A sequence starts empty. Ids are small numbers and are used again after close. */
 GALE_API gale_status gale_sequence_open(gale_session *session, int32_t *sequence, gale_error *error);
@@ -388,19 +379,22 @@ GALE_API size_t gale_logits_rows(const gale_session *session);
 
 /* Memory and work of a session so far. */
 typedef struct gale_session_stats {
+  size_t size;                /* of this struct, as the caller knows it: gale_session_get_stats() sets it */
   uint64_t kv_page_bytes;     /* of pages in use now */
   uint64_t kv_peak_bytes;     /* the most that were in use */
   uint64_t kv_reserved_bytes; /* address space reserved for pages */
   uint64_t scratch_bytes;
   uint64_t tokens, steps;
 } gale_session_stats;
-GALE_API void gale_session_get_stats(const gale_session *session, gale_session_stats *stats);
+#define gale_session_get_stats(session, stats) gale_session_get_stats_sized(session, stats, sizeof *(stats))
+GALE_API void gale_session_get_stats_sized(const gale_session *session, gale_session_stats *stats, size_t size);
 
 /* ---- Sampling ----------------------------------------------------------------------------- */
 
 typedef struct gale_sampler gale_sampler;
 
 typedef struct gale_sampler_options {
+  size_t size;           /* of this struct, as the caller knows it: gale_sampler_defaults() sets it */
   double temperature;    /* 0: the most likely token */
   int32_t top_k;         /* 0: off */
   double top_p;          /* in (0, 1]; 1: off */
@@ -410,7 +404,8 @@ typedef struct gale_sampler_options {
   uint64_t seed;
 } gale_sampler_options;
 
-GALE_API void gale_sampler_defaults(gale_sampler_options *options);
+#define gale_sampler_defaults(options) gale_sampler_defaults_sized(options, sizeof *(options))
+GALE_API void gale_sampler_defaults_sized(gale_sampler_options *options, size_t size);
 GALE_API gale_status gale_sampler_open(const gale_sampler_options *options, int32_t vocab_size, gale_sampler **sampler,
                                        gale_error *error);
 GALE_API void gale_sampler_close(gale_sampler **sampler);
@@ -433,6 +428,7 @@ typedef enum gale_finish {
 } gale_finish;
 
 typedef struct gale_generate_options {
+  size_t size;             /* of this struct, as the caller knows it: gale_generate_defaults() sets it */
   int32_t max_tokens;      /* -1: until the context is full */
   const char *const *stop; /* n_stop texts, none empty */
   size_t n_stop;
@@ -450,90 +446,14 @@ typedef struct gale_generate_result {
   int32_t n_tokens; /* sampled, the end token included */
 } gale_generate_result;
 
-GALE_API void gale_generate_defaults(gale_generate_options *options);
+#define gale_generate_defaults(options) gale_generate_defaults_sized(options, sizeof *(options))
+GALE_API void gale_generate_defaults_sized(gale_generate_options *options, size_t size);
 
 /* Samples from the logits that the last step left in row 0 for sequence, and goes on. All sampled
  * tokens but the last are in the sequence afterwards. */
 GALE_API gale_status gale_generate(gale_session *session, int32_t sequence, const gale_tokenizer *tokenizer,
                                    gale_sampler *sampler, const gale_generate_options *options,
                                    gale_generate_result *result, gale_error *error);
-
-/* ---- Files -------------------------------------------------------------------------------- */
-
-/* Writes synthetic weights of a published shape as a GGUF file that other engines load too. shape is
- * e.g. "mistral-7b" or "mixtral-8x7b:layers=4", with or without "shape:" in front; type e.g. "q4_0" or "q4_k_m". The
- * file appears under its name only when it is whole. */
-GALE_API gale_status gale_synth(const char *shape, const char *type, const char *path, gale_progress_fn progress,
-                                void *user, gale_error *error);
-
-/* Writes the model `in`, which may be anything that gale_model_open() takes, as a GGUF file with its weights in another
- * type. type is a storage type - f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q4_k, q5_k, q6_k - or a mix - q4_k_s,
- * q4_k_m, q5_k_m. Some tensors get a better type than asked for, and those whose rows do not fit its blocks a near
- * one (docs/QUANTIZATION.md). Weights that have their type already are copied. The bytes are the same for any number
- * of threads (0: one per processor). The keys of a GGUF source stay; for others they are made of the configuration and
- * the tokenizer. The file appears under its name only when it is whole, and is not a file that `in` consists of. */
-GALE_API gale_status gale_quantize(const char *in, const char *out, const char *type, int threads,
-                                   gale_progress_fn progress, void *user, gale_error *error);
-
-/* Names of the shapes, ended by NULL; static storage. */
-GALE_API const char *const *gale_shapes(void);
-
-/* ---- Measuring ---------------------------------------------------------------------------- */
-
-typedef struct gale_probe gale_probe; /* one caller at a time */
-
-typedef struct gale_probe_options {
-  const char *cpu; /* as in gale_model_options */
-  int threads;     /* 0: one per processor; at most 1024 */
-  double seconds;  /* about how long each of the three probes repeats its work, in [0, 60] */
-  uint64_t bytes;  /* read in one pass; 0: eight times the last-level cache, at least 256 MiB */
-} gale_probe_options;
-
-GALE_API void gale_probe_defaults(gale_probe_options *options);
-
-/* What the machine does, with this instruction set and all threads. */
-typedef struct gale_rates {
-  /* Memory that lies in large pages where the system grants them, as packed weights do, and does not fit into the
-   * caches, read from end to end. */
-  double read_bytes_per_second;
-  /* Arithmetic in registers; a multiply-add is two operations. int8: the dot product of bytes, by the instructions
-   * that the kernels use. float: fused multiply-add of 32-bit floats. */
-  double int8_ops_per_second, float_ops_per_second;
-} gale_rates;
-
-typedef struct gale_limits {
-  const char *cpu; /* instruction set; static storage */
-  int threads;
-  gale_rates best;      /* of the passes, each of some milliseconds: what the machine can do at most */
-  gale_rates sustained; /* their median: less where it is shared with others, or slows down under load */
-} gale_limits;
-
-/* Takes the memory and starts the threads. options NULL means the defaults. */
-GALE_API gale_status gale_probe_open(const gale_probe_options *options, gale_probe **probe, gale_error *error);
-GALE_API void gale_probe_close(gale_probe **probe);
-
-/* Measures; may be called again and again, since other work on the machine lowers the figures. */
-GALE_API void gale_probe_run(gale_probe *probe, gale_limits *limits);
-
-/* What a step must read and compute at least. */
-typedef struct gale_cost {
-  double weight_bytes; /* packed matrices; of experts, those expected to be chosen by n independent tokens */
-  double cache_bytes;  /* keys and values that its tokens see */
-  double int8_ops;     /* products with quantised weights; a multiply-add is two operations */
-  double float_ops;    /* products with float weights */
-  double attention_ops;
-} gale_cost;
-
-/* The cost of a step in which each of n_sequences >= 1 sequences with length >= 0 positions gets n_tokens >= 1 tokens,
- * logits of the last one included. By arithmetic alone: the session need not have such sequences. */
-GALE_API void gale_step_cost(const gale_session *session, int32_t n_sequences, int32_t length, int32_t n_tokens,
-                             gale_cost *cost);
-
-/* For measuring only: gives an empty sequence n_positions positions without computing them. Their keys and values are
- * finite and the same everywhere; what later steps read and compute is as after as many tokens of text, but their
- * logits mean nothing. GALE_E_ARGUMENT if the sequence is not empty, GALE_E_CONTEXT if the context is too small. */
-GALE_API gale_status gale_sequence_pretend(gale_session *session, int32_t sequence, int32_t n_positions,
-                                           gale_error *error);
 
 #ifdef __cplusplus
 }

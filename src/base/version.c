@@ -2,8 +2,11 @@
 
 #include <stdlib.h>
 
+#define SPELL(number) #number
+#define TEXT(number) SPELL(number)
+
 const char *gale_version(void) {
-  return GALE_VERSION;
+  return TEXT(GALE_VERSION_MAJOR) "." TEXT(GALE_VERSION_MINOR) "." TEXT(GALE_VERSION_PATCH);
 }
 
 void gale_free(void *memory) {

@@ -1,6 +1,8 @@
 /* Conversations to ids: what all templates share. */
 #include "chat/chat.h"
 
+#include "base/sized.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -319,29 +321,32 @@ static void take_tools(prompt *p, const char *tools, chat *c) {
     c->tools = root;
 }
 
-void gale_chat_defaults(gale_chat_options *options) {
-  *options = (gale_chat_options){0};
+void gale_chat_defaults_sized(gale_chat_options *options, size_t size) {
+  const gale_chat_options defaults = {0};
+  sized_write(options, size, &defaults, sizeof defaults);
 }
 
 gale_status gale_chat_prompt(const gale_tokenizer *tokenizer, const gale_message *messages, size_t n_messages,
                              const gale_chat_options *options, int32_t **ids, size_t *n_ids, gale_error *error) {
-  static const gale_chat_options DEFAULTS = {0};
+  gale_chat_options o;
   gale_error unused;
   if (!error) error = &unused;
-  if (!options) options = &DEFAULTS;
-  prompt p = {.tokenizer = tokenizer, .error = error, .row = chat_find(tokenizer, options->template_name, error)};
+  gale_chat_defaults(&o);
+  gale_status status = options ? sized_read(&o, sizeof o, options, "gale_chat_options", error) : GALE_OK;
+  if (status) return status;
+  prompt p = {.tokenizer = tokenizer, .error = error, .row = chat_find(tokenizer, o.template_name, error)};
   if (!p.row) return error->code;
-  chat c = {.n = n_messages, .effort = slice_of(options->reasoning_effort), .date = slice_of(options->date)};
+  chat c = {.n = n_messages, .effort = slice_of(o.reasoning_effort), .date = slice_of(o.date)};
   c.messages = prompt_memory(&p, n_messages, sizeof *c.messages);
   for (size_t i = 0; i < n_messages && c.messages; i++) take_message(&p, &messages[i], i, &c.messages[i]);
-  if (!p.status && options->continue_final) {
+  if (!p.status && o.continue_final) {
     if (n_messages == 0 || c.messages[n_messages - 1].role != ROLE_ASSISTANT)
       prompt_refuse(&p, "only an assistant's message can be continued, and the last is none");
     else
       c.messages[n_messages - 1].prefix = true;
   }
-  take_tools(&p, options->tools, &c);
-  gale_status status = p.status ? p.status : chat_finish(&p, &c, ids, n_ids);
+  take_tools(&p, o.tools, &c);
+  status = p.status ? p.status : chat_finish(&p, &c, ids, n_ids);
   arena_free(&p.memory);
   return status;
 }

@@ -1,6 +1,7 @@
 /* Quantising a model to a file. */
 #include "base/cpu.h"
 #include "convert/convert.h"
+#include "gale_tools.h"
 
 #include <sys/stat.h>
 

@@ -1,5 +1,6 @@
 /* Synthetic models: a published shape with random weights. */
 #include "format/checkpoint.h"
+#include "gale_tools.h"
 
 #include <stdio.h>
 #include <stdlib.h>

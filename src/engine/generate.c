@@ -1,5 +1,5 @@
 /* Generation: sample, show, feed back. */
-#include "base/error.h"
+#include "base/sized.h"
 #include "chat/stop.h"
 
 typedef struct generation {
@@ -13,8 +13,9 @@ typedef struct generation {
   gale_generate_result result;
 } generation;
 
-void gale_generate_defaults(gale_generate_options *options) {
-  *options = (gale_generate_options){.max_tokens = -1};
+void gale_generate_defaults_sized(gale_generate_options *options, size_t size) {
+  const gale_generate_options defaults = {.max_tokens = -1};
+  sized_write(options, size, &defaults, sizeof defaults);
 }
 
 /* Gives sure text to the caller. False: the caller wants no more. */
@@ -89,14 +90,11 @@ static gale_status flush(generation *g, gale_error *error) {
 gale_status gale_generate(gale_session *session, int32_t sequence, const gale_tokenizer *tokenizer,
                           gale_sampler *sampler, const gale_generate_options *options, gale_generate_result *result,
                           gale_error *error) {
-  gale_generate_options defaults;
-  gale_generate_defaults(&defaults);
-  generation g = {.session = session,
-                  .sequence = sequence,
-                  .tokenizer = tokenizer,
-                  .sampler = sampler,
-                  .options = options ? options : &defaults};
-  gale_status status = gale_detokenizer_open(tokenizer, g.options->special, &g.stream, error);
+  gale_generate_options o;
+  gale_generate_defaults(&o);
+  gale_status status = options ? sized_read(&o, sizeof o, options, "gale_generate_options", error) : GALE_OK;
+  generation g = {.session = session, .sequence = sequence, .tokenizer = tokenizer, .sampler = sampler, .options = &o};
+  if (!status) status = gale_detokenizer_open(tokenizer, g.options->special, &g.stream, error);
   if (!status) status = stop_open(g.options->stop, g.options->n_stop, &g.stop, error);
   if (!status) status = loop(&g, error);
   if (!status) status = flush(&g, error);

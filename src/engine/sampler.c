@@ -4,6 +4,7 @@
  * draw. Probabilities are doubles, summed in order of the vocabulary; equal logits rank by the smaller id. */
 #include "base/error.h"
 #include "base/random.h"
+#include "base/sized.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -25,9 +26,10 @@ struct gale_sampler {
   int64_t n_history;     /* accepted in all */
 };
 
-void gale_sampler_defaults(gale_sampler_options *options) {
-  *options = (gale_sampler_options){
+void gale_sampler_defaults_sized(gale_sampler_options *options, size_t size) {
+  const gale_sampler_options defaults = {
       .temperature = 0.8, .top_k = 40, .top_p = 0.95, .min_p = 0.05, .repeat_penalty = 1.0, .repeat_last = 64};
+  sized_write(options, size, &defaults, sizeof defaults);
 }
 
 static gale_status check_options(const gale_sampler_options *o, gale_error *error) {
@@ -54,8 +56,8 @@ gale_status gale_sampler_open(const gale_sampler_options *options, int32_t vocab
                               gale_error *error) {
   gale_sampler_options o;
   gale_sampler_defaults(&o);
-  if (options) o = *options;
-  gale_status status = check_options(&o, error);
+  gale_status status = options ? sized_read(&o, sizeof o, options, "gale_sampler_options", error) : GALE_OK;
+  if (!status) status = check_options(&o, error);
   if (status) return status;
   if (vocab_size < 1) return error_set(error, GALE_E_ARGUMENT, "vocab_size is %d", vocab_size);
   gale_sampler *s = calloc(1, sizeof *s);

@@ -1,6 +1,8 @@
 /* Sessions: the memory of some sequences, and the step that computes them together. */
 #include "base/cpu.h"
+#include "base/sized.h"
 #include "engine/cache.h"
+#include "gale_tools.h"
 #include "model/forward.h"
 
 #include <math.h>
@@ -24,9 +26,10 @@ struct gale_session {
 
 /* ---- Opening ---- */
 
-void gale_session_defaults(gale_session_options *options) {
-  *options =
-      (gale_session_options){.window = GALE_WINDOW_NATIVE, .chunk = 512, .max_sequences = 1, .kv_type = GALE_KV_F16};
+void gale_session_defaults_sized(gale_session_options *options, size_t size) {
+  const gale_session_options defaults = {
+      .window = GALE_WINDOW_NATIVE, .chunk = 512, .max_sequences = 1, .kv_type = GALE_KV_F16};
+  sized_write(options, size, &defaults, sizeof defaults);
 }
 
 static gale_status check_options(const gale_model *m, gale_session_options *o, gale_error *error) {
@@ -88,8 +91,8 @@ gale_status gale_session_open(const gale_model *model, const gale_session_option
                               gale_error *error) {
   gale_session_options o;
   gale_session_defaults(&o);
-  if (options) o = *options;
-  gale_status status = check_options(model, &o, error);
+  gale_status status = options ? sized_read(&o, sizeof o, options, "gale_session_options", error) : GALE_OK;
+  if (!status) status = check_options(model, &o, error);
   if (status) return status;
   gale_session *s = calloc(1, sizeof *s);
   if (!s) return error_memory(error, sizeof *s);
@@ -120,12 +123,12 @@ void gale_session_close(gale_session **session) {
   *session = NULL;
 }
 
-void gale_session_get_options(const gale_session *session, gale_session_options *options) {
-  *options = session->options;
+void gale_session_get_options_sized(const gale_session *session, gale_session_options *options, size_t size) {
+  sized_write(options, size, &session->options, sizeof session->options);
 }
 
-void gale_session_get_stats(const gale_session *session, gale_session_stats *stats) {
-  *stats = (gale_session_stats){
+void gale_session_get_stats_sized(const gale_session *session, gale_session_stats *stats, size_t size) {
+  const gale_session_stats all = {
       .kv_page_bytes = session->cache.used_bytes,
       .kv_peak_bytes = session->cache.peak_bytes,
       .kv_reserved_bytes = session->cache.reserved_bytes,
@@ -133,6 +136,7 @@ void gale_session_get_stats(const gale_session *session, gale_session_stats *sta
       .tokens = session->tokens,
       .steps = session->steps,
   };
+  sized_write(stats, size, &all, sizeof all);
 }
 
 /* ---- Sequences ---- */
@@ -238,16 +242,17 @@ static void add_layer_cache(const gale_session *s, int32_t layer, int64_t length
   cost->attention_ops += times * (double)seen * 4.0 * c->n_heads * c->head_dim;
 }
 
-void gale_step_cost(const gale_session *session, int32_t n_sequences, int32_t length, int32_t n_tokens,
-                    gale_cost *cost) {
+void gale_step_cost_sized(const gale_session *session, int32_t n_sequences, int32_t length, int32_t n_tokens,
+                          gale_cost *cost, size_t size) {
   const gale_model *m = session->model;
   double tokens = (double)n_sequences * n_tokens;
-  *cost = (gale_cost){0};
+  gale_cost all = {0};
   for (int32_t i = 0; i < m->config.n_layers; i++) {
-    add_layer_weights(m, &m->weights.layers[i], tokens, cost);
-    add_layer_cache(session, i, length, n_tokens, n_sequences, cost);
+    add_layer_weights(m, &m->weights.layers[i], tokens, &all);
+    add_layer_cache(session, i, length, n_tokens, n_sequences, &all);
   }
-  add_matrix(m, &m->weights.output, 1, n_sequences, cost);
+  add_matrix(m, &m->weights.output, 1, n_sequences, &all);
+  sized_write(cost, size, &all, sizeof all);
 }
 
 /* ---- Steps ---- */

@@ -88,7 +88,7 @@ bool load_key(const load_request *r, const model_weights *w, digest *key, const 
   *key = (digest){0};
   *why = "these weights are not in files";
   if (base->n_files == 0) return false;
-  digest_add(key, GALE_VERSION, strlen(GALE_VERSION));
+  digest_add(key, gale_version(), strlen(gale_version()));
   digest_number(key, PACKED_VERSION);
   for (size_t i = 0; i < base->n_files; i++) {
     *why = "the model's files were changed just now";

@@ -2,6 +2,7 @@
 #include "model/model.h"
 
 #include "base/cpu.h"
+#include "base/sized.h"
 #include "load/load.h"
 #include "load/requantize.h"
 #include "load/vocabulary.h"
@@ -9,8 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-void gale_model_defaults(gale_model_options *options) {
-  *options = (gale_model_options){.cache_least = (uint64_t)64 << 20};
+void gale_model_defaults_sized(gale_model_options *options, size_t size) {
+  const gale_model_options defaults = {.cache_least = (uint64_t)64 << 20};
+  sized_write(options, size, &defaults, sizeof defaults);
 }
 
 /* "Q4_0, F32": the types of the tensors, those with the most bytes first. */
@@ -85,14 +87,15 @@ static gale_status open_parts(gale_model *m, const char *path, const gale_model_
 
 gale_status gale_model_open(const char *path, const gale_model_options *options, gale_model **model,
                             gale_error *error) {
-  gale_model_options defaults;
-  gale_model_defaults(&defaults);
-  if (!options) options = &defaults;
-  if (options->threads < 0 || options->threads > 1024)
-    return error_set(error, GALE_E_ARGUMENT, "threads is %d: 0 to 1024 is accepted", options->threads);
+  gale_model_options o;
+  gale_model_defaults(&o);
+  gale_status status = options ? sized_read(&o, sizeof o, options, "gale_model_options", error) : GALE_OK;
+  if (status) return status;
+  if (o.threads < 0 || o.threads > 1024)
+    return error_set(error, GALE_E_ARGUMENT, "threads is %d: 0 to 1024 is accepted", o.threads);
   gale_model *m = calloc(1, sizeof *m);
   if (!m) return error_memory(error, sizeof *m);
-  gale_status status = open_parts(m, path, options, error);
+  status = open_parts(m, path, &o, error);
   if (status)
     gale_model_close(&m);
   else

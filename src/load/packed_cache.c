@@ -1,4 +1,5 @@
 #include "load/packed_cache.h"
+#include "gale_tools.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -1,4 +1,5 @@
 /* What a cache takes, by arithmetic alone. */
+#include "gale_tools.h"
 #include "model/model.h"
 
 uint64_t gale_kv_bytes(const gale_model *model, gale_kv_type type, int64_t n_positions, int32_t window, bool gqa) {

@@ -1,6 +1,8 @@
 /* What the machine can do: the limits that speeds are compared with. */
 #include "backend/backend.h"
 #include "base/cpu.h"
+#include "base/sized.h"
+#include "gale_tools.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -15,8 +17,9 @@ struct gale_probe {
   void *memory;
 };
 
-void gale_probe_defaults(gale_probe_options *options) {
-  *options = (gale_probe_options){.seconds = 0.1};
+void gale_probe_defaults_sized(gale_probe_options *options, size_t size) {
+  const gale_probe_options defaults = {.seconds = 0.1};
+  sized_write(options, size, &defaults, sizeof defaults);
 }
 
 static double now(void) {
@@ -108,8 +111,8 @@ static gale_status open_parts(gale_probe *p, gale_error *error) {
 gale_status gale_probe_open(const gale_probe_options *options, gale_probe **probe, gale_error *error) {
   gale_probe_options o;
   gale_probe_defaults(&o);
-  if (options) o = *options;
-  gale_status status = check(&o, error);
+  gale_status status = options ? sized_read(&o, sizeof o, options, "gale_probe_options", error) : GALE_OK;
+  if (!status) status = check(&o, error);
   if (status) return status;
   gale_probe *p = calloc(1, sizeof *p);
   if (!p) return error_memory(error, sizeof *p);
@@ -135,13 +138,14 @@ void gale_probe_close(gale_probe **probe) {
   *probe = NULL;
 }
 
-void gale_probe_run(gale_probe *p, gale_limits *limits) {
+void gale_probe_run_sized(gale_probe *p, gale_limits *limits, size_t size) {
   const be_ops *ops = p->device->ops;
   pass read = {.ops = ops, .kind = BE_PROBE_READ, .memory = p->memory, .amount = p->options.bytes};
   rate bytes = rate_of(p->context, &read, p->options.seconds);
   rate int8 = arithmetic_rate(p, BE_PROBE_INT8), floats = arithmetic_rate(p, BE_PROBE_FLOAT);
-  *limits = (gale_limits){.cpu = ops->name(p->device),
-                          .threads = p->options.threads,
-                          .best = {bytes.best, int8.best, floats.best},
-                          .sustained = {bytes.median, int8.median, floats.median}};
+  const gale_limits all = {.cpu = ops->name(p->device),
+                           .threads = p->options.threads,
+                           .best = {bytes.best, int8.best, floats.best},
+                           .sustained = {bytes.median, int8.median, floats.median}};
+  sized_write(limits, size, &all, sizeof all);
 }

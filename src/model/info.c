@@ -1,4 +1,5 @@
 /* What gale.h tells of a model. */
+#include "base/sized.h"
 #include "model/model.h"
 
 #include <string.h>
@@ -7,9 +8,9 @@ const gale_tokenizer *gale_model_tokenizer(const gale_model *model) {
   return model->tokenizer;
 }
 
-void gale_model_get_info(const gale_model *model, gale_model_info *info) {
+void gale_model_get_info_sized(const gale_model *model, gale_model_info *info, size_t size) {
   const model_config *c = &model->config;
-  *info = (gale_model_info){
+  gale_model_info all = {
       .name = c->name,
       .family = c->family->name,
       .format = model->checkpoint->format,
@@ -40,19 +41,21 @@ void gale_model_get_info(const gale_model *model, gale_model_info *info) {
   };
   for (int32_t l = 0; l < c->n_layers; l++) {
     int32_t window = c->layers[l].window;
-    info->windowed_layers += window > 0;
-    if (window > info->sliding_window) info->sliding_window = window;
+    all.windowed_layers += window > 0;
+    if (window > all.sliding_window) all.sliding_window = window;
   }
+  sized_write(info, size, &all, sizeof all);
 }
 
 size_t gale_model_tensors(const gale_model *model) {
   return model->checkpoint->n_tensors;
 }
 
-bool gale_model_tensor(const gale_model *model, size_t index, gale_tensor_info *info) {
+bool gale_model_tensor_sized(const gale_model *model, size_t index, gale_tensor_info *info, size_t size) {
   if (index >= model->checkpoint->n_tensors) return false;
   const tensor *t = &model->checkpoint->tensors[index];
-  *info = (gale_tensor_info){.name = t->name, .type = quant_get(t->type)->name, .n_dims = t->n_dims, .bytes = t->bytes};
-  memcpy(info->shape, t->shape, sizeof info->shape);
+  gale_tensor_info all = {.name = t->name, .type = quant_get(t->type)->name, .n_dims = t->n_dims, .bytes = t->bytes};
+  memcpy(all.shape, t->shape, sizeof all.shape);
+  sized_write(info, size, &all, sizeof all);
   return true;
 }

@@ -1,5 +1,6 @@
 /* gale_quantize() and weights quantised at load: what they refuse, what they leave behind, and how near the results
  * are. Families, tokenizers and bytes are the matter of tests/cli/test_quantize.py. */
+#include "gale_tools.h"
 #include "models/model_cases.h"
 
 #include <math.h>

@@ -7,6 +7,7 @@
 #include "models/small_models.h"
 
 #include "base/error.h"
+#include "gale_tools.h"
 
 #include <errno.h>
 #include <sys/mman.h>

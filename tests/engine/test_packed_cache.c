@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
+#include "gale_tools.h"
 #include "load/packed_file.h"
 
 /* ---- Models: some that lie there for longer than a file system's clock ticks ---- */

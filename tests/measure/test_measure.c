@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "gale.h"
+#include "gale_tools.h"
 
 static const char *const levels[] = {"generic", "avx2", "avxvnni", "avx512", "amx", "neon"};
 

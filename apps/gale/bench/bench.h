@@ -3,6 +3,7 @@
 #define GALE_BENCH_BENCH_H
 
 #include "gale/cli/options.h"
+#include "gale_tools.h"
 
 typedef enum bench_kind { BENCH_LOAD, BENCH_PREFILL, BENCH_DECODE } bench_kind;
 

@@ -5,6 +5,7 @@
 #include "gale/cli/opening.h"
 #include "gale/cli/units.h"
 #include "gale/commands/command.h"
+#include "gale_tools.h"
 
 #include <stdio.h>
 

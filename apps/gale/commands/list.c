@@ -3,6 +3,7 @@
 #include "gale/cli/models.h"
 #include "gale/cli/units.h"
 #include "gale/commands/command.h"
+#include "gale_tools.h"
 
 #include <stdio.h>
 #include <stdlib.h>

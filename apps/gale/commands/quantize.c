@@ -2,6 +2,7 @@
 #include "gale/cli/console.h"
 #include "gale/cli/models.h"
 #include "gale/commands/command.h"
+#include "gale_tools.h"
 
 #include <stdio.h>
 #include <stdlib.h>

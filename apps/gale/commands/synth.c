@@ -1,6 +1,7 @@
 /* gale synth: a synthetic model of a published shape. */
 #include "gale/cli/console.h"
 #include "gale/commands/command.h"
+#include "gale_tools.h"
 
 int synth_main(const options *o) {
   if (!o->type) return usage_error(o, "--type TYPE is missing");

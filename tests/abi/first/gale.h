@@ -1,0 +1,461 @@
+/* gale.h - inference for the Mistral family of language models. gale_tools.h has what goes beyond inference: measuring,
+ * writing files, the packed weights that are kept.
+ *
+ * Handles are created by gale_x_open() and destroyed by gale_x_close(&x), which accepts NULL and
+ * sets the handle to NULL. A function that can fail returns a gale_status and, where the caller
+ * passes a gale_error (it may be NULL), fills in a message naming the file, the field and what would
+ * have been accepted. On failure output arguments are left as they were. The library never exits,
+ * prints or keeps global state.
+ *
+ * Structs grow. A struct of options or figures begins with its size, which its gale_x_defaults() or gale_x_get_...()
+ * call sets; these are macros, so that the size is the one that the caller was compiled with. A library that is newer
+ * than its caller takes the fields that the caller lacks at their defaults and writes none of them; one that is older
+ * refuses what it does not know unless it is zero. Bindings without macros call the gale_..._sized() functions. Structs
+ * without a size - those that stand in arrays, and gale_error - keep their layout for as long as the library's soname
+ * is the same: libgale.so.N, N being GALE_VERSION_MAJOR. From version 1 on nothing is removed or changed within an N.
+ *
+ *   gale_model      weights, configuration and tokenizer; immutable, shared freely between threads
+ *   gale_tokenizer  vocabulary and templates; immutable, shared freely between threads
+ *   gale_session    key/value cache, scratch memory and worker threads; one caller at a time
+ *   a sequence      an id inside a session: one text and its cache
+ *   gale_sampler    settings and generator state of one sequence; one caller at a time
+ */
+#ifndef GALE_H
+#define GALE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define GALE_API __attribute__((visibility("default")))
+#else
+#define GALE_API
+#endif
+
+/* ---- Errors ------------------------------------------------------------------------------- */
+
+typedef enum gale_status {
+  GALE_OK = 0,
+  GALE_E_ARGUMENT,    /* a parameter of the call is out of its range */
+  GALE_E_IO,          /* the operating system refused or cut short a read or a write */
+  GALE_E_FORMAT,      /* a file is malformed or contradicts itself */
+  GALE_E_UNSUPPORTED, /* well formed, but an architecture, type or feature gale does not have */
+  GALE_E_MEMORY,      /* an allocation failed */
+  GALE_E_CONTEXT,     /* the sequence or the session's cache has no room left */
+  GALE_E_CANCELLED,   /* a callback asked to stop */
+  GALE_E_NUMERIC,     /* the model produced values that are not finite */
+} gale_status;
+
+/* code is GALE_OK and message is empty until a call fails. message is one line of UTF-8. */
+typedef struct gale_error {
+  gale_status code;
+  char message[512];
+} gale_error;
+
+/* Version of this header, and of the library as "major.minor.patch"; static storage. */
+#define GALE_VERSION_MAJOR 0
+#define GALE_VERSION_MINOR 2
+#define GALE_VERSION_PATCH 0
+GALE_API const char *gale_version(void);
+
+/* Frees memory that a gale function returned to the caller. NULL is accepted. */
+GALE_API void gale_free(void *memory);
+
+/* Called while something long runs. fraction is in [0, 1]; stage is a short English phrase.
+ * Returning false stops the work, which then fails with GALE_E_CANCELLED. */
+typedef bool (*gale_progress_fn)(void *user, double fraction, const char *stage);
+
+/* ---- Tokenizer ---------------------------------------------------------------------------- */
+
+typedef struct gale_tokenizer gale_tokenizer;
+
+/* Opens a tokenizer alone: a SentencePiece model file, tokenizer.json, a vocabulary-carrying GGUF
+ * file, or a model directory. */
+GALE_API gale_status gale_tokenizer_open(const char *path, gale_tokenizer **tokenizer, gale_error *error);
+GALE_API void gale_tokenizer_close(gale_tokenizer **tokenizer);
+
+/* Number of ids; every id is in [0, gale_tokenizer_size). */
+GALE_API int32_t gale_tokenizer_size(const gale_tokenizer *tokenizer);
+
+/* Ids of the marks, or -1 where the vocabulary has none. */
+GALE_API int32_t gale_tokenizer_bos(const gale_tokenizer *tokenizer);
+GALE_API int32_t gale_tokenizer_eos(const gale_tokenizer *tokenizer);
+
+/* True if id ends an answer: end of sequence, or end of turn in chat models. */
+GALE_API bool gale_tokenizer_is_end(const gale_tokenizer *tokenizer, int32_t id);
+
+/* True if the tokenizer's own settings put BOS in front of a text. */
+GALE_API bool gale_tokenizer_adds_bos(const gale_tokenizer *tokenizer);
+
+/* Short name of the algorithm, e.g. "SentencePiece" or "byte-level BPE (smollm)"; static storage. */
+GALE_API const char *gale_tokenizer_kind(const gale_tokenizer *tokenizer);
+
+/* Bytes of a token as it is stored, and whether it is a control token. *text is owned by the
+ * tokenizer and not terminated. Returns false if id is out of range. */
+GALE_API bool gale_tokenizer_token(const gale_tokenizer *tokenizer, int32_t id, const char **text, size_t *length,
+                                   bool *control);
+
+/* Splits text (length bytes of any content; bytes that are not UTF-8 are kept) into ids. Text never
+ * becomes a control token. No BOS is added unless bos is true. *ids is allocated for the caller, who
+ * gives it to gale_free(). */
+GALE_API gale_status gale_tokenize(const gale_tokenizer *tokenizer, const char *text, size_t length, bool bos,
+                                   int32_t **ids, size_t *n_ids, gale_error *error);
+
+/* The exact bytes of n_ids ids (control tokens write nothing unless special). *text is allocated for
+ * the caller and has a NUL after its *length bytes. */
+GALE_API gale_status gale_detokenize(const gale_tokenizer *tokenizer, const int32_t *ids, size_t n_ids, bool special,
+                                     char **text, size_t *length, gale_error *error);
+
+/* Turns ids into text one at a time and never cuts a character: bytes are held back until a whole
+ * character is there, and bytes that cannot become one are given as U+FFFD. */
+typedef struct gale_detokenizer gale_detokenizer;
+GALE_API gale_status gale_detokenizer_open(const gale_tokenizer *tokenizer, bool special, gale_detokenizer **stream,
+                                           gale_error *error);
+GALE_API void gale_detokenizer_close(gale_detokenizer **stream);
+
+/* *text points at *length bytes of valid UTF-8 (maybe none), valid until the next call on stream. */
+GALE_API gale_status gale_detokenizer_push(gale_detokenizer *stream, int32_t id, const char **text, size_t *length,
+                                           gale_error *error);
+
+/* What was held back; the stream is then as new. */
+GALE_API gale_status gale_detokenizer_finish(gale_detokenizer *stream, const char **text, size_t *length,
+                                             gale_error *error);
+
+/* ---- Conversations ------------------------------------------------------------------------ */
+
+/* Everything in these structs is UTF-8, terminated by NUL and borrowed for the duration of a call. What is not
+ * mentioned in an initialiser - zero or NULL - is not there; later versions may append fields. */
+
+/* A piece of a message: text, or what a model thought before it answered. */
+typedef struct gale_part {
+  const char *text;
+  bool thinking;
+  bool open; /* thinking that has no end yet */
+} gale_part;
+
+/* A function that the assistant called. */
+typedef struct gale_tool_call {
+  const char *id, *name;
+  const char *arguments; /* as JSON; text that is no JSON counts as a string, NULL or "" as {} */
+} gale_tool_call;
+
+typedef struct gale_message {
+  const char *role;    /* "system" ("developer" is the same), "user", "assistant" or "tool" */
+  const char *content; /* used where parts is NULL; an assistant that calls tools may leave it NULL */
+  const gale_part *parts;
+  size_t n_parts;
+  const gale_tool_call *tool_calls; /* an assistant's */
+  size_t n_tool_calls;
+  const char *tool_call_id, *name; /* of a tool's result: the call that it answers, and the function */
+  bool prefix;                     /* the last message, an assistant's, is to be continued */
+} gale_message;
+
+typedef struct gale_chat_options {
+  size_t size;                  /* of this struct, as the caller knows it: gale_chat_defaults() sets it */
+  const char *template_name;    /* NULL: gale_chat_template() */
+  const char *tools;            /* a JSON array as in OpenAI's requests; NULL: none */
+  bool continue_final;          /* as if the last message had prefix */
+  const char *reasoning_effort; /* "none", "low", "high" ...; NULL: the model's default */
+  const char *date;             /* the day that Llama 3.1 to 3.3 are told; NULL: the published "26 Jul 2024" */
+} gale_chat_options;
+
+#define gale_chat_defaults(options) gale_chat_defaults_sized(options, sizeof *(options))
+GALE_API void gale_chat_defaults_sized(gale_chat_options *options, size_t size);
+
+/* Name of the template that the model's files ask for ("chatml", ...), or NULL if there is none that
+ * gale knows. */
+GALE_API const char *gale_chat_template(const gale_tokenizer *tokenizer);
+
+/* Names of all templates, ended by NULL; static storage. */
+GALE_API const char *const *gale_chat_templates(void);
+
+/* Ids of the whole prompt of a conversation, up to where the assistant's answer begins. name NULL
+ * means gale_chat_template(). Text in messages never becomes a control token. */
+GALE_API gale_status gale_chat_render(const gale_tokenizer *tokenizer, const char *name, const gale_message *messages,
+                                      size_t n_messages, int32_t **ids, size_t *n_ids, gale_error *error);
+
+/* The same with options (NULL: the defaults). GALE_E_ARGUMENT for what the template cannot express, and, in Mistral's
+ * templates, for all that Mistral's own reference refuses; the message says what is wrong. */
+GALE_API gale_status gale_chat_prompt(const gale_tokenizer *tokenizer, const gale_message *messages, size_t n_messages,
+                                      const gale_chat_options *options, int32_t **ids, size_t *n_ids,
+                                      gale_error *error);
+
+/* The same for the body of an OpenAI-style request, length bytes of JSON: messages (contents as strings or lists of
+ * parts, tool_calls, tool_call_id, prefix, reasoning_content), tools, tool_choice, continue_final_message,
+ * reasoning_effort, response_format, and in chat_template_kwargs date_string and tools_in_user_message, which Llama 3.1
+ * to 3.3 know. Other fields are ignored. name NULL means gale_chat_template(). */
+GALE_API gale_status gale_chat_request(const gale_tokenizer *tokenizer, const char *name, const char *json,
+                                       size_t length, int32_t **ids, size_t *n_ids, gale_error *error);
+
+/* Ids of a prompt that asks for what belongs between prefix and suffix, texts of any content. The vocabulary must have
+ * [PREFIX] and [SUFFIX], as Mistral's have from v3 on. */
+GALE_API gale_status gale_fim_prompt(const gale_tokenizer *tokenizer, const char *prefix, size_t n_prefix,
+                                     const char *suffix, size_t n_suffix, int32_t **ids, size_t *n_ids,
+                                     gale_error *error);
+
+/* An answer in the making: what is said, what is thought (v13 and v15) and which tools are called (v2 and later), told
+ * apart by the control tokens of the template that asked for it. With Llama 3's templates an answer that is a JSON
+ * object with "name" and "parameters", or several, is calls. Other templates' answers are content. */
+typedef struct gale_answer gale_answer;
+
+typedef enum gale_answer_kind { GALE_ANSWER_CONTENT, GALE_ANSWER_THINKING, GALE_ANSWER_ARGUMENTS } gale_answer_kind;
+
+typedef struct gale_answer_piece {
+  gale_answer_kind kind;
+  const char *text; /* length bytes of valid UTF-8, maybe none; valid until the next call on the answer */
+  size_t length;
+  size_t call; /* with GALE_ANSWER_ARGUMENTS: the call that the text belongs to */
+} gale_answer_piece;
+
+/* name NULL means gale_chat_template(). The tokenizer must outlive the answer. */
+GALE_API gale_status gale_answer_open(const gale_tokenizer *tokenizer, const char *name, gale_answer **answer,
+                                      gale_error *error);
+GALE_API void gale_answer_close(gale_answer **answer);
+
+/* Takes the next id and tells what text is sure by then. */
+GALE_API gale_status gale_answer_push(gale_answer *answer, int32_t id, gale_answer_piece *piece, gale_error *error);
+
+/* Must follow the last id. Where a list of calls (v2 to v7) turns out to be none, its text is the piece's content. */
+GALE_API gale_status gale_answer_finish(gale_answer *answer, gale_answer_piece *piece, gale_error *error);
+
+/* The calls so far; those of v2 to v7 are there once the answer is finished. From v11 on, and with Llama 3, a call is
+ * whole but for its arguments as soon as a piece of them has come. Arguments are as the model wrote them, which may not
+ * be JSON. *calls is owned by the answer, until the next call on it. */
+GALE_API gale_status gale_answer_calls(gale_answer *answer, const gale_tool_call **calls, size_t *n_calls,
+                                       gale_error *error);
+
+/* ---- Model -------------------------------------------------------------------------------- */
+
+typedef struct gale_model gale_model;
+
+typedef struct gale_model_options {
+  size_t size;               /* of this struct, as the caller knows it: gale_model_defaults() sets it */
+  const char *cpu;           /* highest instruction set: generic, avx2, avxvnni, avx512, amx or neon; NULL: the best */
+  int threads;               /* for packing weights; 0: one per processor */
+  bool metadata_only;        /* no weights are read: for gale_model_info and its like; no session can be opened */
+  gale_progress_fn progress; /* may be NULL */
+  void *progress_user;
+  const char *quantize;         /* type to hold the weights in, as for gale_quantize(); NULL: as stored */
+  const char *const *overrides; /* n_overrides texts "key=value": metadata that replaces or adds to the files' */
+  size_t n_overrides;
+  /* Directory in which packed weights are kept for the next time, made where it is missing; NULL: none is used, and
+   * nothing is written. What was kept is used when everything that it depends on is as it was; a file that is damaged
+   * or cannot be written is no error, but the weights are then read and packed as without. Models of less than
+   * cache_least packed bytes are not kept, nor are shapes. cache_limit bounds the directory: what was not used for
+   * longest is removed. 0: half of what the file system would have free without it, up to 64 GiB. */
+  const char *cache;
+  uint64_t cache_least; /* default 64 MiB */
+  uint64_t cache_limit;
+} gale_model_options;
+
+#define gale_model_defaults(options) gale_model_defaults_sized(options, sizeof *(options))
+GALE_API void gale_model_defaults_sized(gale_model_options *options, size_t size);
+
+/* path is a GGUF file, a Hugging Face directory, a Mistral directory, or "shape:NAME[:layers=N][@TYPE]"
+ * for synthetic weights of a published shape. options NULL means the defaults. */
+GALE_API gale_status gale_model_open(const char *path, const gale_model_options *options, gale_model **model,
+                                     gale_error *error);
+/* Every session on the model must be closed first. */
+GALE_API void gale_model_close(gale_model **model);
+
+/* The model's tokenizer, owned by it, or NULL if its files have none. */
+GALE_API const gale_tokenizer *gale_model_tokenizer(const gale_model *model);
+
+/* Hyperparameters, in Mistral's words. Strings are owned by the model. */
+typedef struct gale_model_info {
+  size_t size;        /* of this struct, as the caller knows it: gale_model_get_info() sets it */
+  const char *name;   /* as the files state it, else the path's last part */
+  const char *family; /* "llama", ... */
+  const char *format; /* "GGUF", "Hugging Face", "Mistral", "shape" */
+  const char *types;  /* storage types of the weights by share, e.g. "Q4_0, F32" */
+  const char *cpu;    /* instruction set in use */
+  const char *note;   /* something the user should be told about this model, or NULL */
+  int32_t dim, n_layers, head_dim, hidden_dim, n_heads, n_kv_heads, vocab_size;
+  int32_t context;        /* positions the model was made for */
+  int32_t sliding_window; /* the largest over the layers; 0: none */
+  int32_t windowed_layers;
+  int32_t n_experts, n_experts_per_tok; /* 0: no mixture of experts */
+  double norm_eps, rope_theta;
+  bool tied; /* the output matrix is the embedding */
+  int64_t n_parameters;
+  uint64_t weight_bytes;  /* as stored in the files */
+  uint64_t packed_bytes;  /* as held in memory; 0 with metadata_only */
+  bool kept;              /* the cache has the packed weights for the next time, */
+  bool from_cache;        /* and had them already */
+  const char *cache_note; /* what became of the cache, e.g. "kept for the next start"; NULL: none was asked for */
+} gale_model_info;
+#define gale_model_get_info(model, info) gale_model_get_info_sized(model, info, sizeof *(info))
+GALE_API void gale_model_get_info_sized(const gale_model *model, gale_model_info *info, size_t size);
+
+/* One tensor of the source files, 0 <= index < gale_model_tensors(). */
+typedef struct gale_tensor_info {
+  size_t size; /* of this struct, as the caller knows it: gale_model_tensor() sets it */
+  const char *name, *type;
+  int n_dims;
+  int64_t shape[4]; /* outermost first, as the field writes shapes */
+  uint64_t bytes;
+} gale_tensor_info;
+GALE_API size_t gale_model_tensors(const gale_model *model);
+#define gale_model_tensor(model, index, info) gale_model_tensor_sized(model, index, info, sizeof *(info))
+GALE_API bool gale_model_tensor_sized(const gale_model *model, size_t index, gale_tensor_info *info, size_t size);
+
+/* ---- Session ------------------------------------------------------------------------------ */
+
+typedef struct gale_session gale_session;
+
+typedef enum gale_kv_type { GALE_KV_F16 = 0, GALE_KV_F32, GALE_KV_Q8 } gale_kv_type;
+
+#define GALE_WINDOW_NATIVE (-1) /* the model's own windows */
+#define GALE_WINDOW_NONE 0      /* every layer sees everything */
+
+typedef struct gale_session_options {
+  size_t size;           /* of this struct, as the caller knows it: gale_session_defaults() sets it */
+  int threads;           /* 0: one per processor */
+  int32_t context;       /* positions a sequence may reach; 0: the model's */
+  int32_t window;        /* GALE_WINDOW_NATIVE, GALE_WINDOW_NONE or a number of positions */
+  int32_t chunk;         /* most tokens computed in one step */
+  int32_t max_sequences; /* open at a time */
+  gale_kv_type kv_type;
+} gale_session_options;
+
+#define gale_session_defaults(options) gale_session_defaults_sized(options, sizeof *(options))
+GALE_API void gale_session_defaults_sized(gale_session_options *options, size_t size);
+
+/* Reserves the session's memory once: the cache for max_sequences sequences, and scratch for chunk
+ * tokens. Pages of the cache take physical memory when they are first used. The model must outlive
+ * the session. */
+GALE_API gale_status gale_session_open(const gale_model *model, const gale_session_options *options,
+                                       gale_session **session, gale_error *error);
+GALE_API void gale_session_close(gale_session **session);
+
+/* The options as they took effect. */
+#define gale_session_get_options(session, options) gale_session_get_options_sized(session, options, sizeof *(options))
+GALE_API void gale_session_get_options_sized(const gale_session *session, gale_session_options *options, size_t size);
+
+/* A sequence starts empty. Ids are small numbers and are used again after close. */
+GALE_API gale_status gale_sequence_open(gale_session *session, int32_t *sequence, gale_error *error);
+GALE_API gale_status gale_sequence_close(gale_session *session, int32_t sequence, gale_error *error);
+
+/* A new sequence with the same content, sharing the cache's pages until one of them is written. */
+GALE_API gale_status gale_sequence_fork(gale_session *session, int32_t sequence, int32_t *fork, gale_error *error);
+
+/* Number of positions, or -1 if the sequence is not open. */
+GALE_API int32_t gale_sequence_length(const gale_session *session, int32_t sequence);
+
+/* Forgets positions from length on. Where a window has already let go of positions that a text of
+ * that length would need, nothing can be kept: *kept is then 0, otherwise length. */
+GALE_API gale_status gale_sequence_truncate(gale_session *session, int32_t sequence, int32_t length, int32_t *kept,
+                                            gale_error *error);
+
+typedef enum gale_logits_wanted { GALE_LOGITS_NONE = 0, GALE_LOGITS_LAST, GALE_LOGITS_ALL } gale_logits_wanted;
+
+/* n_tokens >= 1 tokens appended to a sequence. A sequence appears at most once in a step. */
+typedef struct gale_input {
+  int32_t sequence;
+  const int32_t *tokens;
+  int32_t n_tokens;
+  gale_logits_wanted logits;
+} gale_input;
+
+/* Computes all inputs together; their tokens are at most options.chunk. The result for a token is the
+ * same, bit for bit, however tokens are divided into steps and whatever else is in the step. On
+ * failure no sequence has changed. */
+GALE_API gale_status gale_step(gale_session *session, const gale_input *inputs, size_t n_inputs, gale_error *error);
+
+/* Appends any number of tokens in steps of options.chunk and keeps the logits of the last one (as row
+ * 0). progress may be NULL; when it stops the work the sequence keeps the tokens done so far. */
+GALE_API gale_status gale_prefill(gale_session *session, int32_t sequence, const int32_t *tokens, size_t n_tokens,
+                                  gale_progress_fn progress, void *user, gale_error *error);
+
+/* Rows of logits of the last step, [vocab_size] floats each, in the order of its inputs and tokens;
+ * NULL if there is no such row. Valid until the next step. */
+GALE_API const float *gale_logits(const gale_session *session, size_t row);
+GALE_API size_t gale_logits_rows(const gale_session *session);
+
+/* Memory and work of a session so far. */
+typedef struct gale_session_stats {
+  size_t size;                /* of this struct, as the caller knows it: gale_session_get_stats() sets it */
+  uint64_t kv_page_bytes;     /* of pages in use now */
+  uint64_t kv_peak_bytes;     /* the most that were in use */
+  uint64_t kv_reserved_bytes; /* address space reserved for pages */
+  uint64_t scratch_bytes;
+  uint64_t tokens, steps;
+} gale_session_stats;
+#define gale_session_get_stats(session, stats) gale_session_get_stats_sized(session, stats, sizeof *(stats))
+GALE_API void gale_session_get_stats_sized(const gale_session *session, gale_session_stats *stats, size_t size);
+
+/* ---- Sampling ----------------------------------------------------------------------------- */
+
+typedef struct gale_sampler gale_sampler;
+
+typedef struct gale_sampler_options {
+  size_t size;           /* of this struct, as the caller knows it: gale_sampler_defaults() sets it */
+  double temperature;    /* 0: the most likely token */
+  int32_t top_k;         /* 0: off */
+  double top_p;          /* in (0, 1]; 1: off */
+  double min_p;          /* in [0, 1]; 0: off */
+  double repeat_penalty; /* > 0; 1: off; over the last repeat_last tokens */
+  int32_t repeat_last;   /* 0: off; -1: all */
+  uint64_t seed;
+} gale_sampler_options;
+
+#define gale_sampler_defaults(options) gale_sampler_defaults_sized(options, sizeof *(options))
+GALE_API void gale_sampler_defaults_sized(gale_sampler_options *options, size_t size);
+GALE_API gale_status gale_sampler_open(const gale_sampler_options *options, int32_t vocab_size, gale_sampler **sampler,
+                                       gale_error *error);
+GALE_API void gale_sampler_close(gale_sampler **sampler);
+
+/* Chooses from a row of vocab_size logits. The same settings, seed and history give the same choice.
+ * The choice is not yet part of the history: gale_sampler_accept() makes it so. GALE_E_NUMERIC if no
+ * logit is finite. */
+GALE_API gale_status gale_sampler_choose(gale_sampler *sampler, const float *logits, int32_t *token, gale_error *error);
+
+/* Adds a token of the prompt or of the answer to the history that the repeat penalty looks at. */
+GALE_API gale_status gale_sampler_accept(gale_sampler *sampler, int32_t token, gale_error *error);
+
+/* ---- Generation --------------------------------------------------------------------------- */
+
+typedef enum gale_finish {
+  GALE_FINISH_END,    /* the model ended its answer */
+  GALE_FINISH_STOP,   /* a stop text appeared; it is not part of the output */
+  GALE_FINISH_LENGTH, /* max_tokens or the context is reached */
+  GALE_FINISH_CANCELLED,
+} gale_finish;
+
+typedef struct gale_generate_options {
+  size_t size;             /* of this struct, as the caller knows it: gale_generate_defaults() sets it */
+  int32_t max_tokens;      /* -1: until the context is full */
+  const char *const *stop; /* n_stop texts, none empty */
+  size_t n_stop;
+  bool ignore_end; /* go on after an end token */
+  bool special;    /* show control tokens */
+  /* Called for each sampled token with the text that is sure by then: whole characters that cannot become
+   * part of a stop text; length may be 0. What was held back at the end comes with token -1. Returning
+   * false stops. May be NULL. */
+  bool (*text)(void *user, int32_t token, const char *text, size_t length);
+  void *user;
+} gale_generate_options;
+
+typedef struct gale_generate_result {
+  gale_finish finish;
+  int32_t n_tokens; /* sampled, the end token included */
+} gale_generate_result;
+
+#define gale_generate_defaults(options) gale_generate_defaults_sized(options, sizeof *(options))
+GALE_API void gale_generate_defaults_sized(gale_generate_options *options, size_t size);
+
+/* Samples from the logits that the last step left in row 0 for sequence, and goes on. All sampled
+ * tokens but the last are in the sequence afterwards. */
+GALE_API gale_status gale_generate(gale_session *session, int32_t sequence, const gale_tokenizer *tokenizer,
+                                   gale_sampler *sampler, const gale_generate_options *options,
+                                   gale_generate_result *result, gale_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
