@@ -321,6 +321,9 @@ typedef struct gale_session_options {
   int32_t chunk;         /* most tokens computed in one step */
   int32_t max_sequences; /* open at a time */
   gale_kv_type kv_type;
+  /* Threads whose processors other programs take make short pauses of their own, between pieces of work, rather than
+   * being interrupted within one, which would make the others wait. Default true. Results don't depend on it. */
+  bool give_way;
 } gale_session_options;
 
 #define gale_session_defaults(options) gale_session_defaults_sized(options, sizeof *(options))

@@ -95,6 +95,14 @@ typedef struct be_device be_device;   /* a device and its kernel table; immutabl
 typedef struct be_context be_context; /* workers and scratch of one session */
 typedef struct be_worker be_worker;   /* one of them, inside run() */
 
+typedef struct be_context_options {
+  int threads;           /* at least 1 */
+  bool give_way;         /* of threads: see team_open() */
+  int32_t max_tokens;    /* of the largest step */
+  int n_heads, head_dim; /* these and max_blocks size the scratch of attention */
+  int64_t max_blocks;    /* KV_BLOCKs that a token may see, also in part */
+} be_context_options;
+
 typedef struct be_ops {
   /* ---- Device ---- */
   void (*close)(be_device *d);
@@ -113,10 +121,7 @@ typedef struct be_ops {
   void (*weight_pack)(const be_device *d, quant_type type, int64_t cols, const void *rows, int n, void *panel);
 
   /* ---- Context ---- */
-  /* threads >= 1. max_tokens: the largest step; head_dim, n_heads, max_blocks (KV_BLOCKs that a token may see, also
-   * in part) size the scratch of attention. */
-  gale_status (*context_open)(const be_device *d, int threads, int32_t max_tokens, int n_heads, int head_dim,
-                              int64_t max_blocks, be_context **c, gale_error *error);
+  gale_status (*context_open)(const be_device *d, const be_context_options *options, be_context **c, gale_error *error);
   void (*context_close)(be_context **c);
   size_t (*context_bytes)(const be_context *c);
   void (*run)(be_context *c, void (*forward)(void *argument, be_worker *w), void *argument);

@@ -21,7 +21,7 @@ static gale_status write_converted(const model_source *source, const recipe *r, 
   team *crew = NULL;
   checkpoint *to = NULL;
   model_config config;
-  gale_status status = team_open(threads ? threads : cpu_count(), &crew, error);
+  gale_status status = team_open(threads ? threads : cpu_count(), true, &crew, error);
   if (!status) status = requantize_open(source, r, crew, &to, &config, NULL, error);
   if (!status) status = convert_settings(source, r, to, error);
   if (!status) status = gguf_write(to, out, progress, user, error);

@@ -28,7 +28,7 @@ struct gale_session {
 
 void gale_session_defaults_sized(gale_session_options *options, size_t size) {
   const gale_session_options defaults = {
-      .window = GALE_WINDOW_NATIVE, .chunk = 512, .max_sequences = 1, .kv_type = GALE_KV_F16};
+      .window = GALE_WINDOW_NATIVE, .chunk = 512, .max_sequences = 1, .kv_type = GALE_KV_F16, .give_way = true};
   sized_write(options, size, &defaults, sizeof defaults);
 }
 
@@ -82,9 +82,13 @@ static gale_status open_parts(gale_session *s, gale_error *error) {
   s->memory = be->alloc(m->device, s->memory_bytes, false, error);
   if (!s->memory) return GALE_E_MEMORY;
   forward_layout(m, o->chunk, o->chunk, s->memory, &s->state);
-  int64_t blocks = (o->context + KV_BLOCK - 1) / KV_BLOCK;
-  return be->context_open(m->device, o->threads, o->chunk, m->config.n_heads, m->config.head_dim, blocks, &s->context,
-                          error);
+  const be_context_options context = {.threads = o->threads,
+                                      .give_way = o->give_way,
+                                      .max_tokens = o->chunk,
+                                      .n_heads = m->config.n_heads,
+                                      .head_dim = m->config.head_dim,
+                                      .max_blocks = (o->context + KV_BLOCK - 1) / KV_BLOCK};
+  return be->context_open(m->device, &context, &s->context, error);
 }
 
 gale_status gale_session_open(const gale_model *model, const gale_session_options *options, gale_session **session,

@@ -390,7 +390,7 @@ gale_status weights_load(const load_request *r, model_weights *w, load_report *r
   job j = {.request = r, .w = w};
   *report = (load_report){0};
   w->memory_bytes = 0;
-  gale_status status = lay_out(&j) ? team_open(r->threads, &j.crew, error) : error_memory(error, w->n_items);
+  gale_status status = lay_out(&j) ? team_open(r->threads, true, &j.crew, error) : error_memory(error, w->n_items);
   if (!status && r->progress && !r->progress(r->user, 0, "loading"))
     status = error_set(error, GALE_E_CANCELLED, "loading was cancelled");
   if (!status && !(r->options->cache && load_with_cache(&j, &status, report, error)))

@@ -100,7 +100,9 @@ static gale_status open_parts(gale_probe *p, gale_error *error) {
   if (o->bytes == 0)
     o->bytes = (uint64_t)cpu_cache_bytes() * CACHES > LEAST ? (uint64_t)cpu_cache_bytes() * CACHES : LEAST;
   o->bytes = (o->bytes + UNIT - 1) / UNIT * UNIT;
-  status = ops->context_open(p->device, o->threads, 1, 1, QUANT_BLOCK, 1, &p->context, error);
+  const be_context_options context = {
+      .threads = o->threads, .give_way = true, .max_tokens = 1, .n_heads = 1, .head_dim = QUANT_BLOCK, .max_blocks = 1};
+  status = ops->context_open(p->device, &context, &p->context, error);
   if (status) return status;
   p->memory = ops->alloc(p->device, o->bytes, true, error);
   if (!p->memory) return GALE_E_MEMORY;

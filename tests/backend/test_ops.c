@@ -169,7 +169,9 @@ static void run_on(ops_run *r, const char *level, int threads, void (*fn)(void *
   be_context *context = NULL;
   assert_int_equal(be_open(level, &device, &error), GALE_OK);
   r->be = device->ops;
-  assert_int_equal(r->be->context_open(device, threads, r->c->n, 1, 16, 1, &context, &error), GALE_OK);
+  const be_context_options options = {
+      .threads = threads, .give_way = true, .max_tokens = r->c->n, .n_heads = 1, .head_dim = 16, .max_blocks = 1};
+  assert_int_equal(r->be->context_open(device, &options, &context, &error), GALE_OK);
   r->be->run(context, fn, r);
   r->be->context_close(&context);
   r->be->close(device);

@@ -18,7 +18,7 @@ enum { MOST = 8, PIECES = 37, ROUNDS = 5 };
 static team *open_team(int n) {
   team *t = NULL;
   gale_error error = {0};
-  assert_int_equal(team_open(n, &t, &error), GALE_OK);
+  assert_int_equal(team_open(n, true, &t, &error), GALE_OK);
   assert_int_equal(team_size(t), n);
   return t;
 }
@@ -150,19 +150,26 @@ static void *occupy(void *stop) {
   return NULL;
 }
 
-/* Other threads take every processor again and again, so that workers rest, leave and come back. */
-static void test_busy_processors(void **state) {
-  (void)state;
+/* Other threads take every processor again and again; with the policy, workers rest, leave and come back. */
+static void run_busy(bool give_way) {
   enum { OTHERS = 8, SECONDS = 1 };
   pthread_t others[OTHERS];
   atomic_bool stop = false;
   int n = cpu_count() < OTHERS ? cpu_count() : OTHERS;
   for (int i = 0; i < n; i++) assert_int_equal(pthread_create(&others[i], NULL, occupy, &stop), 0);
-  team *t = open_team(n);
+  gale_error error = {0};
+  team *t = NULL;
+  assert_int_equal(team_open(n, give_way, &t, &error), GALE_OK);
   for (time_t end = time(NULL) + SECONDS; time(NULL) <= end;) run_rounds(t);
   team_close(&t);
   atomic_store(&stop, true);
   for (int i = 0; i < n; i++) pthread_join(others[i], NULL);
+}
+
+static void test_busy_processors(void **state) {
+  (void)state;
+  run_busy(true);
+  run_busy(false);
 }
 
 static void job_nothing(void *argument, team_worker *me) {

@@ -365,9 +365,13 @@ static void time_level(const timing *t, cpu_level level, int threads, quant_type
                        const int32_t *tokens, int n, double *took) {
   be_device *d;
   linear_call call = {0};
-  if (be_open(cpu_level_name(level), &d, NULL) ||
-      d->ops->context_open(d, threads, tokens[n - 1], 1, QUANT_BLOCK, 1, &call.context, NULL))
-    exit(1);
+  const be_context_options options = {.threads = threads,
+                                      .give_way = true,
+                                      .max_tokens = tokens[n - 1],
+                                      .n_heads = 1,
+                                      .head_dim = QUANT_BLOCK,
+                                      .max_blocks = 1};
+  if (be_open(cpu_level_name(level), &d, NULL) || d->ops->context_open(d, &options, &call.context, NULL)) exit(1);
   size_t bytes = d->ops->weight_bytes(d, type, rows, cols);
   be_weight packed = packed_weight(d, type, rows, cols, bytes);
   call.ops = d->ops;

@@ -38,8 +38,9 @@ static void time_probe(const timing *t, int type) {
   be_device *d;
   gale_error error;
   job j = {.kind = (be_probe)type, .amount = type == BE_PROBE_READ ? READ_BYTES : 100000};
-  if (be_open(cpu_level_name(t->level), &d, &error) ||
-      d->ops->context_open(d, t->threads, 1, 1, QUANT_BLOCK, 1, &j.context, &error)) {
+  const be_context_options options = {
+      .threads = t->threads, .give_way = true, .max_tokens = 1, .n_heads = 1, .head_dim = QUANT_BLOCK, .max_blocks = 1};
+  if (be_open(cpu_level_name(t->level), &d, &error) || d->ops->context_open(d, &options, &j.context, &error)) {
     printf("probe: %s\n", error.message);
     exit(1);
   }

@@ -111,21 +111,20 @@ static void context_close(be_context **out) {
   *out = NULL;
 }
 
-static gale_status context_open(const be_device *d, int threads, int32_t max_tokens, int n_heads, int head_dim,
-                                int64_t max_blocks, be_context **out, gale_error *error) {
+static gale_status context_open(const be_device *d, const be_context_options *o, be_context **out, gale_error *error) {
   be_context *c = calloc(1, sizeof *c);
   if (!c) return error_memory(error, sizeof *c);
   c->device = cpu_of(d);
-  c->n_heads = n_heads;
-  c->head_dim = head_dim;
-  c->max_blocks = max_blocks;
+  c->n_heads = o->n_heads;
+  c->head_dim = o->head_dim;
+  c->max_blocks = o->max_blocks;
   context_parts parts = {0};
   gale_status status = GALE_OK;
-  if (!context_layout(c, (size_t)max_tokens, (size_t)threads, &parts))
+  if (!context_layout(c, (size_t)o->max_tokens, (size_t)o->threads, &parts))
     status = error_set(error, GALE_E_MEMORY, "the scratch memory of attention is too large for this machine");
-  c->workers = calloc((size_t)threads, sizeof *c->workers);
-  if (!status && !c->workers) status = error_memory(error, (uint64_t)threads * sizeof *c->workers);
-  if (!status) status = team_open(threads, &c->team, error);
+  c->workers = calloc((size_t)o->threads, sizeof *c->workers);
+  if (!status && !c->workers) status = error_memory(error, (uint64_t)o->threads * sizeof *c->workers);
+  if (!status) status = team_open(o->threads, o->give_way, &c->team, error);
   if (!status) {
     c->memory = device_alloc(d, parts.total, false, error);
     c->memory_bytes = parts.total;
@@ -135,7 +134,7 @@ static gale_status context_open(const be_device *d, int threads, int32_t max_tok
     context_close(&c);
     return status;
   }
-  context_place(c, &parts, threads);
+  context_place(c, &parts, o->threads);
   *out = c;
   return GALE_OK;
 }
