@@ -66,24 +66,24 @@ void checkpoint_close(checkpoint **c) {
 
 /* ---- Filling ---- */
 
-static size_t next_power_of_two(size_t n) {
-  size_t p = 1;
-  while (p < n) p *= 2;
-  return p;
-}
-
-/* Makes room for `more` elements behind n. Capacity is always the power of two at or above the count,
- * so that it needs no field of its own. */
-static void *extend(arena *memory, void *items, size_t n, size_t more, size_t size) {
+/* Appends `more` zeroed elements of `size` bytes to n, where *room fit: in place, or in twice the memory, so that
+ * adding one by one takes linear time. Returns the array; NULL when out of memory, with nothing changed. */
+static void *extend(arena *memory, void *items, size_t n, size_t more, size_t size, size_t *room) {
   if (more > SIZE_MAX / 4 || n > SIZE_MAX / 4) return NULL;
-  if (items && n + more <= next_power_of_two(n)) return items;
-  void *larger = arena_array(memory, next_power_of_two(n + more), size);
-  if (larger && items) memcpy(larger, items, n * size);
-  return larger;
+  char *array = items;
+  if (!array || n + more > *room) {
+    size_t wanted = more < n ? 2 * n : n + more;
+    array = arena_array(memory, wanted, size);
+    if (!array) return NULL;
+    if (items) memcpy(array, items, n * size);
+    *room = wanted;
+  }
+  memset(array + n * size, 0, more * size);
+  return array;
 }
 
 gale_status checkpoint_add_file(checkpoint *c, const char *path, uint32_t *index, gale_error *error) {
-  file *files = extend(&c->memory, c->files, c->n_files, 1, sizeof *files);
+  file *files = extend(&c->memory, c->files, c->n_files, 1, sizeof *files, &c->room.files);
   if (!files) return error_memory(error, (c->n_files + 1) * sizeof *files);
   c->files = files;
   gale_status status = file_open(&files[c->n_files], path, error);
@@ -92,7 +92,7 @@ gale_status checkpoint_add_file(checkpoint *c, const char *path, uint32_t *index
 }
 
 tensor *checkpoint_add_tensors(checkpoint *c, size_t n) {
-  tensor *tensors = extend(&c->memory, c->tensors, c->n_tensors, n, sizeof *tensors);
+  tensor *tensors = extend(&c->memory, c->tensors, c->n_tensors, n, sizeof *tensors, &c->room.tensors);
   if (!tensors) return NULL;
   c->tensors = tensors;
   c->n_tensors += n;
@@ -100,7 +100,7 @@ tensor *checkpoint_add_tensors(checkpoint *c, size_t n) {
 }
 
 setting *checkpoint_add_settings(checkpoint *c, size_t n) {
-  setting *settings = extend(&c->memory, c->settings, c->n_settings, n, sizeof *settings);
+  setting *settings = extend(&c->memory, c->settings, c->n_settings, n, sizeof *settings, &c->room.settings);
   if (!settings) return NULL;
   c->settings = settings;
   c->n_settings += n;
@@ -108,7 +108,7 @@ setting *checkpoint_add_settings(checkpoint *c, size_t n) {
 }
 
 foreign_tensor *checkpoint_add_foreign(checkpoint *c, size_t n) {
-  foreign_tensor *foreign = extend(&c->memory, c->foreign, c->n_foreign, n, sizeof *foreign);
+  foreign_tensor *foreign = extend(&c->memory, c->foreign, c->n_foreign, n, sizeof *foreign, &c->room.foreign);
   if (!foreign) return NULL;
   c->foreign = foreign;
   c->n_foreign += n;

@@ -85,6 +85,12 @@ struct checkpoint {
   size_t n_settings;
   setting *settings;
 
+  /* How many elements the arrays have memory for. 0 where a reader set an array of its own: the first one added then
+   * moves it. */
+  struct {
+    size_t files, tensors, foreign, settings;
+  } room;
+
   /* How tensor bytes are got: from the files, or made up. Set by the reader. */
   gale_status (*read)(const checkpoint *c, const tensor *t, uint64_t offset, void *to, uint64_t n, gale_error *error);
   const void *source; /* what read() needs besides */

@@ -1,5 +1,5 @@
 /* Settings that the caller states instead of the files. */
-#include "files.h"
+#include "build_gguf.h"
 
 static checkpoint *open_with(const char *path, const char *key_value) {
   gale_error error = {0};
@@ -117,6 +117,45 @@ static void test_json(void **state) {
   checkpoint_close(&c);
 }
 
+/* A GGUF file of keys k.0 to k.n-1, each with its number, and no tensor. */
+static const char *write_keys(int n) {
+  static build b;
+  char key[32];
+  put_preamble(&b, 0, (uint64_t)n);
+  for (int i = 0; i < n; i++) {
+    snprintf(key, sizeof key, "k.%d", i);
+    put_key_u32(&b, key, (uint32_t)i);
+  }
+  put_padding(&b, 32);
+  return write_build("keys.gguf", &b);
+}
+
+/* Adds keys to a file of n_old and looks for all of them. */
+static void add_keys(int n_old, int n_new) {
+  char text[32];
+  checkpoint *c = open_good(write_keys(n_old));
+  for (int i = n_old; i < n_old + n_new; i++) {
+    snprintf(text, sizeof text, "k.%d=%d", i, i);
+    assert_int_equal(checkpoint_override(c, text, NULL), GALE_OK);
+  }
+  assert_int_equal(c->n_settings, n_old + n_new);
+  for (int i = 0; i < n_old + n_new; i++) {
+    snprintf(text, sizeof text, "k.%d", i);
+    const setting *s = checkpoint_setting(c, text);
+    assert_non_null(s);
+    assert_int_equal(s->type, SETTING_INT);
+    assert_int_equal(s->integer, i);
+  }
+  checkpoint_close(&c);
+}
+
+static void test_new_in_a_file(void **state) {
+  (void)state;
+  for (int n_old = 0; n_old < 36; n_old++) add_keys(n_old, 5);
+  add_keys(700, 1); /* an array that is an allocation of its own */
+  add_keys(700, 900);
+}
+
 static void refuse_override(const char *key_value, const char *why) {
   gale_error error = {0};
   checkpoint *c = open_good("shape:tiny");
@@ -148,8 +187,8 @@ static void test_refused(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_existing), cmocka_unit_test(test_new),     cmocka_unit_test(test_twice),
-      IN_A_DIRECTORY(test_json),       cmocka_unit_test(test_refused),
+      cmocka_unit_test(test_existing), cmocka_unit_test(test_new),         cmocka_unit_test(test_twice),
+      IN_A_DIRECTORY(test_json),       IN_A_DIRECTORY(test_new_in_a_file), cmocka_unit_test(test_refused),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
