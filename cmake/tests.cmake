@@ -3,11 +3,13 @@ pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
 find_package(Python3 REQUIRED COMPONENTS Interpreter)
 
 # tests/LAYER/test_x.c is linked with its layer and those below it; from the engine on, with all: these tests write the
-# models that they open.
+# models that they open. Those of the tokenizer have cases of whole conversations among theirs.
 foreach(layer IN LISTS layers)
   set(linked gale_${layer})
   if(layer MATCHES "^(engine|measure|convert)$")
     set(linked gale_measure gale_convert)
+  elseif(layer STREQUAL "tokenizer")
+    set(linked gale_chat)
   endif()
   file(GLOB tests CONFIGURE_DEPENDS tests/${layer}/test_*.c)
   foreach(test IN LISTS tests)

@@ -14,7 +14,7 @@ BELOW = {
     "json": ("base",),
     "quant": ("base",),
     "format": ("json", "quant"),
-    "tokenizer": ("json", "chat"),
+    "tokenizer": ("json",),
     "chat": ("tokenizer",),
     "backend": ("quant",),
     "model": ("format", "backend"),

@@ -1,4 +1,4 @@
-/* Chat templates: one row for each, from a conversation to the ids of a prompt. */
+/* From a conversation to the ids of a prompt. What templates there are: tokenizer/templates.def. */
 #ifndef CHAT_CHAT_H
 #define CHAT_CHAT_H
 
@@ -79,37 +79,14 @@ void prompt_refuse(prompt *p, const char *format, ...) __attribute__((format(pri
 /* Memory that lives as long as the prompt; NULL with status set. */
 void *prompt_memory(prompt *p, size_t count, size_t size);
 
-enum { CHAT_MARKS = 4, CHAT_PARTS = 3 };
+/* What a template writes; messages have passed chat_check(), or mistral_check() where there is a version. */
+typedef void chat_renderer(prompt *p, const chat *c);
+#define CHAT_TEMPLATE(name, renderer, ...) chat_renderer renderer;
+#include "tokenizer/templates.def"
+#undef CHAT_TEMPLATE
 
-struct chat_template {
-  const char *name;
-  /* Recognised by parts of the model's own template, all of jinja and none of jinja_not; where it has none, by the
-   * version that the tokenizer's file states, or by a control token. In each case the control tokens `marks` must be
-   * there and mark_not must not. */
-  const char *jinja[CHAT_PARTS], *jinja_not[CHAT_PARTS];
-  const char *by_mark;
-  const char *marks[CHAT_MARKS], *mark_not;
-  int kind;            /* vocabulary_kind, or -1: any */
-  int version;         /* of Mistral's prompts; 0: another family's */
-  bool tools;          /* where there is no version: tools can be offered and called */
-  const char *ends[2]; /* marks that end an answer, beside EOS, as far as the vocabulary has them */
-  /* Messages have passed chat_check(), or mistral_check() where there is a version. */
-  void (*render)(prompt *p, const chat *c);
-};
-
-/* All rows; the last has no name. Renderers are in chat_templates.c and chat_mistral.c. */
-extern const chat_template CHAT_TEMPLATES[];
-
-/* The row for a tokenizer whose marks are set up, or NULL. */
-const chat_template *chat_recognise(const gale_tokenizer *t, const char *jinja);
-
-/* True if text is a control token of any template. A file may call such a token user-defined; text must
- * not become it all the same. */
-bool chat_is_mark(const char *text, size_t length);
-
-/* The fixed system prompt that a ChatML template puts in front where the conversation has none: its
- * offset in the Jinja text and length; false if there is none. */
-bool chat_default_system(const char *jinja, size_t *offset, size_t *length);
+/* Calls the renderer of p->row. */
+chat_renderer chat_render;
 
 /* ---- Parts of rendering, in files of their own ---- */
 
@@ -127,13 +104,9 @@ const chat_template *chat_find(const gale_tokenizer *t, const char *name, gale_e
 
 /* Turns of user and assistant by turns, after an optional system message; refuses others. */
 bool check_turns(prompt *p, const chat *c);
-void render_llama2(prompt *p, const chat *c);
-void render_llama3(prompt *p, const chat *c);
-void render_llama31(prompt *p, const chat *c);
 
 /* The rules of Mistral's reference for messages, tools and settings. Each refuses what breaks them. */
 void mistral_check(prompt *p, const chat *c);
-void render_mistral(prompt *p, const chat *c);
 /* What the model can be told: as its tokenizer's file states, or where that states nothing, what is usual. NULL: the
  * file is one that must state it, and does not. */
 const model_settings *mistral_settings(const prompt *p);

@@ -5,12 +5,11 @@
 #include "tokenizer/lookup.h"
 #include "tokenizer/merges.h"
 #include "tokenizer/pretokenize.h"
+#include "tokenizer/templates.h"
 #include "tokenizer/tokenizer.h"
 
 /* Bytes of a SentencePiece piece at most, and so the symbols that it can be cut into. */
 enum { LONGEST_PIECE = 1024 };
-
-typedef struct chat_template chat_template;
 
 /* Which two characters may ever stand side by side within a piece. Where they may not, no merge crosses,
  * and SentencePiece text can be cut there into words that are encoded one by one. */

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 
 #include "base/unicode.h"
-#include "chat/chat.h"
 
 enum { MAX_TOKENS = 1 << 24 };
 
@@ -337,10 +336,11 @@ static const char *beginning(arena *memory, const char *text) {
 /* Recognises the chat template among all special tokens, whose marks are control tokens from then on. */
 static gale_status set_chat(gale_tokenizer *t, const vocabulary *v, gale_error *error) {
   for (uint32_t i = 0; i < t->n_tokens; i++)
-    if (t->types[i] == TOKEN_USER_DEFINED && chat_is_mark(v->tokens[i], v->lengths[i])) t->types[i] = TOKEN_CONTROL;
+    if (t->types[i] == TOKEN_USER_DEFINED && template_has_mark(v->tokens[i], v->lengths[i]))
+      t->types[i] = TOKEN_CONTROL;
   if (!sorted_tokens(t, TOKEN_CONTROL, &t->stored, &t->marks, &t->n_marks)) return error_memory(error, t->n_tokens);
   t->version = v->version;
-  t->chat = chat_recognise(t, v->chat_template);
+  t->chat = template_recognise(t, v->chat_template);
   t->chat_bos = t->bos >= 0 && v->chat_template && strstr(v->chat_template, "bos_token");
   if (!t->chat && v->chat_template) {
     t->unknown_template = beginning(&t->memory, v->chat_template);
@@ -351,7 +351,7 @@ static gale_status set_chat(gale_tokenizer *t, const vocabulary *v, gale_error *
     if (end >= 0) t->ends[t->n_ends++] = end;
   }
   size_t at, length;
-  if (t->chat && v->chat_template && chat_default_system(v->chat_template, &at, &length)) {
+  if (t->chat && v->chat_template && template_default_system(v->chat_template, &at, &length)) {
     t->default_system = arena_string(&t->memory, v->chat_template + at, length);
     if (!t->default_system) return error_memory(error, length);
   }

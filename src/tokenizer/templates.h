@@ -1,0 +1,38 @@
+/* What is known of chat templates: their names, by what a model's own template is recognised, and which control tokens
+ * they bring. Writing prompts in their form is chat's. */
+#ifndef TOKENIZER_TEMPLATES_H
+#define TOKENIZER_TEMPLATES_H
+
+#include "base/error.h"
+
+enum { CHAT_MARKS = 4, CHAT_PARTS = 3 };
+
+typedef struct chat_template {
+  const char *name;
+  /* Recognised by parts of the model's own template, all of jinja and none of jinja_not; where it has none, by the
+   * version that the tokenizer's file states, or by a control token. In each case the control tokens `marks` must be
+   * there and mark_not must not. */
+  const char *jinja[CHAT_PARTS], *jinja_not[CHAT_PARTS];
+  const char *by_mark;
+  const char *marks[CHAT_MARKS], *mark_not;
+  int kind;            /* vocabulary_kind, or -1: any */
+  int version;         /* of Mistral's prompts; 0: another family's */
+  bool tools;          /* where there is no version: tools can be offered and called */
+  const char *ends[2]; /* marks that end an answer, beside EOS, as far as the vocabulary has them */
+} chat_template;
+
+/* All rows; the last has no name. */
+extern const chat_template CHAT_TEMPLATES[];
+
+/* The row for a tokenizer whose control tokens are set up, or NULL. jinja is the model's own template; NULL: none. */
+const chat_template *template_recognise(const gale_tokenizer *t, const char *jinja);
+
+/* True if text is a control token of any template. A file may call such a token user-defined; text must
+ * not become it all the same. */
+bool template_has_mark(const char *text, size_t length);
+
+/* The fixed system prompt that a ChatML template puts in front where the conversation has none: its
+ * offset in the Jinja text and length; false if there is none. */
+bool template_default_system(const char *jinja, size_t *offset, size_t *length);
+
+#endif
