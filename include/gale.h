@@ -324,19 +324,21 @@ typedef struct gale_session_options {
   /* Threads whose processors other programs take make short pauses of their own, between pieces of work, rather than
    * being interrupted within one, which would make the others wait. Default true. Results don't depend on it. */
   bool give_way;
+  /* Memory for the pages of the cache; 0: what all sequences can take, but at most half of the memory that is free. It
+   * is all there is, for whatever mix of sequences: layers with a window and layers without one share it. */
+  uint64_t kv_bytes;
 } gale_session_options;
 
 #define gale_session_defaults(options) gale_session_defaults_sized(options, sizeof *(options))
 GALE_API void gale_session_defaults_sized(gale_session_options *options, size_t size);
 
-/* Reserves the session's memory once: the cache for max_sequences sequences, and scratch for chunk
- * tokens. Pages of the cache take physical memory when they are first used. The model must outlive
- * the session. */
+/* Reserves the session's memory once: kv_bytes for the cache, and scratch for chunk tokens. Pages of the cache take
+ * physical memory when they are first used. The model must outlive the session. */
 GALE_API gale_status gale_session_open(const gale_model *model, const gale_session_options *options,
                                        gale_session **session, gale_error *error);
 GALE_API void gale_session_close(gale_session **session);
 
-/* The options as they took effect. */
+/* The options as they took effect; kv_bytes is then a whole number of pages. */
 #define gale_session_get_options(session, options) gale_session_get_options_sized(session, options, sizeof *(options))
 GALE_API void gale_session_get_options_sized(const gale_session *session, gale_session_options *options, size_t size);
 
@@ -367,23 +369,30 @@ typedef struct gale_input {
 
 /* Computes all inputs together; their tokens are at most options.chunk. The result for a token is the
  * same, bit for bit, however tokens are divided into steps and whatever else is in the step. On
- * failure no sequence has changed. */
+ * failure nothing has changed. GALE_E_CONTEXT if a sequence would exceed the context, or if the cache has too few free
+ * pages for all inputs together. */
 GALE_API gale_status gale_step(gale_session *session, const gale_input *inputs, size_t n_inputs, gale_error *error);
 
+/* What gale_step() with these inputs would take of the cache, without computing anything: *needed bytes of new pages
+ * and of copies of shared ones; it has room if that is at most *available. Tokens are not looked at. */
+GALE_API gale_status gale_step_pages(gale_session *session, const gale_input *inputs, size_t n_inputs, uint64_t *needed,
+                                     uint64_t *available, gale_error *error);
+
 /* Appends any number of tokens in steps of options.chunk and keeps the logits of the last one (as row
- * 0). progress may be NULL; when it stops the work the sequence keeps the tokens done so far. */
+ * 0). progress may be NULL; when it stops the work, or pages run out, the sequence keeps the tokens done so far. */
 GALE_API gale_status gale_prefill(gale_session *session, int32_t sequence, const int32_t *tokens, size_t n_tokens,
                                   gale_progress_fn progress, void *user, gale_error *error);
 
-/* Rows of logits of the last step, [vocab_size] floats each, in the order of its inputs and tokens;
- * NULL if there is no such row. Valid until the next step. */
-GALE_API const float *gale_logits(const gale_session *session, size_t row);
-GALE_API size_t gale_logits_rows(const gale_session *session);
+/* A sequence's rows of logits, [vocab_size] floats each, in the order of its tokens in the session's last step; NULL if
+ * there is no such row. A step takes away the rows of all sequences that have no part in it; so do closing a sequence
+ * and making it shorter with its own. A fork has the rows of its source. */
+GALE_API const float *gale_logits(const gale_session *session, int32_t sequence, size_t row);
+GALE_API size_t gale_logits_rows(const gale_session *session, int32_t sequence);
 
 /* Memory and work of a session so far. */
 typedef struct gale_session_stats {
   size_t size;                /* of this struct, as the caller knows it: gale_session_get_stats() sets it */
-  uint64_t kv_page_bytes;     /* of pages in use now */
+  uint64_t kv_page_bytes;     /* of pages in use now; options.kv_bytes is the most */
   uint64_t kv_peak_bytes;     /* the most that were in use */
   uint64_t kv_reserved_bytes; /* address space reserved for pages */
   uint64_t scratch_bytes;

@@ -1,5 +1,9 @@
 #include "engine/cache.h"
 
+#include "base/memory.h"
+
+#include <assert.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,42 +17,101 @@ static int32_t layer_window(const model_config *m, int32_t layer, const cache_op
   return window >= o->context ? 0 : window; /* a window that reaches over the whole context hides nothing */
 }
 
-static cache_group *group_of(cache *c, int32_t window) {
-  for (int32_t g = 0; g < c->n_groups; g++)
-    if (c->groups[g].window == window) return &c->groups[g];
-  cache_group *g = &c->groups[c->n_groups++];
-  g->window = window;
-  return g;
+/* How many of the first n layers have the window of `layer`. */
+static int32_t layers_alike(const model_config *m, const cache_options *o, int32_t layer, int32_t n) {
+  int32_t count = 0;
+  for (int32_t l = 0; l < n; l++) count += layer_window(m, l, o) == layer_window(m, layer, o);
+  return count;
+}
+
+static int32_t common_divisor(int32_t a, int32_t b) {
+  return b == 0 ? a : common_divisor(b, a % b);
+}
+
+static int32_t layers_of_a_page(const model_config *m, const cache_options *o) {
+  int32_t n = 0;
+  for (int32_t l = 0; l < m->n_layers; l++) n = common_divisor(n, layers_alike(m, o, l, m->n_layers));
+  return n;
 }
 
 static int32_t pages_for(int64_t positions) {
   return (int32_t)((positions + KV_PAGE - 1) / KV_PAGE);
 }
 
-static gale_status open_group(cache *c, cache_group *g, const cache_options *o, size_t layer_bytes, gale_error *error) {
-  int32_t whole = pages_for(o->context);
-  int32_t windowed = pages_for((int64_t)g->window + o->chunk) + 1;
-  g->n_slots = g->window > 0 && windowed < whole ? windowed : whole;
-  int64_t n_pages = (int64_t)g->n_slots * c->max_sequences;
-  g->page_bytes = (size_t)g->n_layers * layer_bytes;
-  if (n_pages > INT32_MAX || g->page_bytes == 0 || (uint64_t)n_pages > SIZE_MAX / 2 / g->page_bytes)
-    return error_set(error, GALE_E_ARGUMENT, "a cache of %d sequences of %d positions is too large", c->max_sequences,
-                     o->context);
-  g->n_pages = (int32_t)n_pages;
-  size_t sequences = (size_t)c->max_sequences, pages = (size_t)n_pages;
-  g->tables = malloc(sequences * (size_t)g->n_slots * sizeof *g->tables);
+static gale_status too_large(const cache_options *o, gale_error *error) {
+  return error_set(error, GALE_E_ARGUMENT, "a cache of %d sequences of %d positions is too large", o->max_sequences,
+                   o->context);
+}
+
+static gale_status open_group(cache_group *g, int32_t window, const cache_options *o, gale_error *error) {
+  int32_t whole = pages_for(o->context), windowed = pages_for((int64_t)window + o->chunk) + 1;
+  g->window = window;
+  g->n_slots = window > 0 && windowed < whole ? windowed : whole;
+  size_t sequences = (size_t)o->max_sequences, slots = sequences * (size_t)g->n_slots;
+  if (slots > INT32_MAX) return too_large(o, error);
+  g->tables = malloc(slots * sizeof *g->tables);
   g->first = calloc(sequences, sizeof *g->first);
   g->end = calloc(sequences, sizeof *g->end);
-  g->references = calloc(pages, sizeof *g->references);
-  g->free_pages = malloc(pages * sizeof *g->free_pages);
-  if (!g->tables || !g->first || !g->end || !g->references || !g->free_pages)
-    return error_memory(error, pages * 3 * sizeof(int32_t));
-  memset(g->tables, -1, pages * sizeof *g->tables);
-  for (int32_t i = 0; i < g->n_pages; i++) g->free_pages[i] = g->n_pages - 1 - i;
-  g->n_free = g->n_pages;
-  g->pool = c->device->ops->alloc(c->device, pages * g->page_bytes, pages * g->page_bytes >= LARGE_POOL, error);
-  c->reserved_bytes += pages * g->page_bytes;
-  return g->pool ? GALE_OK : GALE_E_MEMORY;
+  if (!g->tables || !g->first || !g->end) return error_memory(error, slots * sizeof *g->tables);
+  memset(g->tables, -1, slots * sizeof *g->tables);
+  return GALE_OK;
+}
+
+/* The last group of that window. */
+static cache_group *last_group(cache *c, int32_t window) {
+  cache_group *g = &c->groups[c->n_groups - 1];
+  while (g->window != window) g--;
+  return g;
+}
+
+static gale_status open_groups(cache *c, const model_config *m, const cache_options *o, gale_error *error) {
+  kv_layout layout = kv_layout_make(o->type, m->n_kv_heads, m->head_dim);
+  int32_t per_page = layers_of_a_page(m, o);
+  c->page_bytes = (size_t)per_page * layout.layer_bytes;
+  for (int32_t l = 0; l < m->n_layers; l++) {
+    int32_t window = layer_window(m, l, o), place = layers_alike(m, o, l, l) % per_page;
+    gale_status status = place == 0 ? open_group(&c->groups[c->n_groups++], window, o, error) : GALE_OK;
+    if (status) return status;
+    const cache_group *g = last_group(c, window);
+    c->views[l] = (kv_view){.layout = layout,
+                            .page_bytes = c->page_bytes,
+                            .layer_offset = (size_t)place * layout.layer_bytes,
+                            .tables = g->tables,
+                            .n_slots = g->n_slots,
+                            .window = window};
+  }
+  return GALE_OK;
+}
+
+/* Pages of the pool: what all sequences can hold, as far as the budget goes. */
+static gale_status count_pages(cache *c, const cache_options *o, gale_error *error) {
+  uint64_t all = 0, bytes = o->bytes, least = (uint64_t)c->n_groups;
+  for (int32_t g = 0; g < c->n_groups; g++) all += (uint64_t)o->max_sequences * (uint64_t)c->groups[g].n_slots;
+  if (bytes == 0) {
+    bytes = memory_available() / 2;
+    if (bytes == 0) bytes = UINT64_MAX;
+    if (bytes / c->page_bytes < least) bytes = least * c->page_bytes;
+  }
+  if (bytes / c->page_bytes < least)
+    return error_set(error, GALE_E_ARGUMENT,
+                     "kv_bytes is %" PRIu64 ": at least %" PRIu64 " is accepted, with which a sequence can "
+                     "hold %d positions",
+                     o->bytes, least * c->page_bytes, KV_PAGE);
+  uint64_t pages = bytes / c->page_bytes < all ? bytes / c->page_bytes : all;
+  if (pages > INT32_MAX || pages > SIZE_MAX / 2 / c->page_bytes) return too_large(o, error);
+  c->n_pages = (int32_t)pages;
+  return GALE_OK;
+}
+
+static gale_status open_pool(cache *c, gale_error *error) {
+  size_t pages = (size_t)c->n_pages, bytes = pages * c->page_bytes;
+  c->references = calloc(pages, sizeof *c->references);
+  c->free_pages = malloc(pages * sizeof *c->free_pages);
+  if (!c->references || !c->free_pages) return error_memory(error, pages * 2 * sizeof(int32_t));
+  for (int32_t i = 0; i < c->n_pages; i++) c->free_pages[i] = c->n_pages - 1 - i;
+  c->n_free = c->n_pages;
+  c->pool = c->device->ops->alloc(c->device, bytes, bytes >= LARGE_POOL, error);
+  return c->pool ? GALE_OK : GALE_E_MEMORY;
 }
 
 gale_status cache_open(cache *c, const model_config *m, const be_device *device, const cache_options *o,
@@ -58,38 +121,22 @@ gale_status cache_open(cache *c, const model_config *m, const be_device *device,
   c->groups = calloc((size_t)m->n_layers, sizeof *c->groups);
   c->views = calloc((size_t)m->n_layers, sizeof *c->views);
   if (!c->groups || !c->views) return error_memory(error, (uint64_t)m->n_layers * sizeof *c->views);
-  kv_layout layout = kv_layout_make(o->type, m->n_kv_heads, m->head_dim);
-  for (int32_t l = 0; l < m->n_layers; l++) {
-    cache_group *g = group_of(c, layer_window(m, l, o));
-    c->views[l].layer_offset = (size_t)g->n_layers++ * layout.layer_bytes;
-  }
-  for (int32_t g = 0; g < c->n_groups; g++) {
-    gale_status status = open_group(c, &c->groups[g], o, layout.layer_bytes, error);
-    if (status) return status;
-  }
-  for (int32_t l = 0; l < m->n_layers; l++) {
-    const cache_group *g = group_of(c, layer_window(m, l, o));
-    c->views[l] = (kv_view){.layout = layout,
-                            .pool = g->pool,
-                            .page_bytes = g->page_bytes,
-                            .layer_offset = c->views[l].layer_offset,
-                            .tables = g->tables,
-                            .n_slots = g->n_slots,
-                            .window = g->window};
-  }
-  return GALE_OK;
+  gale_status status = open_groups(c, m, o, error);
+  if (!status) status = count_pages(c, o, error);
+  if (!status) status = open_pool(c, error);
+  for (int32_t l = 0; l < m->n_layers && !status; l++) c->views[l].pool = c->pool;
+  return status;
 }
 
 void cache_close(cache *c) {
   for (int32_t i = 0; i < c->n_groups; i++) {
-    cache_group *g = &c->groups[i];
-    if (g->pool) c->device->ops->release(c->device, g->pool, (size_t)g->n_pages * g->page_bytes);
-    free(g->tables);
-    free(g->first);
-    free(g->end);
-    free(g->references);
-    free(g->free_pages);
+    free(c->groups[i].tables);
+    free(c->groups[i].first);
+    free(c->groups[i].end);
   }
+  if (c->pool) c->device->ops->release(c->device, c->pool, (size_t)c->n_pages * c->page_bytes);
+  free(c->references);
+  free(c->free_pages);
   free(c->groups);
   free(c->views);
   *c = (cache){0};
@@ -101,39 +148,89 @@ static int32_t *slot(const cache_group *g, int32_t sequence, int32_t page) {
   return &g->tables[(int64_t)sequence * g->n_slots + page % g->n_slots];
 }
 
-static int32_t take_page(cache *c, cache_group *g) {
-  int32_t page = g->free_pages[--g->n_free];
-  g->references[page] = 1;
-  c->used_bytes += g->page_bytes;
-  if (c->used_bytes > c->peak_bytes) c->peak_bytes = c->used_bytes;
+/* Asserts that pages are held by as many sequences as they are counted for, and free otherwise. */
+static void check(const cache *c) {
+#ifndef NDEBUG
+  int64_t held = 0, counted = 0;
+  for (int32_t i = 0; i < c->n_groups; i++)
+    for (int32_t s = 0; s < c->max_sequences; s++) {
+      const cache_group *g = &c->groups[i];
+      assert(g->first[s] <= g->end[s] && g->end[s] - g->first[s] <= g->n_slots);
+      held += g->end[s] - g->first[s];
+      for (int32_t page = g->first[s]; page < g->end[s]; page++) assert(c->references[*slot(g, s, page)] > 0);
+    }
+  for (int32_t i = 0; i < c->n_pages; i++) counted += c->references[i];
+  for (int32_t i = 0; i < c->n_free; i++) assert(c->references[c->free_pages[i]] == 0);
+  assert(held == counted && held >= c->n_pages - c->n_free);
+#else
+  (void)c;
+#endif
+}
+
+/* There is one: cache_extend() has counted. */
+static int32_t take_page(cache *c) {
+  int32_t page = c->free_pages[--c->n_free];
+  c->references[page] = 1;
+  if (c->n_pages - c->n_free > c->peak_pages) c->peak_pages = c->n_pages - c->n_free;
   return page;
 }
 
-static void drop_page(cache *c, cache_group *g, int32_t *entry) {
-  if (--g->references[*entry] == 0) {
-    g->free_pages[g->n_free++] = *entry;
-    c->used_bytes -= g->page_bytes;
-  }
+static void drop_page(cache *c, int32_t *entry) {
+  if (--c->references[*entry] == 0) c->free_pages[c->n_free++] = *entry;
   *entry = -1;
 }
 
-/* Makes a page that is about to be written the sequence's own. */
-static void own_page(cache *c, cache_group *g, int32_t *entry) {
-  if (g->references[*entry] == 1) return;
-  int32_t shared = *entry;
-  *entry = take_page(c, g);
-  g->references[shared]--;
-  c->device->ops->copy_page(c->device, g->pool + (size_t)*entry * g->page_bytes,
-                            g->pool + (size_t)shared * g->page_bytes, g->page_bytes);
+static char *page_data(const cache *c, int32_t page) {
+  return c->pool + (size_t)page * c->page_bytes;
 }
 
-void cache_extend(cache *c, int32_t sequence, int32_t length, int32_t n) {
+/* Makes a page that is about to be written the sequence's own. */
+static void own_page(cache *c, int32_t *entry) {
+  if (c->references[*entry] == 1) return;
+  int32_t shared = *entry;
+  *entry = take_page(c);
+  c->references[shared]--;
+  c->device->ops->copy_page(c->device, page_data(c, *entry), page_data(c, shared), c->page_bytes);
+}
+
+/* The page that a growth begins in, as far as it is filled already; -1: it begins a page. */
+static int32_t begun_page(const cache_group *g, const cache_growth *growth) {
+  return growth->length % KV_PAGE ? *slot(g, growth->sequence, growth->length / KV_PAGE) : -1;
+}
+
+/* True if the i-th growth has to copy the page it begins in: the last of the page's holders keeps it. */
+static bool must_copy(const cache *c, const cache_group *g, const cache_growth *growths, size_t i) {
+  int32_t page = begun_page(g, &growths[i]);
+  if (page < 0 || c->references[page] == 1) return false;
+  int32_t holders = c->references[page];
+  for (size_t before = 0; before < i; before++) holders -= begun_page(g, &growths[before]) == page;
+  return holders > 1;
+}
+
+int64_t cache_pages_needed(const cache *c, const cache_growth *growths, size_t n_growths) {
+  int64_t n = 0;
   for (int32_t i = 0; i < c->n_groups; i++) {
-    cache_group *g = &c->groups[i];
-    if (length % KV_PAGE != 0) own_page(c, g, slot(g, sequence, length / KV_PAGE));
-    for (; g->end[sequence] < pages_for((int64_t)length + n); g->end[sequence]++)
-      *slot(g, sequence, g->end[sequence]) = take_page(c, g);
+    const cache_group *g = &c->groups[i];
+    for (size_t k = 0; k < n_growths; k++) {
+      int32_t end = pages_for((int64_t)growths[k].length + growths[k].n);
+      n += end - g->end[growths[k].sequence] + must_copy(c, g, growths, k);
+    }
   }
+  return n;
+}
+
+bool cache_extend(cache *c, const cache_growth *growths, size_t n_growths) {
+  if (cache_pages_needed(c, growths, n_growths) > c->n_free) return false;
+  for (size_t k = 0; k < n_growths; k++) {
+    int32_t sequence = growths[k].sequence, end = pages_for((int64_t)growths[k].length + growths[k].n);
+    for (int32_t i = 0; i < c->n_groups; i++) {
+      cache_group *g = &c->groups[i];
+      if (begun_page(g, &growths[k]) >= 0) own_page(c, slot(g, sequence, growths[k].length / KV_PAGE));
+      for (; g->end[sequence] < end; g->end[sequence]++) *slot(g, sequence, g->end[sequence]) = take_page(c);
+    }
+  }
+  check(c);
+  return true;
 }
 
 /* The first page that a token at position length or later sees. */
@@ -146,22 +243,26 @@ void cache_trim(cache *c, int32_t sequence, int32_t length) {
     cache_group *g = &c->groups[i];
     int32_t needed = first_needed(g, length);
     for (; g->first[sequence] < needed && g->first[sequence] < g->end[sequence]; g->first[sequence]++)
-      drop_page(c, g, slot(g, sequence, g->first[sequence]));
+      drop_page(c, slot(g, sequence, g->first[sequence]));
   }
 }
 
-void cache_fill(cache *c, int32_t sequence, int32_t n, int32_t chunk, uint8_t byte) {
+bool cache_fill(cache *c, int32_t sequence, int32_t n, int32_t chunk, uint8_t byte) {
   const be_ops *be = c->device->ops;
   for (int32_t length = 0, step; length < n; length += step) {
     step = n - length < chunk ? n - length : chunk;
-    cache_extend(c, sequence, length, step);
+    if (!cache_extend(c, &(cache_growth){sequence, length, step}, 1)) {
+      cache_clear(c, sequence);
+      return false;
+    }
     for (int32_t i = 0; i < c->n_groups; i++) {
       const cache_group *g = &c->groups[i];
       for (int32_t page = length / KV_PAGE; page < pages_for((int64_t)length + step); page++)
-        be->fill(c->device, g->pool + (size_t)*slot(g, sequence, page) * g->page_bytes, byte, g->page_bytes);
+        be->fill(c->device, page_data(c, *slot(g, sequence, page)), byte, c->page_bytes);
     }
     cache_trim(c, sequence, length + step);
   }
+  return true;
 }
 
 bool cache_truncate(cache *c, int32_t sequence, int32_t length) {
@@ -169,17 +270,19 @@ bool cache_truncate(cache *c, int32_t sequence, int32_t length) {
     if (c->groups[i].first[sequence] > first_needed(&c->groups[i], length)) return false;
   for (int32_t i = 0; i < c->n_groups; i++) {
     cache_group *g = &c->groups[i];
-    while (g->end[sequence] > pages_for(length)) drop_page(c, g, slot(g, sequence, --g->end[sequence]));
+    while (g->end[sequence] > pages_for(length)) drop_page(c, slot(g, sequence, --g->end[sequence]));
   }
+  check(c);
   return true;
 }
 
 void cache_clear(cache *c, int32_t sequence) {
   for (int32_t i = 0; i < c->n_groups; i++) {
     cache_group *g = &c->groups[i];
-    for (int32_t page = g->first[sequence]; page < g->end[sequence]; page++) drop_page(c, g, slot(g, sequence, page));
+    for (int32_t page = g->first[sequence]; page < g->end[sequence]; page++) drop_page(c, slot(g, sequence, page));
     g->first[sequence] = g->end[sequence] = 0;
   }
+  check(c);
 }
 
 void cache_share(cache *c, int32_t from, int32_t to) {
@@ -189,7 +292,8 @@ void cache_share(cache *c, int32_t from, int32_t to) {
     g->end[to] = g->end[from];
     for (int32_t page = g->first[to]; page < g->end[to]; page++) {
       *slot(g, to, page) = *slot(g, from, page);
-      g->references[*slot(g, to, page)]++;
+      c->references[*slot(g, to, page)]++;
     }
   }
+  check(c);
 }

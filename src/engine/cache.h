@@ -1,10 +1,15 @@
 /* The paged key/value cache of a session: which page holds which positions of which sequence.
  *
- * Layers are grouped by their window; each group has a pool of pages (kv.h) and, for each sequence, a ring
- * of n_slots entries that says where the page of positions p .. p + KV_PAGE - 1 is. A page that lies wholly
- * outside the window of every later token goes back to the pool, so a sequence never holds more than
- * n_slots pages: ceil((window + chunk) / KV_PAGE) + 1, or what the whole context takes. Pages are counted by
- * the sequences that hold them; a shared page is copied before it is written. */
+ * Layers are grouped by their window; each group has, for each sequence, a ring of n_slots entries that says where the
+ * page of positions p .. p + KV_PAGE - 1 is. A page that lies wholly outside the window of every later token goes back
+ * to the pool, so a sequence never holds more than n_slots pages of a group: ceil((window + chunk) / KV_PAGE) + 1, or
+ * what the whole context takes. Pages are counted by the sequences that hold them; a shared page is copied before it is
+ * written.
+ *
+ * All groups take their pages from one pool, whose size is the session's budget. Their pages are of one size: where
+ * windows differ, the layers of each window are cut into groups of as many layers as divides all their numbers. So a
+ * page that one group gives back serves any other, and whatever mix of long and short texts a session gets can use all
+ * of its memory. */
 #ifndef ENGINE_CACHE_H
 #define ENGINE_CACHE_H
 
@@ -12,17 +17,10 @@
 #include "model/config.h"
 
 typedef struct cache_group {
-  int32_t window; /* 0: none */
-  int32_t n_layers;
-  int32_t n_slots; /* of a sequence's ring */
-  int32_t n_pages; /* in the pool */
-  size_t page_bytes;
-  char *pool;           /* [n_pages][page_bytes], memory of the device */
+  int32_t window;       /* 0: none */
+  int32_t n_slots;      /* of a sequence's ring */
   int32_t *tables;      /* [max_sequences][n_slots] pages, -1: none */
   int32_t *first, *end; /* [max_sequences] page numbers (position / KV_PAGE) held: first .. end - 1 */
-  int32_t *references;  /* [n_pages] */
-  int32_t *free_pages;  /* [n_pages], the first n_free are free; last in, first out */
-  int32_t n_free;
 } cache_group;
 
 typedef struct cache {
@@ -30,12 +28,19 @@ typedef struct cache {
   int32_t max_sequences, n_groups;
   cache_group *groups;
   kv_view *views; /* [n_layers] */
-  uint64_t used_bytes, peak_bytes, reserved_bytes;
+  size_t page_bytes;
+  int32_t n_pages;
+  char *pool;          /* [n_pages][page_bytes], memory of the device */
+  int32_t *references; /* [n_pages] */
+  int32_t *free_pages; /* [n_pages], the first n_free are free; last in, first out */
+  int32_t n_free;
+  int32_t peak_pages; /* the most that were held */
 } cache;
 
 typedef struct cache_options {
   gale_kv_type type;
   int32_t context, window, chunk, max_sequences; /* window as in gale_session_options */
+  uint64_t bytes;                                /* of the pool; 0: the default of gale_session_options */
 } cache_options;
 
 /* Reserves everything. c must be zeroed; on failure cache_close() releases what there is. */
@@ -43,12 +48,21 @@ gale_status cache_open(cache *c, const model_config *m, const be_device *device,
                        gale_error *error);
 void cache_close(cache *c);
 
-/* Makes room for positions length .. length + n - 1 of a sequence, n <= chunk: afterwards those pages are
- * the sequence's alone. There are always enough pages. */
-void cache_extend(cache *c, int32_t sequence, int32_t length, int32_t n);
+/* n more positions, at most a chunk, of a sequence that has `length`. */
+typedef struct cache_growth {
+  int32_t sequence, length, n;
+} cache_growth;
 
-/* Appends n positions to an empty sequence as computing them would, but with the byte everywhere in their pages. */
-void cache_fill(cache *c, int32_t sequence, int32_t n, int32_t chunk, uint8_t byte);
+/* How many pages cache_extend() would take. The sequences differ. */
+int64_t cache_pages_needed(const cache *c, const cache_growth *growths, size_t n_growths);
+
+/* Makes room for all of the positions: afterwards their pages are the sequences' alone. False, and nothing done, if too
+ * few pages are free. */
+bool cache_extend(cache *c, const cache_growth *growths, size_t n_growths);
+
+/* Appends n positions to an empty sequence as computing them would, but with the byte everywhere in their pages. False,
+ * and the sequence empty, if too few pages are free. */
+bool cache_fill(cache *c, int32_t sequence, int32_t n, int32_t chunk, uint8_t byte);
 
 /* Gives back the pages that no token from position length on can see. */
 void cache_trim(cache *c, int32_t sequence, int32_t length);

@@ -50,8 +50,12 @@ static gale_status loop(generation *g, gale_error *error) {
   gale_session_get_options(g->session, &session);
   g->result.finish = GALE_FINISH_LENGTH;
   for (bool done = false; o->max_tokens < 0 || g->result.n_tokens < o->max_tokens;) {
-    const float *logits = gale_logits(g->session, 0);
-    if (!logits) return error_set(error, GALE_E_ARGUMENT, "the last step left no logits to sample from");
+    size_t rows = gale_logits_rows(g->session, g->sequence);
+    const float *logits = rows > 0 ? gale_logits(g->session, g->sequence, rows - 1) : NULL;
+    if (!logits)
+      return error_set(error, GALE_E_ARGUMENT,
+                       "sequence %d has no logits to sample from: the session's last step must have computed them",
+                       g->sequence);
     int32_t token;
     gale_status status = gale_sampler_choose(g->sampler, logits, &token, error);
     if (!status) status = gale_sampler_accept(g->sampler, token, error);

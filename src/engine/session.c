@@ -1,28 +1,12 @@
 /* Sessions: the memory of some sequences, and the step that computes them together. */
+#include "engine/session.h"
+
 #include "base/cpu.h"
 #include "base/sized.h"
-#include "engine/cache.h"
-#include "gale_tools.h"
-#include "model/forward.h"
 
-#include <math.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct gale_session {
-  const gale_model *model;
-  gale_session_options options;
-  be_context *context;
-  cache cache;
-  forward_state state;
-  void *memory; /* of the device: activations and logits */
-  size_t memory_bytes;
-  int32_t *length;                          /* [max_sequences]: -1 where none is open */
-  bool *in_step;                            /* [max_sequences] */
-  int32_t *token, *position, *table, *rows; /* [chunk]: the step's batch */
-  int32_t n_rows;                           /* logits of the last step */
-  uint64_t tokens, steps;
-};
 
 /* ---- Opening ---- */
 
@@ -59,12 +43,14 @@ static gale_status open_arrays(gale_session *s, gale_error *error) {
   size_t sequences = (size_t)s->options.max_sequences, chunk = (size_t)s->options.chunk;
   s->length = malloc(sequences * sizeof *s->length);
   s->in_step = calloc(sequences, sizeof *s->in_step);
+  s->growths = malloc(sequences * sizeof *s->growths);
+  s->logits = calloc(sequences, sizeof *s->logits);
   s->token = malloc(chunk * sizeof *s->token);
   s->position = malloc(chunk * sizeof *s->position);
   s->table = malloc(chunk * sizeof *s->table);
   s->rows = malloc(chunk * sizeof *s->rows);
-  if (!s->length || !s->in_step || !s->token || !s->position || !s->table || !s->rows)
-    return error_memory(error, (sequences + 4 * chunk) * sizeof(int32_t));
+  if (!s->length || !s->in_step || !s->growths || !s->logits || !s->token || !s->position || !s->table || !s->rows)
+    return error_memory(error, sequences * sizeof *s->logits + 4 * chunk * sizeof *s->token);
   for (size_t i = 0; i < sequences; i++) s->length[i] = -1;
   return GALE_OK;
 }
@@ -75,9 +61,10 @@ static gale_status open_parts(gale_session *s, gale_error *error) {
   const be_ops *be = m->device->ops;
   gale_status status = open_arrays(s, error);
   if (status) return status;
-  cache_options c = {o->kv_type, o->context, o->window, o->chunk, o->max_sequences};
+  cache_options c = {o->kv_type, o->context, o->window, o->chunk, o->max_sequences, o->kv_bytes};
   status = cache_open(&s->cache, &m->config, m->device, &c, error);
   if (status) return status;
+  s->options.kv_bytes = (uint64_t)s->cache.n_pages * s->cache.page_bytes;
   s->memory_bytes = forward_layout(m, o->chunk, o->chunk, NULL, &s->state);
   s->memory = be->alloc(m->device, s->memory_bytes, false, error);
   if (!s->memory) return GALE_E_MEMORY;
@@ -119,6 +106,8 @@ void gale_session_close(gale_session **session) {
   cache_close(&s->cache);
   free(s->length);
   free(s->in_step);
+  free(s->growths);
+  free(s->logits);
   free(s->token);
   free(s->position);
   free(s->table);
@@ -132,10 +121,11 @@ void gale_session_get_options_sized(const gale_session *session, gale_session_op
 }
 
 void gale_session_get_stats_sized(const gale_session *session, gale_session_stats *stats, size_t size) {
+  const cache *c = &session->cache;
   const gale_session_stats all = {
-      .kv_page_bytes = session->cache.used_bytes,
-      .kv_peak_bytes = session->cache.peak_bytes,
-      .kv_reserved_bytes = session->cache.reserved_bytes,
+      .kv_page_bytes = (uint64_t)(c->n_pages - c->n_free) * c->page_bytes,
+      .kv_peak_bytes = (uint64_t)c->peak_pages * c->page_bytes,
+      .kv_reserved_bytes = (uint64_t)c->n_pages * c->page_bytes,
       .scratch_bytes = session->memory_bytes + session->model->device->ops->context_bytes(session->context),
       .tokens = session->tokens,
       .steps = session->steps,
@@ -149,14 +139,24 @@ static bool is_open(const gale_session *s, int32_t sequence) {
   return sequence >= 0 && sequence < s->options.max_sequences && s->length[sequence] >= 0;
 }
 
-static gale_status not_open(int32_t sequence, gale_error *error) {
+gale_status session_check(const gale_session *s, int32_t sequence, gale_error *error) {
+  if (is_open(s, sequence)) return GALE_OK;
   return error_set(error, GALE_E_ARGUMENT, "sequence %d is not open", sequence);
+}
+
+gale_status session_no_pages(const gale_session *s, int64_t needed, gale_error *error) {
+  return error_set(error, GALE_E_CONTEXT,
+                   "the step needs %" PRId64
+                   " pages of the cache and %d of %d are free (%zu bytes each; kv_bytes is %" PRIu64
+                   "): shorten or close a sequence, or open the session with more",
+                   needed, s->cache.n_free, s->cache.n_pages, s->cache.page_bytes, s->options.kv_bytes);
 }
 
 gale_status gale_sequence_open(gale_session *session, int32_t *sequence, gale_error *error) {
   for (int32_t i = 0; i < session->options.max_sequences; i++)
     if (session->length[i] < 0) {
       session->length[i] = 0;
+      session->logits[i].n = 0;
       *sequence = i;
       return GALE_OK;
     }
@@ -164,19 +164,22 @@ gale_status gale_sequence_open(gale_session *session, int32_t *sequence, gale_er
 }
 
 gale_status gale_sequence_close(gale_session *session, int32_t sequence, gale_error *error) {
-  if (!is_open(session, sequence)) return not_open(sequence, error);
+  gale_status status = session_check(session, sequence, error);
+  if (status) return status;
   cache_clear(&session->cache, sequence);
   session->length[sequence] = -1;
   return GALE_OK;
 }
 
 gale_status gale_sequence_fork(gale_session *session, int32_t sequence, int32_t *fork, gale_error *error) {
-  if (!is_open(session, sequence)) return not_open(sequence, error);
+  gale_status status = session_check(session, sequence, error);
+  if (status) return status;
   int32_t to = 0;
-  gale_status status = gale_sequence_open(session, &to, error);
+  status = gale_sequence_open(session, &to, error);
   if (status) return status;
   cache_share(&session->cache, sequence, to);
   session->length[to] = session->length[sequence];
+  session->logits[to] = session->logits[sequence];
   *fork = to;
   return GALE_OK;
 }
@@ -187,82 +190,26 @@ int32_t gale_sequence_length(const gale_session *session, int32_t sequence) {
 
 gale_status gale_sequence_truncate(gale_session *session, int32_t sequence, int32_t length, int32_t *kept,
                                    gale_error *error) {
-  if (!is_open(session, sequence)) return not_open(sequence, error);
+  gale_status status = session_check(session, sequence, error);
+  if (status) return status;
   if (length < 0 || length > session->length[sequence])
     return error_set(error, GALE_E_ARGUMENT, "length is %d: 0 to %d is accepted", length, session->length[sequence]);
   if (!cache_truncate(&session->cache, sequence, length)) {
     cache_clear(&session->cache, sequence);
     length = 0;
   }
+  if (length < session->length[sequence]) session->logits[sequence].n = 0;
   session->length[sequence] = length;
   if (kept) *kept = length;
   return GALE_OK;
 }
 
-gale_status gale_sequence_pretend(gale_session *session, int32_t sequence, int32_t n_positions, gale_error *error) {
-  enum { BYTE = 0x1C }; /* repeated, a small positive number in every type of cache */
-  if (!is_open(session, sequence)) return not_open(sequence, error);
-  if (session->length[sequence] != 0 || n_positions < 0)
-    return error_set(error, GALE_E_ARGUMENT,
-                     "sequence %d has %d positions and is to pretend %d: an empty one and at "
-                     "least 0 are accepted",
-                     sequence, session->length[sequence], n_positions);
-  if (n_positions > session->options.context)
-    return error_set(error, GALE_E_CONTEXT, "%d positions exceed the context of %d", n_positions,
-                     session->options.context);
-  cache_fill(&session->cache, sequence, n_positions, session->options.chunk, BYTE);
-  session->length[sequence] = n_positions;
-  return GALE_OK;
-}
-
-/* ---- Cost ---- */
-
-static void add_matrix(const gale_model *m, const be_weight *w, double share, double tokens, gale_cost *cost) {
-  double ops = 2.0 * (double)w->rows * (double)w->cols * tokens;
-  cost->weight_bytes += share * (double)m->device->ops->weight_bytes(m->device, w->type, w->rows, w->cols);
-  *(quant_get(w->type)->is_float ? &cost->float_ops : &cost->int8_ops) += ops;
-}
-
-static void add_layer_weights(const gale_model *m, const layer_weights *l, double tokens, gale_cost *cost) {
-  const be_weight *always[] = {&l->wq, &l->wk, &l->wv, &l->wo, &l->gate};
-  int32_t experts = m->config.n_experts;
-  for (size_t i = 0; i < (experts > 0 ? 5 : 4); i++) add_matrix(m, always[i], 1, tokens, cost);
-  double used = experts > 0 ? (double)m->config.n_experts_per_tok / experts : 1; /* of the experts, by one token */
-  double read = 1 - pow(1 - used, tokens);                                       /* by all of them */
-  for (int32_t e = 0; e < (experts > 0 ? experts : 1); e++) {
-    const be_weight *chosen[] = {&l->w1[e], &l->w3[e], &l->w2[e]};
-    for (size_t i = 0; i < 3; i++) add_matrix(m, chosen[i], read, used * tokens, cost);
-  }
-}
-
-/* Of one sequence. */
-static void add_layer_cache(const gale_session *s, int32_t layer, int64_t length, int64_t n, double times,
-                            gale_cost *cost) {
-  const model_config *c = &s->model->config;
-  const kv_view *kv = &s->cache.views[layer];
-  int64_t end = length + n, read = end - kv_first_seen(kv, (int32_t)length), seen = 0;
-  for (int64_t p = length; p < end; p++) seen += p + 1 - kv_first_seen(kv, (int32_t)p);
-  cost->cache_bytes += times * (double)read * (double)kv_position_bytes(s->options.kv_type, c->n_kv_heads, c->head_dim);
-  cost->attention_ops += times * (double)seen * 4.0 * c->n_heads * c->head_dim;
-}
-
-void gale_step_cost_sized(const gale_session *session, int32_t n_sequences, int32_t length, int32_t n_tokens,
-                          gale_cost *cost, size_t size) {
-  const gale_model *m = session->model;
-  double tokens = (double)n_sequences * n_tokens;
-  gale_cost all = {0};
-  for (int32_t i = 0; i < m->config.n_layers; i++) {
-    add_layer_weights(m, &m->weights.layers[i], tokens, &all);
-    add_layer_cache(session, i, length, n_tokens, n_sequences, &all);
-  }
-  add_matrix(m, &m->weights.output, 1, n_sequences, &all);
-  sized_write(cost, size, &all, sizeof all);
-}
-
 /* ---- Steps ---- */
 
+/* All but the tokens. */
 static gale_status check_input(const gale_session *s, const gale_input *in, gale_error *error) {
-  if (!is_open(s, in->sequence)) return not_open(in->sequence, error);
+  gale_status status = session_check(s, in->sequence, error);
+  if (status) return status;
   if (s->in_step[in->sequence])
     return error_set(error, GALE_E_ARGUMENT, "sequence %d appears twice in a step", in->sequence);
   if (in->n_tokens < 1)
@@ -271,6 +218,10 @@ static gale_status check_input(const gale_session *s, const gale_input *in, gale
   if (in->n_tokens > s->options.context - s->length[in->sequence])
     return error_set(error, GALE_E_CONTEXT, "sequence %d: %d more tokens after %d exceed the context of %d",
                      in->sequence, in->n_tokens, s->length[in->sequence], s->options.context);
+  return GALE_OK;
+}
+
+static gale_status check_tokens(const gale_session *s, const gale_input *in, gale_error *error) {
   for (int32_t i = 0; i < in->n_tokens; i++)
     if (in->tokens[i] < 0 || in->tokens[i] >= s->model->config.vocab_size)
       return error_set(error, GALE_E_ARGUMENT, "token %d of the input is %d: 0 to %d is accepted", i, in->tokens[i],
@@ -278,6 +229,7 @@ static gale_status check_input(const gale_session *s, const gale_input *in, gale
   return GALE_OK;
 }
 
+/* Also lists the growths. */
 static gale_status check_inputs(gale_session *s, const gale_input *inputs, size_t n_inputs, gale_error *error) {
   gale_status status = n_inputs > 0 ? GALE_OK : error_set(error, GALE_E_ARGUMENT, "a step without inputs");
   int64_t total = 0;
@@ -285,7 +237,9 @@ static gale_status check_inputs(gale_session *s, const gale_input *inputs, size_
   for (; checked < n_inputs && !status; checked++) {
     status = check_input(s, &inputs[checked], error);
     if (status) break;
-    s->in_step[inputs[checked].sequence] = true;
+    int32_t sequence = inputs[checked].sequence;
+    s->in_step[sequence] = true;
+    s->growths[checked] = (cache_growth){sequence, s->length[sequence], inputs[checked].n_tokens};
     total += inputs[checked].n_tokens;
     if (total > s->options.chunk)
       status = error_set(error, GALE_E_ARGUMENT, "a step of more than chunk = %d tokens", s->options.chunk);
@@ -294,12 +248,24 @@ static gale_status check_inputs(gale_session *s, const gale_input *inputs, size_
   return status;
 }
 
-/* Lists the inputs' tokens, and the rows whose logits are wanted. Returns the number of tokens. */
+gale_status gale_step_pages(gale_session *session, const gale_input *inputs, size_t n_inputs, uint64_t *needed,
+                            uint64_t *available, gale_error *error) {
+  gale_status status = check_inputs(session, inputs, n_inputs, error);
+  if (status) return status;
+  const cache *c = &session->cache;
+  *needed = (uint64_t)cache_pages_needed(c, session->growths, n_inputs) * c->page_bytes;
+  *available = (uint64_t)c->n_free * c->page_bytes;
+  return GALE_OK;
+}
+
+/* Lists the inputs' tokens, and the rows whose logits are wanted; notes whose they are. Returns the number of
+ * tokens. */
 static int32_t fill_batch(gale_session *s, const gale_input *inputs, size_t n_inputs) {
   int32_t n = 0;
   s->n_rows = 0;
   for (size_t i = 0; i < n_inputs; i++) {
     const gale_input *in = &inputs[i];
+    int32_t first = s->n_rows;
     for (int32_t j = 0; j < in->n_tokens; j++, n++) {
       s->token[n] = in->tokens[j];
       s->position[n] = s->length[in->sequence] + j;
@@ -307,6 +273,7 @@ static int32_t fill_batch(gale_session *s, const gale_input *inputs, size_t n_in
       bool wanted = in->logits == GALE_LOGITS_ALL || (in->logits == GALE_LOGITS_LAST && j == in->n_tokens - 1);
       if (wanted) s->rows[s->n_rows++] = n;
     }
+    s->logits[in->sequence] = (session_rows){s->steps + 1, first, s->n_rows - first};
   }
   return n;
 }
@@ -314,10 +281,11 @@ static int32_t fill_batch(gale_session *s, const gale_input *inputs, size_t n_in
 gale_status gale_step(gale_session *session, const gale_input *inputs, size_t n_inputs, gale_error *error) {
   gale_session *s = session;
   gale_status status = check_inputs(s, inputs, n_inputs, error);
+  for (size_t i = 0; i < n_inputs && !status; i++) status = check_tokens(s, &inputs[i], error);
   if (status) return status;
+  if (!cache_extend(&s->cache, s->growths, n_inputs))
+    return session_no_pages(s, cache_pages_needed(&s->cache, s->growths, n_inputs), error);
   int32_t n = fill_batch(s, inputs, n_inputs);
-  for (size_t i = 0; i < n_inputs; i++)
-    cache_extend(&s->cache, inputs[i].sequence, s->length[inputs[i].sequence], inputs[i].n_tokens);
   forward_step step = {.model = s->model,
                        .state = &s->state,
                        .batch = {.n_tokens = n, .token = s->token, .position = s->position, .table = s->table},
@@ -337,7 +305,8 @@ gale_status gale_step(gale_session *session, const gale_input *inputs, size_t n_
 
 gale_status gale_prefill(gale_session *session, int32_t sequence, const int32_t *tokens, size_t n_tokens,
                          gale_progress_fn progress, void *user, gale_error *error) {
-  if (!is_open(session, sequence)) return not_open(sequence, error);
+  gale_status status = session_check(session, sequence, error);
+  if (status) return status;
   if (n_tokens == 0) return error_set(error, GALE_E_ARGUMENT, "a prompt without tokens");
   if (n_tokens > (size_t)(session->options.context - session->length[sequence]))
     return error_set(error, GALE_E_CONTEXT, "%zu more tokens after %d exceed the context of %d", n_tokens,
@@ -351,7 +320,7 @@ gale_status gale_prefill(gale_session *session, int32_t sequence, const int32_t 
                      .tokens = tokens + done,
                      .n_tokens = (int32_t)n,
                      .logits = done + n == n_tokens ? GALE_LOGITS_LAST : GALE_LOGITS_NONE};
-    gale_status status = gale_step(session, &in, 1, error);
+    status = gale_step(session, &in, 1, error);
     if (status) return status;
     done += n;
   }
@@ -359,11 +328,13 @@ gale_status gale_prefill(gale_session *session, int32_t sequence, const int32_t 
   return GALE_OK;
 }
 
-const float *gale_logits(const gale_session *session, size_t row) {
-  if (row >= (size_t)session->n_rows) return NULL;
-  return session->state.logits + row * (size_t)session->model->config.vocab_size;
+size_t gale_logits_rows(const gale_session *session, int32_t sequence) {
+  bool there = is_open(session, sequence) && session->logits[sequence].step == session->steps;
+  return there ? (size_t)session->logits[sequence].n : 0;
 }
 
-size_t gale_logits_rows(const gale_session *session) {
-  return (size_t)session->n_rows;
+const float *gale_logits(const gale_session *session, int32_t sequence, size_t row) {
+  if (row >= gale_logits_rows(session, sequence)) return NULL;
+  size_t at = (size_t)session->logits[sequence].first + row;
+  return session->state.logits + at * (size_t)session->model->config.vocab_size;
 }

@@ -61,22 +61,29 @@ static bool on_text(void *user, int32_t token, const char *text, size_t length) 
   return ++r->calls != r->most_calls;
 }
 
+static gale_status generate_from(gale_session *session, int32_t sequence, const gale_tokenizer *tokenizer,
+                                 gale_generate_options o, uint64_t seed, record *r, gale_generate_result *result,
+                                 gale_error *error) {
+  gale_sampler_options settings;
+  gale_sampler *sampler = NULL;
+  gale_sampler_defaults(&settings);
+  settings.seed = seed;
+  check(gale_sampler_open(&settings, 320, &sampler, error), error);
+  o.text = on_text;
+  o.user = r;
+  gale_status status = gale_generate(session, sequence, tokenizer, sampler, &o, result, error);
+  gale_sampler_close(&sampler);
+  return status;
+}
+
 /* Starts anew from a prompt and generates. */
 static gale_generate_result generate(fixture *f, gale_generate_options o, uint64_t seed, record *r) {
   static const int32_t prompt[] = {1, 270, 281, 300};
   gale_error error = {0};
   gale_generate_result result = {0};
-  gale_sampler_options settings;
-  gale_sampler *sampler = NULL;
-  gale_sampler_defaults(&settings);
-  settings.seed = seed;
   check(gale_sequence_truncate(f->session, f->sequence, 0, NULL, &error), &error);
   check(gale_prefill(f->session, f->sequence, prompt, 4, NULL, NULL, &error), &error);
-  check(gale_sampler_open(&settings, 320, &sampler, &error), &error);
-  o.text = on_text;
-  o.user = r;
-  check(gale_generate(f->session, f->sequence, f->tokenizer, sampler, &o, &result, &error), &error);
-  gale_sampler_close(&sampler);
+  check(generate_from(f->session, f->sequence, f->tokenizer, o, seed, r, &result, &error), &error);
   return result;
 }
 
@@ -149,6 +156,39 @@ static void test_stop(void **state) {
   assert_true(tried > 5);
 }
 
+/* A fork starts from its source's logits, and from nobody's once another sequence was computed. */
+static void test_fork(void **state) {
+  static const int32_t prompt[] = {1, 270, 281, 300};
+  fixture *f = *state;
+  gale_session_options o;
+  gale_session_defaults(&o);
+  o.threads = 1;
+  o.context = 128;
+  o.max_sequences = 3;
+  gale_session *session = NULL;
+  gale_error error = {0};
+  int32_t a, b, c;
+  record alone = {0}, forked = {0};
+  generate(f, options(20), 5, &alone);
+  check(gale_session_open(f->model, &o, &session, &error), &error);
+  check(gale_sequence_open(session, &a, &error), &error);
+  check(gale_prefill(session, a, prompt, 4, NULL, NULL, &error), &error);
+  check(gale_sequence_fork(session, a, &b, &error), &error);
+  check(gale_sequence_fork(session, a, &c, &error), &error);
+  gale_generate_result result;
+  check(generate_from(session, b, f->tokenizer, options(20), 5, &forked, &result, &error), &error);
+  assert_memory_equal(forked.tokens, alone.tokens, sizeof alone.tokens);
+  record none = {0};
+  for (int i = 0; i < 2; i++) {
+    error = (gale_error){0};
+    assert_int_equal(generate_from(session, i ? a : c, f->tokenizer, options(20), 5, &none, &result, &error),
+                     GALE_E_ARGUMENT);
+    assert_non_null(strstr(error.message, "no logits"));
+  }
+  assert_int_equal(none.calls, 0);
+  gale_session_close(&session);
+}
+
 static void test_callback_stops(void **state) {
   fixture *f = *state;
   record r = {.most_calls = 5};
@@ -205,6 +245,7 @@ int main(void) {
       cmocka_unit_test(test_context),
       cmocka_unit_test(test_same_seed_same_text),
       cmocka_unit_test(test_stop),
+      cmocka_unit_test(test_fork),
       cmocka_unit_test(test_callback_stops),
       cmocka_unit_test(test_empty_stop_is_refused),
       cmocka_unit_test(test_bad_steps),

@@ -48,7 +48,7 @@ static gale_status run_model(const char *path, int32_t vocabulary) {
   gale_model_info info;
   gale_model_get_info(model, &info);
   assert_int_equal(gale_sampler_open(NULL, info.vocab_size, &sampler, &error), GALE_OK);
-  gale_status status = gale_sampler_choose(sampler, gale_logits(session, 0), &token, &error);
+  gale_status status = gale_sampler_choose(sampler, gale_logits(session, sequence, 0), &token, &error);
   assert_int_equal(token >= 0 && token < info.vocab_size, status == GALE_OK);
   assert_int_equal(error.code, status);
   gale_sampler_close(&sampler);

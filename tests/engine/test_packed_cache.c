@@ -77,7 +77,7 @@ static float *logits_of(gale_model *model, size_t *n) {
   *n = (size_t)info.vocab_size;
   float *logits = malloc(*n * sizeof *logits);
   assert_non_null(logits);
-  memcpy(logits, gale_logits(session, 0), *n * sizeof *logits);
+  memcpy(logits, gale_logits(session, sequence, 0), *n * sizeof *logits);
   gale_session_close(&session);
   return logits;
 }

@@ -145,7 +145,7 @@ typedef struct texts {
 static bool step_together(gale_session *session, const bench *b, texts *t, unsigned round) {
   gale_input inputs[N_TEXTS];
   unsigned of[N_TEXTS];
-  size_t n = 0, row = 0;
+  size_t n = 0;
   for (unsigned i = 0; i < N_TEXTS; i++) {
     unsigned s = (i + round) % N_TEXTS;
     size_t left = b->n - t->done[s], want = (round * 7 + s * 3) % 5 + (s == 1 ? 6 : 0);
@@ -157,13 +157,13 @@ static bool step_together(gale_session *session, const bench *b, texts *t, unsig
   gale_error error = {0};
   if (n > 0) expect_ok(gale_step(session, inputs, n, &error), &error);
   for (size_t i = 0; i < n; i++) {
-    for (int32_t k = 0; k < inputs[i].n_tokens; k++) {
-      const float *logits = gale_logits(session, row++);
+    assert_int_equal(gale_logits_rows(session, inputs[i].sequence), inputs[i].n_tokens);
+    for (size_t k = 0; k < (size_t)inputs[i].n_tokens; k++) {
+      const float *logits = gale_logits(session, inputs[i].sequence, k);
       assert_non_null(logits);
       memcpy(t->got[of[i]] + t->done[of[i]]++ * b->vocab_size, logits, b->vocab_size * sizeof *logits);
     }
   }
-  if (n > 0) assert_int_equal(gale_logits_rows(session), row);
   return t->done[0] < b->n || t->done[1] < b->n || t->done[2] < b->n;
 }
 
@@ -262,11 +262,97 @@ static void prefilled(bench *b) {
   gale_session_options options = session_options(b->kv, 13);
   gale_session *session = session_open(b->model, &options);
   gale_error error = {0};
-  expect_ok(gale_prefill(session, sequence_open(session), b->r.ids, b->n, NULL, NULL, &error), &error);
-  assert_int_equal(gale_logits_rows(session), 1);
-  expect_same(b, "prefill", whole + (b->n - 1) * b->vocab_size, gale_logits(session, 0), 1);
+  int32_t sequence = sequence_open(session);
+  expect_ok(gale_prefill(session, sequence, b->r.ids, b->n, NULL, NULL, &error), &error);
+  assert_int_equal(gale_logits_rows(session, sequence), 1);
+  expect_same(b, "prefill", whole + (b->n - 1) * b->vocab_size, gale_logits(session, sequence, 0), 1);
   gale_session_close(&session);
   free(whole);
+}
+
+/* Two sessions that get the same calls, one of them with little memory: until its pages run out they agree in
+ * everything, and where they do nothing has changed. */
+typedef struct twins {
+  gale_session *roomy, *tight;
+  uint32_t random;
+  int refused;
+} twins;
+
+static uint32_t next_random(twins *t, uint32_t below) {
+  t->random = t->random * 1664525u + 1013904223u;
+  return (t->random >> 8) % below;
+}
+
+static uint64_t page_bytes_of(const gale_session *s) {
+  gale_session_stats stats;
+  gale_session_get_stats(s, &stats);
+  return stats.kv_page_bytes;
+}
+
+static void twins_step(const bench *b, twins *t, const int32_t *open, size_t n_open) {
+  gale_input inputs[N_TEXTS];
+  size_t n = 0, first = next_random(t, (uint32_t)n_open);
+  for (size_t i = 0; i < n_open && n < 2; i++) {
+    int32_t s = open[(first + i) % n_open], want = 1 + (int32_t)next_random(t, STEP / 2);
+    if (gale_sequence_length(t->roomy, s) + want > (int32_t)b->n) continue;
+    inputs[n++] = (gale_input){s, b->r.ids + next_random(t, (uint32_t)b->n - STEP), want, GALE_LOGITS_ALL};
+  }
+  if (n == 0) return;
+  gale_error error = {0};
+  uint64_t needed, available, before = page_bytes_of(t->tight);
+  expect_ok(gale_step_pages(t->tight, inputs, n, &needed, &available, &error), &error);
+  if (gale_step(t->tight, inputs, n, &error)) {
+    assert_int_equal(error.code, GALE_E_CONTEXT);
+    assert_true(needed > available);
+    assert_int_equal(page_bytes_of(t->tight), before);
+    t->refused++;
+    return;
+  }
+  assert_true(needed <= available);
+  expect_ok(gale_step(t->roomy, inputs, n, &error), &error);
+  for (size_t i = 0; i < n; i++)
+    for (int32_t k = 0; k < inputs[i].n_tokens; k++)
+      expect_same(b, "with few pages", gale_logits(t->roomy, inputs[i].sequence, (size_t)k),
+                  gale_logits(t->tight, inputs[i].sequence, (size_t)k), 1);
+}
+
+static void twins_change(twins *t, int32_t sequence, size_t n_open) {
+  gale_session *const both[] = {t->roomy, t->tight};
+  int32_t got[2] = {-1, -1}, length = gale_sequence_length(t->roomy, sequence);
+  uint32_t kind = next_random(t, n_open < N_TEXTS ? 3 : 2), cut = next_random(t, (uint32_t)length + 1);
+  gale_error error = {0};
+  for (int i = 0; i < 2; i++) {
+    if (kind == 0) expect_ok(gale_sequence_truncate(both[i], sequence, (int32_t)cut, &got[i], &error), &error);
+    if (kind == 1 && n_open > 1) expect_ok(gale_sequence_close(both[i], sequence, &error), &error);
+    if (kind == 2) expect_ok(gale_sequence_fork(both[i], sequence, &got[i], &error), &error);
+  }
+  assert_int_equal(got[0], got[1]);
+}
+
+static void few_pages(bench *b) {
+  gale_session_options options = session_options(b->kv, STEP);
+  options.max_sequences = N_TEXTS;
+  options.context = (int32_t)b->n;
+  twins t = {.roomy = session_open(b->model, &options), .random = (uint32_t)b->n};
+  gale_session_get_options(t.roomy, &options);
+  options.kv_bytes /= 4;
+  t.tight = session_open(b->model, &options);
+  sequence_open(t.roomy), sequence_open(t.tight);
+  for (int round = 0; round < 300; round++) {
+    int32_t open[N_TEXTS];
+    size_t n_open = 0;
+    for (int32_t s = 0; s < N_TEXTS; s++) {
+      assert_int_equal(gale_sequence_length(t.roomy, s), gale_sequence_length(t.tight, s));
+      if (gale_sequence_length(t.roomy, s) >= 0) open[n_open++] = s;
+    }
+    if (next_random(&t, 4) > 0)
+      twins_step(b, &t, open, n_open);
+    else
+      twins_change(&t, open[next_random(&t, (uint32_t)n_open)], n_open);
+  }
+  if (b->n > 200) assert_true(t.refused > 0);
+  gale_session_close(&t.roomy);
+  gale_session_close(&t.tight);
 }
 
 /* The case's whole text, far beyond 4,096 positions in the longest. */
@@ -296,6 +382,7 @@ static const property PROPERTIES[] = {
     {"forked", forked, false, 0, LONGEST},
     {"truncated", truncated, false, 0, LONGEST},
     {"prefill", prefilled, false, 0, LONGEST},
+    {"few pages", few_pages, false, 128, LONGEST},
     {"long text", long_text, false, 4096, SIZE_MAX},
 };
 enum { N_PROPERTIES = sizeof PROPERTIES / sizeof PROPERTIES[0] };

@@ -149,7 +149,7 @@ static void pretended_positions(void **state) {
         gale_input in = {pretended, tokens, 10, GALE_LOGITS_LAST};
         assert_int_equal(gale_step(s, &in, 1, NULL), GALE_OK);
         assert_int_equal(gale_sequence_length(s, pretended), n + 10);
-        for (int v = 0; v < 320; v++) assert_true(isfinite(gale_logits(s, 0)[v]));
+        for (int v = 0; v < 320; v++) assert_true(isfinite(gale_logits(s, pretended, 0)[v]));
         gale_session_close(&s);
       }
   gale_model_close(&m);

@@ -181,7 +181,7 @@ static inline void feed(gale_session *session, int32_t sequence, const int32_t *
     gale_input input = {sequence, ids + done, (int32_t)now, logits ? GALE_LOGITS_ALL : GALE_LOGITS_NONE};
     expect_ok(gale_step(session, &input, 1, &error), &error);
     for (size_t i = 0; logits && i < now; i++) {
-      const float *row = gale_logits(session, i);
+      const float *row = gale_logits(session, sequence, i);
       assert_non_null(row);
       memcpy(logits + (done + i) * vocab_size, row, vocab_size * sizeof *row);
     }

@@ -36,7 +36,7 @@ typedef struct work {
 } work;
 
 static int write_row(const work *w, size_t row) {
-  const float *logits = gale_logits(w->session, row);
+  const float *logits = gale_logits(w->session, w->sequence, row);
   if (!logits) return fail("the step left no logits in row %zu", row);
   return atomic_write(w->file, logits, w->vocab_size * sizeof *logits);
 }

@@ -186,7 +186,7 @@ static int reader_reset(reader *r) {
 }
 
 static int reader_row(const work *w, const reader *r, size_t row, distribution *d) {
-  const float *logits = gale_logits(r->session, row);
+  const float *logits = gale_logits(r->session, r->sequence, row);
   if (!logits) return fail("the step left no logits in row %zu", row);
   if (distribution_of(logits, w->vocab_size, d)) return 0;
   return fail("the logits of scored token %zu are not finite", w->samples.n);
