@@ -53,6 +53,9 @@ typedef struct kernel_op {
   void (*time)(const timing *t, int type);
 } kernel_op;
 
+/* The kernels of AMX with emulated tiles; false where the processor lacks what else they need. */
+bool emulated_amx(cpu_kernels *k);
+
 extern const kernel_op op_linear, op_attend, op_rows, op_probe;
 
 #endif

@@ -120,7 +120,7 @@ static void fill_levels(linear_case *c, values v, uint64_t *seed) {
   }
 }
 
-static linear_case case_new(quant_type type, shape s, values v, uint64_t seed) {
+static linear_case case_new(const check *k, quant_type type, shape s, values v, uint64_t seed) {
   size_t n = (size_t)s.cols * (size_t)s.tokens, blocks = n / QUANT_BLOCK;
   linear_case c = {.type = type, .shape = s, .stride = s.rows + random_below(&seed, 3)};
   c.weights = packed_weights(type, s, v, &seed);
@@ -138,10 +138,8 @@ static linear_case case_new(quant_type type, shape s, values v, uint64_t seed) {
     bool special = v == WILD && random_below(&seed, 50) == 0;
     c.x.f32[i] = special ? random_special(&seed) : random_unit(&seed);
   }
-  for (int k = 0; k < 2; k++) c.out[k] = guarded_new(out_floats(&c) * sizeof(float));
-  cpu_kernels best;
-  cpu_kernels_fill(&best, cpu_detect());
-  c.scratch = guarded_new((best.linear_scratch + PANEL_ALIGN - 1) / PANEL_ALIGN * PANEL_ALIGN);
+  for (int i = 0; i < 2; i++) c.out[i] = guarded_new(out_floats(&c) * sizeof(float));
+  c.scratch = guarded_new((k->kernels->linear_scratch + PANEL_ALIGN - 1) / PANEL_ALIGN * PANEL_ALIGN);
   return c;
 }
 
@@ -189,7 +187,7 @@ static void check_equal(check *c, quant_type type, shape s, values v, bool add, 
   check_case(c, "linear %s %s: %d rows, %d cols, %d tokens, %s, %s, case %llu", cpu_level_name(c->level),
              quant_get(type)->name, s.rows, s.cols, s.tokens, names[v], add ? "add" : "store",
              (unsigned long long)seed);
-  linear_case l = case_new(type, s, v, seed);
+  linear_case l = case_new(c, type, s, v, seed);
   const float *expected = run(&l, c->portable, 0, add), *is = run(&l, c->kernels, 1, add);
   check_same(c, is, expected, out_floats(&l), "output");
   case_free(&l);
@@ -281,7 +279,7 @@ static exact exact_quantized(const linear_case *c, int row, int token) {
 static void check_accuracy(check *k, quant_type type, shape s, bool add) {
   const quant_info *q = quant_get(type);
   check_case(k, "linear %s: %d rows, %d cols, %d tokens, %s", q->name, s.rows, s.cols, s.tokens, add ? "add" : "store");
-  linear_case c = case_new(type, s, QUIET, k->seed + 4);
+  linear_case c = case_new(k, type, s, QUIET, k->seed + 4);
   const float *out = run(&c, k->portable, 0, add);
   double links = q->is_float ? s.cols : s.cols / QUANT_BLOCK * (q->has_min ? 4 : 2);
   double roundings = (links + 1 + add) * 0x1p-24, gamma = roundings / (1 - roundings);

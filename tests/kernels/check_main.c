@@ -9,7 +9,7 @@
 #include <time.h>
 
 static const kernel_op *const ops[] = {&op_linear, &op_attend, &op_rows, &op_probe};
-enum { N_OPS = sizeof ops / sizeof *ops };
+enum { N_OPS = sizeof ops / sizeof *ops, SKIPPED = 77 };
 
 /* ---- Cases ---- */
 
@@ -84,14 +84,14 @@ void timing_print(const char *what, double took, double bytes, double operations
 
 typedef struct options {
   const char *op, *type, *cpu; /* lists with commas; NULL: all */
-  bool bench;
+  bool bench, emulate_amx;
   int cases;
   uint64_t seed;
   timing timing;
 } options;
 
 _Noreturn static void usage(void) {
-  fputs("usage: check_kernels [--op OP] [--type TYPE] [--cpu LEVEL] [--cases N] [--seed N]\n"
+  fputs("usage: check_kernels [--op OP] [--type TYPE] [--cpu LEVEL] [--cases N] [--seed N] [--emulate-amx]\n"
         "       check_kernels --bench [--op OP] [--type TYPE] [--cpu LEVEL] [--seconds S] [--threads N]\n"
         "                     [--rows N] [--cols N] [--tokens N] [--head-dim N]\n"
         "Checks the kernels of this processor, or times them. LEVEL: generic, avx2, avxvnni, avx512, amx, neon. OP, "
@@ -115,10 +115,10 @@ static double number(const char *text, double least, double most) {
 
 static options read_options(int argc, char **argv) {
   static const struct option names[] = {
-      {"op", 1, NULL, 'o'},     {"type", 1, NULL, 't'},     {"cpu", 1, NULL, 'c'},     {"bench", 0, NULL, 'b'},
-      {"cases", 1, NULL, 'n'},  {"seed", 1, NULL, 's'},     {"rows", 1, NULL, 'r'},    {"cols", 1, NULL, 'l'},
-      {"tokens", 1, NULL, 'k'}, {"head-dim", 1, NULL, 'd'}, {"seconds", 1, NULL, 'S'}, {"threads", 1, NULL, 'T'},
-      {NULL, 0, NULL, 0}};
+      {"op", 1, NULL, 'o'},          {"type", 1, NULL, 't'},     {"cpu", 1, NULL, 'c'},     {"bench", 0, NULL, 'b'},
+      {"cases", 1, NULL, 'n'},       {"seed", 1, NULL, 's'},     {"rows", 1, NULL, 'r'},    {"cols", 1, NULL, 'l'},
+      {"tokens", 1, NULL, 'k'},      {"head-dim", 1, NULL, 'd'}, {"seconds", 1, NULL, 'S'}, {"threads", 1, NULL, 'T'},
+      {"emulate-amx", 0, NULL, 'e'}, {NULL, 0, NULL, 0}};
   options o = {.cases = 500, .seed = 1, .timing = {.seconds = 0.2, .threads = 1}};
   for (int option; (option = getopt_long(argc, argv, "", names, NULL)) != -1;) switch (option) {
     case 'o':
@@ -132,6 +132,9 @@ static options read_options(int argc, char **argv) {
       break;
     case 'b':
       o.bench = true;
+      break;
+    case 'e':
+      o.emulate_amx = true;
       break;
     case 'n':
       o.cases = (int)number(optarg, 1, 1e6);
@@ -188,7 +191,7 @@ static bool is_own(const kernel_op *op, int type, cpu_level level, const cpu_ker
 static bool run(const options *o, const kernel_op *op, int type, cpu_level level) {
   cpu_kernels portable, kernels;
   cpu_kernels_fill(&portable, CPU_GENERIC);
-  cpu_kernels_fill(&kernels, level);
+  if (!o->emulate_amx || !emulated_amx(&kernels)) cpu_kernels_fill(&kernels, level);
   bool own = is_own(op, type, level, &kernels);
   if (o->bench) {
     timing t = o->timing;
@@ -212,6 +215,11 @@ static bool run(const options *o, const kernel_op *op, int type, cpu_level level
 
 int main(int argc, char **argv) {
   options o = read_options(argc, argv);
+  cpu_kernels emulated;
+  if (o.emulate_amx && !emulated_amx(&emulated)) {
+    puts("skipped: the kernels for AMX need AVX-512 beside its tiles");
+    return SKIPPED;
+  }
   int ran = 0, failed = 0;
   signal(SIGSEGV, on_fault);
   signal(SIGBUS, on_fault);
@@ -219,7 +227,8 @@ int main(int argc, char **argv) {
   for (int i = 0; i < N_OPS; i++)
     for (int t = 0; t < ops[i]->n_types && wanted(o.op, ops[i]->name); t++)
       for (int l = CPU_GENERIC; l < CPU_LEVELS && wanted(o.type, ops[i]->type(t)); l++) {
-        if (!wanted(o.cpu, cpu_level_name((cpu_level)l)) || !cpu_supports((cpu_level)l)) continue;
+        if (o.emulate_amx ? l != CPU_AMX : !wanted(o.cpu, cpu_level_name((cpu_level)l)) || !cpu_supports((cpu_level)l))
+          continue;
         ran++;
         failed += !run(&o, ops[i], t, (cpu_level)l);
       }

@@ -164,31 +164,25 @@ typedef struct piece_scales {
   float32x4_t d[2][HALF_VECTORS], m[2][HALF_VECTORS];
 } piece_scales;
 
-TILE_INLINE void scaled(const float32x4_t halves[HALF_VECTORS], int8x8_t factor, float32x4_t to[HALF_VECTORS]) {
-  int16x8_t words = vmovl_s8(factor);
-  to[0] = vmulq_f32(halves[0], vcvtq_f32_s32(vmovl_s16(vget_low_s16(words))));
-  to[1] = vmulq_f32(halves[1], vcvtq_f32_s32(vmovl_high_s16(words)));
+/* Eight rows of them. */
+TILE_INLINE void load_scale(tile_scale s, float32x4_t to[HALF_VECTORS]) {
+  load_halves(s.halves, to);
+  if (!s.factor) return;
+  uint8x8_t bytes = vld1_u8((const uint8_t *)s.factor);
+  if (s.width == FACTOR_LOW_NIBBLES) bytes = vand_u8(bytes, vdup_n_u8(15));
+  if (s.width == FACTOR_HIGH_NIBBLES) bytes = vshr_n_u8(bytes, 4);
+  int16x8_t words = vmovl_s8(vreinterpret_s8_u8(bytes));
+  to[0] = vmulq_f32(to[0], vcvtq_f32_s32(vmovl_s16(vget_low_s16(words))));
+  to[1] = vmulq_f32(to[1], vcvtq_f32_s32(vmovl_high_s16(words)));
 }
 
 /* Those of piece b; half 0 or 1 of the panel. */
 TILE_INLINE piece_scales load_scales(tile_format f, const char *scales, int64_t b, int half) {
   piece_scales to;
-  const char *halves = tile_scales(f, scales, b) + half * HALVES / 2;
-  const int8_t *factors = (const int8_t *)tile_factors(f, scales, b) + half * (PANEL_ROWS / 2);
-  float32x4_t d[HALF_VECTORS], m[HALF_VECTORS] = {vdupq_n_f32(0), vdupq_n_f32(0)};
-  load_halves(halves, d);
-  if (f.has_min) load_halves(halves + HALVES, m);
   UNROLL
   for (int h = 0; h < tile_sub_blocks(f); h++) {
-    to.d[h][0] = d[0], to.d[h][1] = d[1];
-    to.m[h][0] = m[0], to.m[h][1] = m[1];
-    if (f.factors == FACTORS_NONE) continue;
-    int8x8_t factor = vld1_s8(factors + h * PANEL_ROWS);
-    uint8x8_t both = vreinterpret_u8_s8(factor);
-    if (f.factors == FACTORS_SCALES_MINS) factor = vreinterpret_s8_u8(vand_u8(both, vdup_n_u8(15)));
-    scaled(d, factor, to.d[h]);
-    if (f.factors == FACTORS_SCALES_MINS) scaled(m, vreinterpret_s8_u8(vshr_n_u8(both, 4)), to.m[h]);
-    if (f.factors == FACTORS_SCALE_MIN) scaled(m, vld1_s8(factors + PANEL_ROWS), to.m[h]);
+    load_scale(tile_scale_from(tile_scale_at(f, scales, b, h), half * PANEL_ROWS / 2), to.d[h]);
+    if (f.has_min) load_scale(tile_scale_from(tile_min_at(f, scales, b, h), half * PANEL_ROWS / 2), to.m[h]);
   }
   return to;
 }
@@ -326,51 +320,11 @@ TILE_INLINE void float_panels(tile_format f, const linear_task *t, int64_t panel
   for (int p = 0; p < FLOAT_PANELS && panel + p < t->n_panels; p++) float_tile(f, t, panel + p, token, 1, tokens);
 }
 
-TILE_INLINE void float_tiles(tile_format f, const linear_task *t, int64_t panel, int32_t token, int tokens) {
-  switch (tokens) {
-  case 1:
-    float_panels(f, t, panel, token, 1);
-    break;
-  case 2:
-    float_panels(f, t, panel, token, 2);
-    break;
-  case 3:
-    float_panels(f, t, panel, token, 3);
-    break;
-  case 4:
-    float_panels(f, t, panel, token, 4);
-    break;
-  case 5:
-    float_panels(f, t, panel, token, 5);
-    break;
-  default:
-    float_panels(f, t, panel, token, 6);
-    break;
-  }
-}
+TILE_INLINE void float_tiles(tile_format f, const linear_task *t, int64_t panel, int32_t token,
+                             int tokens){TILE_BY_TOKENS(tokens, FLOAT_TOKENS, float_panels, f, t, panel, token)}
 
-TILE_INLINE void quantized_tiles(tile_format f, const linear_task *t, int64_t panel, int32_t token, int tokens) {
-  switch (tokens) {
-  case 1:
-    quantized_tile(f, t, panel, token, 1);
-    break;
-  case 2:
-    quantized_tile(f, t, panel, token, 2);
-    break;
-  case 3:
-    quantized_tile(f, t, panel, token, 3);
-    break;
-  case 4:
-    quantized_tile(f, t, panel, token, 4);
-    break;
-  case 5:
-    quantized_tile(f, t, panel, token, 5);
-    break;
-  default:
-    quantized_tile(f, t, panel, token, 6);
-    break;
-  }
-}
+TILE_INLINE void quantized_tiles(tile_format f, const linear_task *t, int64_t panel, int32_t token,
+                                 int tokens){TILE_BY_TOKENS(tokens, LEVEL_TOKENS, quantized_tile, f, t, panel, token)}
 
 #define LINEAR(NAME, FORMAT, PANELS, TOKENS, TILES)                                                                    \
   static void NAME##_tile(const linear_task *t, int64_t panel, int32_t token, int tokens) {                            \
@@ -381,11 +335,10 @@ TILE_INLINE void quantized_tiles(tile_format f, const linear_task *t, int64_t pa
   }
 #define FLOAT(NAME, TYPE) LINEAR(NAME, TILE_##TYPE, FLOAT_PANELS, FLOAT_TOKENS, float_tiles)
 #define QUANTIZED(NAME, TYPE) LINEAR(NAME, TILE_##TYPE, 1, LEVEL_TOKENS, quantized_tiles)
-TILE_FLOAT(FLOAT)
-TILE_QUANTIZED(QUANTIZED)
+TILE_FLOAT(FLOAT) TILE_QUANTIZED(QUANTIZED)
 
 #define FILL(NAME, TYPE) k->linear[QUANT_##TYPE] = linear_##NAME;
-void cpu_linear_neon(cpu_kernels *k) {
+    void cpu_linear_neon(cpu_kernels *k) {
   TILE_FLOAT(FILL)
   TILE_QUANTIZED(FILL)
 }

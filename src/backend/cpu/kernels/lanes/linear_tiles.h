@@ -102,6 +102,37 @@ TILE_INLINE const char *tile_factors(tile_format f, const char *scales, int64_t 
   return tile_scales(f, scales, b) + halves + b % f.pieces * ((f.scales - halves) / f.pieces);
 }
 
+/* Where the scales or the minima of a sub-block's 16 rows are: halves, and unless `factor` is NULL the integers that
+ * they are multiplied by, which is exact: bytes, or the low or high nibbles of bytes. */
+typedef enum tile_width { FACTOR_BYTES, FACTOR_LOW_NIBBLES, FACTOR_HIGH_NIBBLES } tile_width;
+
+typedef struct tile_scale {
+  const char *halves, *factor;
+  tile_width width;
+} tile_scale;
+
+/* Of sub-block h of piece b. */
+TILE_INLINE tile_scale tile_scale_at(tile_format f, const char *scales, int64_t b, int h) {
+  const char *halves = tile_scales(f, scales, b);
+  if (f.factors == FACTORS_NONE) return (tile_scale){.halves = halves};
+  return (tile_scale){.halves = halves,
+                      .factor = tile_factors(f, scales, b) + h * PANEL_ROWS,
+                      .width = f.factors == FACTORS_SCALES_MINS ? FACTOR_LOW_NIBBLES : FACTOR_BYTES};
+}
+TILE_INLINE tile_scale tile_min_at(tile_format f, const char *scales, int64_t b, int h) {
+  const char *halves = tile_scales(f, scales, b) + HALVES, *factors = tile_factors(f, scales, b);
+  if (f.factors == FACTORS_NONE) return (tile_scale){.halves = halves};
+  if (f.factors == FACTORS_SCALE_MIN) return (tile_scale){.halves = halves, .factor = factors + PANEL_ROWS};
+  return (tile_scale){.halves = halves, .factor = factors + h * PANEL_ROWS, .width = FACTOR_HIGH_NIBBLES};
+}
+
+/* The same for the rows from `row` on. */
+TILE_INLINE tile_scale tile_scale_from(tile_scale s, int row) {
+  s.halves += row * (HALVES / PANEL_ROWS);
+  if (s.factor) s.factor += row;
+  return s;
+}
+
 /* A panel that isn't there is replaced by the last one; no rows of it are written. */
 TILE_INLINE const char *tile_panel(const linear_task *t, int64_t panel) {
   int64_t last = t->n_panels - 1;
@@ -183,6 +214,26 @@ TILE_INLINE void tile_prefetch_block(tile_format f, const tile_operands *o, cons
   tile_prefetch(panel, next, b, o->ahead, o->n_blocks, f.levels);
   tile_prefetch(panel + o->scales_at, next + o->scales_at, b, o->ahead, o->n_blocks, tile_scale_bytes(f));
 }
+
+/* FUNCTION(..., TOKENS) with a constant in place of TOKENS, which is from 1 to MOST, itself at most 8: the function, an
+ * inlined tile, is compiled once for each number of tokens. */
+#define TILE_OF(N, MOST, FUNCTION, ...)                                                                                \
+  case N:                                                                                                              \
+    if ((N) <= (MOST)) FUNCTION(__VA_ARGS__, N);                                                                       \
+    break;
+#define TILE_BY_TOKENS(TOKENS, MOST, FUNCTION, ...)                                                                    \
+  switch (TOKENS) {                                                                                                    \
+    TILE_OF(1, MOST, FUNCTION, __VA_ARGS__)                                                                            \
+    TILE_OF(2, MOST, FUNCTION, __VA_ARGS__)                                                                            \
+    TILE_OF(3, MOST, FUNCTION, __VA_ARGS__)                                                                            \
+    TILE_OF(4, MOST, FUNCTION, __VA_ARGS__)                                                                            \
+    TILE_OF(5, MOST, FUNCTION, __VA_ARGS__)                                                                            \
+    TILE_OF(6, MOST, FUNCTION, __VA_ARGS__)                                                                            \
+    TILE_OF(7, MOST, FUNCTION, __VA_ARGS__)                                                                            \
+    TILE_OF(8, MOST, FUNCTION, __VA_ARGS__)                                                                            \
+  default:                                                                                                             \
+    break;                                                                                                             \
+  }
 
 /* Computes the panels from `panel` on for `tokens` tokens from `token` on. */
 typedef void tile_function(const linear_task *t, int64_t panel, int32_t token, int tokens);

@@ -1,11 +1,5 @@
-/* Quantised panels in the sixteen registers of AVX2: the 16 rows of a panel are the lanes of two vectors.
- *
- * Define before
- *   FEW_TOKENS  of a tile of few tokens, at most 6
- *   ABOVE       how much the levels of types of 8 bits or with values are above the true ones when they are
- *               multiplied: 128, as they are stored, or 0, which gives them a sign
- * and after it
- *   multiply()  see below */
+/* Quantised panels in the sixteen registers of AVX2: the 16 rows of a panel are the lanes of two vectors. Files that
+ * are compiled for AVX-VNNI multiply in its way (multiply_256.h), with settings of their own. */
 #ifndef X86_LINEAR_256_H
 #define X86_LINEAR_256_H
 
@@ -15,6 +9,17 @@
 #include <string.h>
 
 enum { HALF_PANELS = 2, LANES = 8, MOST_TOKENS = 6 };
+
+/* FEW_TOKENS: of a tile of few tokens. ABOVE: how much the levels of types of 8 bits or with values are above the true
+ * ones when they are multiplied: 128, as they are stored, or 0, which gives them a sign. */
+#if defined(__AVXVNNI__)
+/* 12 sums, two vectors of weights and one of activations take 15 registers. The chains of floats wait in memory. */
+enum { FEW_TOKENS = 6, ABOVE = 128 };
+#else
+/* Quantised weights need two sums for each token and half panel. With four tokens those of floats wait in memory, which
+ * costs less than unpacking more often. */
+enum { FEW_TOKENS = 4, ABOVE = 0 };
+#endif
 
 TILE_INLINE __m256 load_halves(const char *p) {
   return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p));
@@ -110,34 +115,23 @@ TILE_INLINE __m256i step_levels(tile_format f, const char *plane, int half, int 
 
 /* ---- Scales ---- */
 
-TILE_INLINE __m128i load_bytes(const char *p) {
-  return _mm_loadl_epi64((const __m128i *)p);
+/* Of half a panel's rows. */
+TILE_INLINE __m256 load_half_scale(tile_scale s, int half) {
+  s = tile_scale_from(s, half * LANES);
+  __m256 halves = load_halves(s.halves);
+  if (!s.factor) return halves;
+  __m128i factor = _mm_loadl_epi64((const __m128i *)s.factor);
+  if (s.width == FACTOR_HIGH_NIBBLES) factor = _mm_srli_epi16(factor, 4);
+  if (s.width != FACTOR_BYTES) factor = _mm_and_si128(factor, _mm_set1_epi8(15));
+  return _mm256_mul_ps(halves, _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(factor)));
 }
 
-/* The nibbles of bytes, from bit `shift` on: 0 or 4. */
-TILE_INLINE __m128i nibbles(__m128i bytes, int shift) {
-  return _mm_and_si128(shift ? _mm_srli_epi16(bytes, 4) : bytes, _mm_set1_epi8(15));
-}
-
-TILE_INLINE __m256 scaled(const char *halves, __m128i factor) {
-  return _mm256_mul_ps(load_halves(halves), _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(factor)));
-}
-
-/* Of sub-block h of piece b of half a panel: the scale times its factor, which is exact. */
+/* Of sub-block h of piece b: the scale and the minimum, with their factors. */
 TILE_INLINE __m256 load_scale(tile_format f, const char *scales, int64_t b, int half, int h) {
-  const char *halves = tile_scales(f, scales, b) + half * HALVES / 2;
-  if (f.factors == FACTORS_NONE) return load_halves(halves);
-  __m128i factor = load_bytes(tile_factors(f, scales, b) + half * LANES + h * PANEL_ROWS);
-  return scaled(halves, f.factors == FACTORS_SCALES_MINS ? nibbles(factor, 0) : factor);
+  return load_half_scale(tile_scale_at(f, scales, b, h), half);
 }
-
-/* The minimum, likewise. */
 TILE_INLINE __m256 load_min(tile_format f, const char *scales, int64_t b, int half, int h) {
-  const char *halves = tile_scales(f, scales, b) + HALVES + half * HALVES / 2;
-  const char *factors = tile_factors(f, scales, b) + half * LANES;
-  if (f.factors == FACTORS_NONE) return load_halves(halves);
-  if (f.factors == FACTORS_SCALE_MIN) return scaled(halves, load_bytes(factors + PANEL_ROWS));
-  return scaled(halves, nibbles(load_bytes(factors + h * PANEL_ROWS), 4));
+  return load_half_scale(tile_min_at(f, scales, b, h), half);
 }
 
 /* ---- Activations, of 8 blocks: scale, and minus the sums of the levels of their halves ---- */
@@ -156,42 +150,6 @@ TILE_INLINE __m256i start_sums(tile_format f, int h, __m256i neg_sums) {
 TILE_INLINE __m256 scaled_sums(tile_format f, int h, __m256i neg_sums, __m256 scale) {
   __m256i sums = _mm256_madd_epi16(neg_sums, _mm256_set1_epi32(tile_pair(f, h, -1)));
   return _mm256_mul_ps(scale, _mm256_cvtepi32_ps(sums));
-}
-
-/* ---- Products ---- */
-
-/* What is multiplied of a sub-block: the levels of its piece in a panel, or unpacked, and of a tile's tokens the inputs
- * and what these add to every row's sum. Token i is at i times a stride. */
-typedef struct factors {
-  const char *levels;
-  bool unpacked;
-  __m256i values;
-  const int8_t *inputs;
-  const int32_t *start;
-  int64_t input_stride, start_stride;
-} factors;
-
-/* Inputs 4 step .. 4 step + 3 of the piece, of half a panel and of a token. */
-TILE_INLINE __m256i factor_levels(tile_format f, const factors *a, int half, int step) {
-  if (a->unpacked) return _mm256_loadu_si256((const __m256i *)(a->levels + step * 64 + half * 32));
-  return step_levels(f, a->levels, half, step, a->values);
-}
-TILE_INLINE __m256i factor_inputs(const factors *a, int i, int step) {
-  return _mm256_set1_epi32(four_bytes(a->inputs + i * a->input_stride + step * 4));
-}
-TILE_INLINE __m256i factor_start(const factors *a, int i) {
-  /* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): prepared for every type with a zero point */
-  return _mm256_set1_epi32(a->start[i * a->start_stride]);
-}
-
-/* The integer products of sub-block h. */
-TILE_INLINE void multiply(tile_format f, const factors *a, int h, int tokens, __m256i sum[HALF_PANELS][MOST_TOKENS]);
-
-/* Adds those of half a panel and a token, scaled, and the minima. */
-TILE_INLINE __m256 add_product(tile_format f, __m256 d, __m256 m, float scale, const float *min, __m256i product,
-                               __m256 acc) {
-  acc = _mm256_fmadd_ps(_mm256_mul_ps(d, _mm256_set1_ps(scale)), _mm256_cvtepi32_ps(product), acc);
-  return f.has_min ? _mm256_fmadd_ps(m, _mm256_set1_ps(*min), acc) : acc;
 }
 
 #endif

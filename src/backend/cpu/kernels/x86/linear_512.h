@@ -90,33 +90,22 @@ TILE_INLINE __m512i step_levels(tile_format f, const char *plane, int step, __m5
 
 /* ---- Scales ---- */
 
-TILE_INLINE __m128i load_bytes(const char *p) {
-  return _mm_loadu_si128((const __m128i *)p);
+/* Of a panel's rows. */
+TILE_INLINE __m512 load_rows(tile_scale s) {
+  __m512 halves = load_halves(s.halves);
+  if (!s.factor) return halves;
+  __m128i factor = _mm_loadu_si128((const __m128i *)s.factor);
+  if (s.width == FACTOR_HIGH_NIBBLES) factor = _mm_srli_epi16(factor, 4);
+  if (s.width != FACTOR_BYTES) factor = _mm_and_si128(factor, _mm_set1_epi8(15));
+  return _mm512_mul_ps(halves, _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(factor)));
 }
 
-/* The nibbles of bytes, from bit `shift` on: 0 or 4. */
-TILE_INLINE __m128i nibbles(__m128i bytes, int shift) {
-  return _mm_and_si128(shift ? _mm_srli_epi16(bytes, 4) : bytes, _mm_set1_epi8(15));
-}
-
-TILE_INLINE __m512 scaled(const char *halves, __m128i factor) {
-  return _mm512_mul_ps(load_halves(halves), _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(factor)));
-}
-
-/* Of sub-block h of piece b of a panel: the scale times its factor, which is exact. */
+/* Of sub-block h of piece b: the scale and the minimum, with their factors. */
 TILE_INLINE __m512 load_scale(tile_format f, const char *scales, int64_t b, int h) {
-  const char *halves = tile_scales(f, scales, b);
-  if (f.factors == FACTORS_NONE) return load_halves(halves);
-  __m128i factor = load_bytes(tile_factors(f, scales, b) + h * PANEL_ROWS);
-  return scaled(halves, f.factors == FACTORS_SCALES_MINS ? nibbles(factor, 0) : factor);
+  return load_rows(tile_scale_at(f, scales, b, h));
 }
-
-/* The minimum, likewise. */
 TILE_INLINE __m512 load_min(tile_format f, const char *scales, int64_t b, int h) {
-  const char *halves = tile_scales(f, scales, b) + HALVES, *factors = tile_factors(f, scales, b);
-  if (f.factors == FACTORS_NONE) return load_halves(halves);
-  if (f.factors == FACTORS_SCALE_MIN) return scaled(halves, load_bytes(factors + PANEL_ROWS));
-  return scaled(halves, nibbles(load_bytes(factors + h * PANEL_ROWS), 4));
+  return load_rows(tile_min_at(f, scales, b, h));
 }
 
 /* ---- Activations, of 16 blocks: scale, and minus the sums of the levels of their halves ---- */

@@ -1,17 +1,17 @@
 /* Linear layers with AMX: 16 tokens times 16 rows of a piece are one tile product. Its integers are those of the other
  * versions, and what follows on them is done in the same order. */
-enum {
-  TILE_TOKENS = 16,
-  TILE_PANELS = 1,
-  TOKENS = 256,
-  BLOCKS = 32,
-  PANELS = 32,
-  MIN_TOKENS = 32,
-  MIN_REST = 8,
-  SIGNED = 1
-};
-
 #include "backend/cpu/kernels/x86/linear_parts_512.h"
+
+enum { TILE_TOKENS = 16 };
+
+static const part_shape SHAPE = {.tile_tokens = TILE_TOKENS,
+                                 .tile_panels = 1,
+                                 .tokens = 256,
+                                 .blocks = 32,
+                                 .panels = 32,
+                                 .min_tokens = 32,
+                                 .min_rest = 8};
+static const part_levels LEVELS = LEVELS_TRUE;
 
 enum {
   LAG = 6, /* blocks from a tile product to its use: a load waits until the tile's store has left the core */
@@ -60,51 +60,60 @@ TILE_INLINE void multiply_tiles(tile_format f, const int8_t *level, const int8_t
 /* ---- Sums ---- */
 
 /* Adds the products of sub-block h of block b, scaled, and the minima. */
-TILE_INLINE void accumulate(tile_format f, const part_scratch *s, int tile, int b, int h,
-                            int32_t (*product)[PANEL_ROWS], __m512 acc[TILE_TOKENS]) {
-  __m512 d = _mm512_loadu_ps(s->d[h][0][b]), m = f.has_min ? _mm512_loadu_ps(s->m[h][0][b]) : d;
+TILE_INLINE void accumulate(tile_format f, part_memory m, int first, int b, int h, int32_t (*product)[PANEL_ROWS],
+                            __m512 acc[TILE_TOKENS]) {
+  int64_t rows = part_rows(SHAPE, h, 0, b);
+  __m512 d = _mm512_loadu_ps(m.d + rows), least = f.has_min ? _mm512_loadu_ps(m.m + rows) : d;
   UNROLL
   for (int i = 0; i < TILE_TOKENS; i++)
-    acc[i] = add_product(f, s, tile, i, b, h, d, m, _mm512_loadu_si512(product[i]), acc[i]);
+    acc[i] = add_product(f, SHAPE, m, first + i, b, h, d, least, _mm512_loadu_si512(product[i]), acc[i]);
 }
 
-TILE_INLINE void sum_tile(tile_format f, const part *p, int64_t panel, int tile, part_scratch *s) {
-  float(*to)[PANELS][PANEL_ROWS] = s->acc + tile * TILE_TOKENS;
+TILE_INLINE void sum_part(tile_format f, const part *p, int64_t panel, int tile) {
+  const int first = tile * TILE_TOKENS;
+  part_memory m = part_memory_of(SHAPE, p);
   tile_products products;
   __m512 acc[TILE_TOKENS];
   UNROLL
-  for (int i = 0; i < TILE_TOKENS; i++) acc[i] = p->block ? _mm512_loadu_ps(to[i][panel]) : _mm512_setzero_ps();
+  for (int i = 0; i < TILE_TOKENS; i++)
+    acc[i] = p->block ? _mm512_loadu_ps(m.acc + part_acc(SHAPE, first + i, panel - p->first)) : _mm512_setzero_ps();
   for (int ahead = 0; ahead < p->blocks + LAG; ahead++) {
-    if (ahead < p->blocks) multiply_tiles(f, s->level[tile][ahead][0], s->weight[0][ahead], products, ahead % SUMS);
+    if (ahead < p->blocks)
+      multiply_tiles(f, m.level + part_level(SHAPE, tile, ahead, 0), m.weight + part_weight(SHAPE, 0, ahead), products,
+                     ahead % SUMS);
     int b = ahead - LAG;
     if (b < 0) continue;
     UNROLL
-    for (int h = 0; h < tile_sub_blocks(f); h++) accumulate(f, s, tile, b, h, products[h][b % SUMS], acc);
+    for (int h = 0; h < tile_sub_blocks(f); h++) accumulate(f, m, first, b, h, products[h][b % SUMS], acc);
   }
   UNROLL
-  for (int i = 0; i < TILE_TOKENS; i++) _mm512_storeu_ps(to[i][panel], acc[i]);
+  for (int i = 0; i < TILE_TOKENS; i++) _mm512_storeu_ps(m.acc + part_acc(SHAPE, first + i, panel - p->first), acc[i]);
 }
 
-TILE_INLINE void linear(tile_format f, const linear_task *t, linear_kernel few) {
-  int32_t tiled = part_tokens(t);
-  if (tiled > 0) {
+static void store(const part *p) {
+  store_part(SHAPE, p);
+}
+
+static void linear_tiles(tile_format f, const linear_task *t, const part_kernel *k, linear_kernel few) {
+  if (linear_parts_tokens(t, &SHAPE) > 0) {
     configure_tiles(tile_has_halves(f) ? QUANT_BLOCK / 2 : QUANT_BLOCK);
-    sum_tokens(f, t, tiled);
+    linear_parts(t, k);
     _tile_release();
   }
-  sum_rest(t, tiled, few);
+  linear_parts_rest(t, &SHAPE, few);
 }
 
 /* ---- One function for each type ---- */
 
 #define LINEAR(NAME, TYPE)                                                                                             \
+  PARTS_512(NAME, TYPE)                                                                                                \
   static void linear_##NAME(const linear_task *t) {                                                                    \
-    linear(TILE_##TYPE, t, linear_few_avx512[QUANT_##TYPE]);                                                           \
+    linear_tiles(TILE_##TYPE, t, &NAME##_parts, linear_few_avx512[QUANT_##TYPE]);                                      \
   }
 TILE_QUANTIZED(LINEAR)
 
 void cpu_linear_amx(cpu_kernels *k) {
 #define FILL(NAME, TYPE) k->linear[QUANT_##TYPE] = linear_##NAME;
   TILE_QUANTIZED(FILL)
-  kernels_need_scratch(k, sizeof(part_scratch));
+  kernels_need_scratch(k, part_bytes(SHAPE));
 }

@@ -159,34 +159,8 @@ TILE_INLINE void tile_of(tile_format f, const linear_task *t, int64_t panel, int
     quantized_tile(f, t, panel, token, tokens);
 }
 
-TILE_INLINE void tiles_of(tile_format f, const linear_task *t, int64_t panel, int32_t token, int tokens) {
-  switch (tokens) {
-  case 1:
-    tile_of(f, t, panel, token, 1);
-    break;
-  case 2:
-    tile_of(f, t, panel, token, 2);
-    break;
-  case 3:
-    tile_of(f, t, panel, token, 3);
-    break;
-  case 4:
-    tile_of(f, t, panel, token, 4);
-    break;
-  case 5:
-    tile_of(f, t, panel, token, 5);
-    break;
-  case 6:
-    tile_of(f, t, panel, token, 6);
-    break;
-  case 7:
-    tile_of(f, t, panel, token, 7);
-    break;
-  default:
-    tile_of(f, t, panel, token, TOKENS);
-    break;
-  }
-}
+TILE_INLINE void tiles_of(tile_format f, const linear_task *t, int64_t panel, int32_t token,
+                          int tokens){TILE_BY_TOKENS(tokens, TOKENS, tile_of, f, t, panel, token)}
 
 #define LINEAR(NAME, TYPE)                                                                                             \
   static void NAME##_tile(const linear_task *t, int64_t panel, int32_t token, int tokens) {                            \
@@ -195,11 +169,10 @@ TILE_INLINE void tiles_of(tile_format f, const linear_task *t, int64_t panel, in
   static void linear_##NAME(const linear_task *t) {                                                                    \
     tile_all(t, TILE_##TYPE, PANELS, TOKENS, NAME##_tile);                                                             \
   }
-TILE_FLOAT(LINEAR)
-TILE_QUANTIZED(LINEAR)
+TILE_FLOAT(LINEAR) TILE_QUANTIZED(LINEAR)
 
 #define ENTRY(NAME, TYPE) [QUANT_##TYPE] = linear_##NAME,
-const linear_kernel linear_few_avx512[QUANT_TYPES] = {TILE_FLOAT(ENTRY) TILE_QUANTIZED(ENTRY)};
+    const linear_kernel linear_few_avx512[QUANT_TYPES] = {TILE_FLOAT(ENTRY) TILE_QUANTIZED(ENTRY)};
 
 void cpu_linear_avx512(cpu_kernels *k) {
   memcpy(k->linear, linear_few_avx512, sizeof k->linear);

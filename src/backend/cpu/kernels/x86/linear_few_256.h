@@ -1,11 +1,8 @@
-/* Tasks of few tokens with AVX2: levels are unpacked where they are multiplied.
- *
- * Define before
- *   FEW_TOKENS  of a tile, at most MOST_TOKENS */
+/* Tasks of few tokens with AVX2: levels are unpacked where they are multiplied. */
 #ifndef X86_LINEAR_FEW_256_H
 #define X86_LINEAR_FEW_256_H
 
-#include "backend/cpu/kernels/x86/linear_256.h"
+#include "backend/cpu/kernels/x86/multiply_256.h"
 
 /* Where a tile's operands are, of its panel and its tokens. */
 typedef struct operands {
@@ -89,26 +86,7 @@ TILE_INLINE void few_tile(tile_format f, const linear_task *t, int64_t panel, in
 }
 
 TILE_INLINE void few_tiles(tile_format f, const linear_task *t, int64_t panel, int32_t token, int tokens) {
-  switch (tokens) {
-  case 1:
-    few_tile(f, t, panel, token, 1);
-    break;
-  case 2:
-    few_tile(f, t, panel, token, 2);
-    break;
-  case 3:
-    few_tile(f, t, panel, token, 3);
-    break;
-  case 4:
-    few_tile(f, t, panel, token, 4);
-    break;
-  case 5:
-    if (FEW_TOKENS > 4) few_tile(f, t, panel, token, 5);
-    break;
-  default:
-    if (FEW_TOKENS > 5) few_tile(f, t, panel, token, 6);
-    break;
-  }
+  TILE_BY_TOKENS(tokens, FEW_TOKENS, few_tile, f, t, panel, token)
 }
 
 #endif

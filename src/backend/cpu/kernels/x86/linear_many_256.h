@@ -2,91 +2,120 @@
 #ifndef X86_LINEAR_MANY_256_H
 #define X86_LINEAR_MANY_256_H
 
-#include "backend/cpu/kernels/x86/linear_256.h"
+#include "backend/cpu/kernels/x86/linear_few_256.h"
+#include "backend/cpu/kernels/x86/part_levels.h"
 
 /* 12 sums, two vectors of weights and one of activations take 15 registers; the chains of floats wait in memory. A part
  * takes 230 KB. */
-enum {
-  TILE_TOKENS = MOST_TOKENS,
-  TILE_PANELS = 1,
-  TOKENS = 96,
-  BLOCKS = 16,
-  PANELS = 16,
-  MIN_TOKENS = 24,
-  MIN_REST = 1
-};
+static const part_shape SHAPE_256 = {.tile_tokens = MOST_TOKENS,
+                                     .tile_panels = 1,
+                                     .tokens = 96,
+                                     .blocks = 16,
+                                     .panels = 16,
+                                     .min_tokens = 24,
+                                     .min_rest = 1};
 
-#include "backend/cpu/kernels/lanes/linear_parts.h"
-
-TILE_INLINE int pack_scales(tile_format f, const be_act *x, const part *p, int tile, int i, int b, part_scratch *s) {
-  int64_t at = (p->token + tile * TILE_TOKENS + i) * (x->cols / QUANT_BLOCK) + p->block + b;
+/* Scales and sums of 8 blocks of a token, from block b of the part on. */
+TILE_INLINE void pack_scales(tile_format f, const part *p, int token, int b, part_memory m) {
+  const be_act *x = p->task->x;
+  int64_t at = (p->token + token) * (x->cols / QUANT_BLOCK) + p->block + b;
   __m256i blocks = first_lanes(p->blocks - b);
   __m256 scale = _mm256_maskload_ps(x->scale + at, blocks);
   __m256i neg_sums = _mm256_maskload_epi32((const int *)(x->neg_sum + 2 * at), blocks);
-  _mm256_storeu_ps(&s->scale[tile][i][b], scale);
+  _mm256_storeu_ps(m.scale + part_scale(SHAPE_256, 0, token, b), scale);
   for (int h = 0; h < tile_sub_blocks(f); h++) {
-    if (f.has_min) _mm256_storeu_ps(&s->min[h][tile][i][b], scaled_sums(f, h, neg_sums, scale));
-    if (zero_point(f)) _mm256_storeu_si256((__m256i *)&s->start[h][tile][i][b], start_sums(f, h, neg_sums));
+    int64_t to = part_scale(SHAPE_256, h, token, b);
+    if (f.has_min) _mm256_storeu_ps(m.min + to, scaled_sums(f, h, neg_sums, scale));
+    if (zero_point(f)) _mm256_storeu_si256((__m256i *)(m.start + to), start_sums(f, h, neg_sums));
   }
-  return LANES;
 }
 
-TILE_INLINE void unpack_piece(tile_format f, const part *p, const char *panel, int64_t scales_at, int b, int to,
-                              part_scratch *s) {
+TILE_INLINE void pack_part(tile_format f, const part *p) {
+  const part_shape s = SHAPE_256;
+  part_memory m = part_memory_of(s, p);
+  for (int tile = 0; tile * s.tile_tokens < p->tokens; tile++) {
+    int n = tile_tokens_there(s, p, tile);
+    pack_levels(s, p, tile, n, m.level);
+    for (int i = 0; i < n; i++)
+      for (int b = 0; b < p->blocks; b += LANES) pack_scales(f, p, tile * s.tile_tokens + i, b, m);
+  }
+}
+
+TILE_INLINE void unpack_part(tile_format f, const part *p, int64_t number, int to) {
+  const part_shape s = SHAPE_256;
+  const char *panel = tile_panel(p->task, number), *next = tile_panel(p->task, number + s.tile_panels);
+  const char *scales = panel + p->task->x->cols / QUANT_BLOCK * f.levels;
+  part_memory m = part_memory_of(s, p);
   __m256i values = load_values(f);
-  int64_t piece = p->block + b;
-  UNROLL
-  for (int half = 0; half < HALF_PANELS; half++) {
+  for (int b = 0; b < p->blocks; b++) {
+    int64_t piece = p->block + b;
+    prefetch_piece(f, p, next, b);
     UNROLL
-    for (int step = 0; step < 8; step++)
-      _mm256_storeu_si256((__m256i *)(s->weight[to][b] + step * 64 + half * 32),
-                          step_levels(f, panel + piece * f.levels, half, step, values));
-    for (int h = 0; h < tile_sub_blocks(f); h++) {
-      _mm256_storeu_ps(s->d[h][to][b] + half * LANES, load_scale(f, panel + scales_at, piece, half, h));
-      if (f.has_min) _mm256_storeu_ps(s->m[h][to][b] + half * LANES, load_min(f, panel + scales_at, piece, half, h));
+    for (int half = 0; half < HALF_PANELS; half++) {
+      UNROLL
+      for (int step = 0; step < 8; step++)
+        _mm256_storeu_si256((__m256i *)(m.weight + part_weight(s, to, b) + step * 64 + half * 32),
+                            step_levels(f, panel + piece * f.levels, half, step, values));
+      for (int h = 0; h < tile_sub_blocks(f); h++) {
+        int64_t at = part_rows(s, h, to, b) + half * LANES;
+        _mm256_storeu_ps(m.d + at, load_scale(f, scales, piece, half, h));
+        if (f.has_min) _mm256_storeu_ps(m.m + at, load_min(f, scales, piece, half, h));
+      }
     }
   }
 }
 
-TILE_INLINE void store_sum(const linear_task *t, int64_t panel, int32_t token, const float sum[PANEL_ROWS]) {
-  for (int half = 0; half < HALF_PANELS; half++) store_rows(t, panel, half, token, _mm256_loadu_ps(sum + half * LANES));
-}
-
-TILE_INLINE void sum_tile(tile_format f, const part *p, int64_t panel, int tile, part_scratch *s) {
-  float(*to)[PANELS][PANEL_ROWS] = s->acc + tile * TILE_TOKENS;
-  __m256 acc[HALF_PANELS][TILE_TOKENS];
+TILE_INLINE void sum_part(tile_format f, const part *p, int64_t panel, int tile) {
+  const part_shape s = SHAPE_256;
+  const int first = tile * s.tile_tokens;
+  part_memory m = part_memory_of(s, p);
+  __m256 acc[HALF_PANELS][MOST_TOKENS];
   UNROLL
   for (int half = 0; half < HALF_PANELS; half++) {
     UNROLL
-    for (int i = 0; i < TILE_TOKENS; i++)
-      acc[half][i] = p->block ? _mm256_loadu_ps(to[i][panel] + half * LANES) : _mm256_setzero_ps();
+    for (int i = 0; i < MOST_TOKENS; i++)
+      acc[half][i] = p->block ? _mm256_loadu_ps(m.acc + part_acc(s, first + i, panel - p->first) + half * LANES)
+                              : _mm256_setzero_ps();
   }
   for (int b = 0; b < p->blocks; b++) {
     UNROLL
     for (int h = 0; h < tile_sub_blocks(f); h++) {
       __m256i sum[HALF_PANELS][MOST_TOKENS];
-      factors a = {.levels = (const char *)s->weight[0][b],
+      factors a = {.levels = (const char *)m.weight + part_weight(s, 0, b),
                    .unpacked = true,
-                   .inputs = s->level[tile][b][0],
-                   .start = &s->start[h][tile][0][b],
+                   .inputs = m.level + part_level(s, tile, b, 0),
+                   .start = m.start + part_scale(s, h, first, b),
                    .input_stride = QUANT_BLOCK,
-                   .start_stride = BLOCKS};
-      multiply(f, &a, h, TILE_TOKENS, sum);
+                   .start_stride = s.blocks};
+      multiply(f, &a, h, MOST_TOKENS, sum);
       UNROLL
       for (int half = 0; half < HALF_PANELS; half++) {
-        __m256 d = _mm256_loadu_ps(s->d[h][0][b] + half * LANES);
-        __m256 m = f.has_min ? _mm256_loadu_ps(s->m[h][0][b] + half * LANES) : d;
+        int64_t rows = part_rows(s, h, 0, b) + half * LANES;
+        __m256 d = _mm256_loadu_ps(m.d + rows), least = f.has_min ? _mm256_loadu_ps(m.m + rows) : d;
         UNROLL
-        for (int i = 0; i < TILE_TOKENS; i++)
-          acc[half][i] = add_product(f, d, m, s->scale[tile][i][b], &s->min[h][tile][i][b], sum[half][i], acc[half][i]);
+        for (int i = 0; i < MOST_TOKENS; i++)
+          acc[half][i] = add_product(f, d, least, m.scale[part_scale(s, 0, first + i, b)],
+                                     m.min + part_scale(s, h, first + i, b), sum[half][i], acc[half][i]);
       }
     }
   }
   UNROLL
   for (int half = 0; half < HALF_PANELS; half++) {
     UNROLL
-    for (int i = 0; i < TILE_TOKENS; i++) _mm256_storeu_ps(to[i][panel] + half * LANES, acc[half][i]);
+    for (int i = 0; i < MOST_TOKENS; i++)
+      _mm256_storeu_ps(m.acc + part_acc(s, first + i, panel - p->first) + half * LANES, acc[half][i]);
   }
+}
+
+/* The rows of a token are next to each other here as there: each of its rows in memory is on a page of its own. */
+static void store_part_256(const part *p) {
+  part_memory m = part_memory_of(SHAPE_256, p);
+  for (int32_t i = 0; i < p->tokens; i++)
+    for (int64_t panel = p->first; panel < p->end; panel++) {
+      const float *sum = m.acc + part_acc(SHAPE_256, i, panel - p->first);
+      for (int half = 0; half < HALF_PANELS; half++)
+        store_rows(p->task, panel, half, p->token + i, _mm256_loadu_ps(sum + half * LANES));
+    }
 }
 
 /* ---- One function for each type, with the tiles of linear_few_256.h ---- */
@@ -98,9 +127,19 @@ TILE_INLINE void sum_tile(tile_format f, const part *p, int64_t panel, int tile,
   static void NAME##_few(const linear_task *t) {                                                                       \
     tile_all(t, TILE_##TYPE, 1, FEW_TOKENS, NAME##_tile);                                                              \
   }                                                                                                                    \
+  static void NAME##_pack(const part *p) {                                                                             \
+    pack_part(TILE_##TYPE, p);                                                                                         \
+  }                                                                                                                    \
+  static void NAME##_unpack(const part *p, int64_t panel, int to) {                                                    \
+    unpack_part(TILE_##TYPE, p, panel, to);                                                                            \
+  }                                                                                                                    \
+  static void NAME##_sum(const part *p, int64_t panel, int tile) {                                                     \
+    sum_part(TILE_##TYPE, p, panel, tile);                                                                             \
+  }                                                                                                                    \
   static void linear_##NAME(const linear_task *t) {                                                                    \
-    sum_tokens(TILE_##TYPE, t, part_tokens(t));                                                                        \
-    sum_rest(t, part_tokens(t), NAME##_few);                                                                           \
+    static const part_kernel k = {&SHAPE_256, NAME##_pack, NAME##_unpack, NAME##_sum, store_part_256};                 \
+    linear_parts(t, &k);                                                                                               \
+    linear_parts_rest(t, &SHAPE_256, NAME##_few);                                                                      \
   }
 
 #endif
