@@ -6,8 +6,9 @@
 
 Each build opens the model once and keeps it. A round runs each test for --seconds with each build in turn, in the order
 A B C C B A, so that a machine that becomes faster or slower favours none. A test is decode:TEXTS or prefill:TOKENS,
-with @DEPTH from that depth on. Prints for each test and build the median of the rounds' speeds, and of their ratios to
-the first build's, with the middle half of these. Give the same build twice to see what the machine's noise alone does.
+with @DEPTH from that depth on, or uneven:TEXTS@DEPTH, which decodes texts whose depths lie between DEPTH / 128 and
+DEPTH. Prints for each test and build the median of the rounds' speeds, and of their ratios to the first build's, with
+the middle half of these. Give the same build twice to see what the machine's noise alone does.
 Needs Python 3 alone.
 """
 
@@ -35,7 +36,7 @@ class Build:
 
 
 def read_test(text):
-    match = re.fullmatch(r"(decode|prefill):(\d+)(?:@(\d+))?", text)
+    match = re.fullmatch(r"(decode|uneven|prefill):(\d+)(?:@(\d+))?", text)
     if not match:
         raise argparse.ArgumentTypeError(f"not a test: {text}")
     return match[1], int(match[2]), int(match[3] or 0)

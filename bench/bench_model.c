@@ -9,10 +9,12 @@
  * passed, at least three times, after a run that is not counted; the figures are tokens per second, one for
  * each repeat. Every position is attended to, whatever the model's window. With --stretches the model stays open, and
  * each line of standard input asks for a test of as many seconds, `prefill TOKENS DEPTH SECONDS` or `decode TEXTS DEPTH
- * SECONDS`, that starts from sequences with DEPTH positions; the answer is an array of tokens per second on a line. No
- * test there may have a depth and a prompt of more than CONTEXT tokens together. --probe measures the machine instead:
- * reading memory, and arithmetic in registers; --probes does so for each line of standard input, with an object on a
- * line for each. Figures of different programs compare only where the probes around them agree. */
+ * SECONDS`, that starts from sequences with DEPTH positions; the answer is an array of tokens per second on a line.
+ * `uneven TEXTS DEPTH SECONDS` decodes sequences whose depths lie evenly between DEPTH / 128 and DEPTH; `decode` at the
+ * mean of these reads and computes as much. No test there may have a depth and a prompt of more than CONTEXT tokens
+ * together. --probe measures the machine instead: reading memory, and arithmetic in registers; --probes does so for
+ * each line of standard input, with an object on a line for each. Figures of different programs compare only where the
+ * probes around them agree. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +22,7 @@
 
 #include "gale_tools.h"
 
-enum { MAX_THREADS = 256, MAX_REPEATS = 4096, MIN_REPEATS = 3, MAX_TEXTS = 16, DECODED = 8 };
+enum { MAX_THREADS = 256, MAX_REPEATS = 4096, MIN_REPEATS = 3, MAX_TEXTS = 64, DECODED = 8 };
 
 typedef struct settings {
   const char *model, *cpu;
@@ -31,9 +33,9 @@ typedef struct settings {
   bool probe, each_line;
 } settings;
 
-/* One sequence gets n_tokens at once, or each of n_texts one token n_tokens times. */
+/* One sequence gets n_tokens at once, or each of n_texts one token n_tokens times. depth: of the deepest sequence. */
 typedef struct test {
-  bool decode;
+  bool decode, uneven;
   int32_t n_tokens, n_texts, depth;
   double seconds;
 } test;
@@ -115,13 +117,19 @@ static void decode(const bench *b, const test *t, const int32_t *sequences) {
   }
 }
 
+static int32_t depth_of(const test *t, int32_t k) {
+  int32_t least = t->uneven ? t->depth / 128 : t->depth;
+  return t->n_texts > 1 ? least + (int32_t)((int64_t)(t->depth - least) * k / (t->n_texts - 1)) : t->depth;
+}
+
 /* Tokens per second. */
 static double run_once(const bench *b, const test *t) {
   gale_error error = {0};
   int32_t sequences[MAX_TEXTS];
   for (int32_t k = 0; k < t->n_texts; k++) {
     check(gale_sequence_open(b->session, &sequences[k], &error), &error);
-    if (t->depth > 0) check(gale_sequence_pretend(b->session, sequences[k], t->depth, &error), &error);
+    int32_t depth = depth_of(t, k);
+    if (depth > 0) check(gale_sequence_pretend(b->session, sequences[k], depth, &error), &error);
   }
   double start = now();
   (t->decode ? decode : prefill)(b, t, sequences);
@@ -185,7 +193,8 @@ static bool test_read(const char *line, int32_t context, test *t) {
   int32_t n;
   *t = (test){.n_tokens = DECODED, .n_texts = 1};
   if (sscanf(line, "%7s %d %d %lf", kind, &n, &t->depth, &t->seconds) != 4) return false;
-  t->decode = strcmp(kind, "decode") == 0;
+  t->uneven = strcmp(kind, "uneven") == 0;
+  t->decode = t->uneven || strcmp(kind, "decode") == 0;
   if (t->decode)
     t->n_texts = n;
   else if (strcmp(kind, "prefill") == 0)

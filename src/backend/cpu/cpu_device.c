@@ -65,17 +65,18 @@ static void weight_pack(const be_device *d, quant_type type, int64_t cols, const
 
 /* Where the parts of a context's memory begin. */
 typedef struct context_parts {
-  size_t partials, q_level, q_scale, q_neg_sum, tiles, tile_bytes, gated_bytes, worker_bytes, total;
+  size_t n_partials, partials, q_level, q_scale, q_neg_sum, tiles, tile_bytes, gated_bytes, worker_bytes, total;
 } context_parts;
 
 /* False where the sizes overflow. */
 static bool context_layout(const be_context *c, size_t tokens, size_t workers, context_parts *p) {
-  size_t heads = (size_t)c->n_heads, dim = (size_t)c->head_dim, split = tokens < SPLIT_TOKENS ? tokens : SPLIT_TOKENS;
-  size_t blocks = (dim + QUANT_BLOCK - 1) / QUANT_BLOCK, partials;
-  if (__builtin_mul_overflow(split * heads, (size_t)c->max_blocks, &partials) || partials > SIZE_MAX / 16 / (2 + dim))
+  size_t heads = (size_t)c->n_heads, dim = (size_t)c->head_dim;
+  size_t blocks = (dim + QUANT_BLOCK - 1) / QUANT_BLOCK, whole = tokens < PARTIAL_TOKENS ? tokens : PARTIAL_TOKENS;
+  if (__builtin_mul_overflow(whole * heads, (size_t)c->max_blocks, &p->n_partials) ||
+      p->n_partials > SIZE_MAX / 16 / (2 + dim))
     return false;
   p->partials = 0;
-  p->q_level = p->partials + cpu_align(partials * (2 + dim) * sizeof(float));
+  p->q_level = p->partials + cpu_align(p->n_partials * (2 + dim) * sizeof(float));
   p->q_scale = p->q_level + cpu_align(tokens * heads * blocks * QUANT_BLOCK);
   p->q_neg_sum = p->q_scale + cpu_align(tokens * heads * blocks * sizeof(float));
   p->tiles = p->q_neg_sum + cpu_align(tokens * heads * blocks * 2 * sizeof(int16_t));
@@ -89,6 +90,7 @@ static bool context_layout(const be_context *c, size_t tokens, size_t workers, c
 static void context_place(be_context *c, const context_parts *p, int workers) {
   char *base = c->memory;
   c->attend = (attend_scratch){.partials = (float *)(base + p->partials),
+                               .n_partials = (int64_t)p->n_partials,
                                .q_level = (int8_t *)(base + p->q_level),
                                .q_scale = (float *)(base + p->q_scale),
                                .q_neg_sum = (int16_t *)(base + p->q_neg_sum)};

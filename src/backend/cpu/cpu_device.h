@@ -10,9 +10,13 @@ typedef struct cpu_device {
   cpu_kernels kernels;
 } cpu_device;
 
-/* Partial results of attention over one block, for a query: max and sum, then [head_dim]. */
+/* A partial result of attention is that of a query over one block: max and sum, then [head_dim]. There is room for
+ * those of PARTIAL_TOKENS tokens that see the whole context. */
+enum { PARTIAL_TOKENS = 8 };
+
 typedef struct attend_scratch {
-  float *partials;    /* [split_tokens][n_heads][max_blocks][2 + head_dim] */
+  float *partials; /* [n_partials][2 + head_dim] */
+  int64_t n_partials;
   int8_t *q_level;    /* [max_tokens][n_heads][head_pad]; for q8 caches */
   float *q_scale;     /* [max_tokens][n_heads][head_pad / 32] */
   int16_t *q_neg_sum; /* [max_tokens][n_heads][head_pad / 16] */
@@ -41,10 +45,6 @@ struct be_context {
   void (*forward)(void *argument, be_worker *w);
   void *argument;
 };
-
-/* Steps of at most this many tokens split each token's attention between workers by blocks; larger ones
- * have enough tokens to share out. */
-enum { SPLIT_TOKENS = 8 };
 
 /* Rounds up, so that buffers of different workers don't share cache lines. */
 static inline size_t cpu_align(size_t n) {

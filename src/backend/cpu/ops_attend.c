@@ -1,6 +1,6 @@
-/* Attention over the paged cache, shared out by tokens and key/value heads, and for steps of few tokens by
- * blocks of positions as well. Either way a query's blocks are computed one by one and folded in order, so
- * the result does not depend on the sharing. */
+/* Attention over the paged cache. A query's blocks are computed one by one and folded in order, whoever computes them,
+ * so the result does not depend on how they are shared out (attend_pieces.h). */
+#include "backend/cpu/attend_pieces.h"
 #include "backend/cpu/cpu_device.h"
 
 #include "backend/cpu/kernels/portable/math.h"
@@ -71,20 +71,20 @@ static void run_task(const attend_op *o, attend_task *t, float *max, float *sum,
   o->w->context->device->kernels.attend[o->kv->layout.type](t);
 }
 
-/* acc = acc and one more block. acc [max, sum, values...]. */
-static void fold(const attend_op *o, float *acc, float max, float sum, const float *values, bool first) {
-  int64_t dim = o->kv->layout.head_dim;
-  if (first) {
-    acc[0] = max;
-    acc[1] = sum;
-    memcpy(acc + 2, values, (size_t)dim * sizeof(float));
-    return;
-  }
+/* to = the result of one block: max, sum, values... */
+static void keep(const attend_op *o, float *to, float max, float sum, const float *values) {
+  to[0] = max;
+  to[1] = sum;
+  memcpy(to + 2, values, (size_t)o->kv->layout.head_dim * sizeof(float));
+}
+
+/* acc = acc and one more block, in the same form. */
+static void fold(const attend_op *o, float *acc, float max, float sum, const float *values) {
   float top = max > acc[0] ? max : acc[0];
   float a = math_exp(acc[0] - top), b = math_exp(max - top);
   acc[0] = top;
   acc[1] = fmaf(sum, b, acc[1] * a);
-  o->w->context->device->kernels.fold(acc + 2, a, values, b, dim);
+  o->w->context->device->kernels.fold(acc + 2, a, values, b, o->kv->layout.head_dim);
 }
 
 /* Divides by the sum and writes the output of one head. */
@@ -111,129 +111,119 @@ static int32_t larger(int32_t a, int32_t b) {
   return a > b ? a : b;
 }
 
-/* ---- Many tokens: a piece is a tile of tokens of one sequence for one key/value head ---- */
+/* ---- Pieces ---- */
 
-/* Tokens first .. end - 1 are neighbours of one sequence; heads h .. h + n_heads - 1 share a key/value head. */
-static void attend_tile(const attend_op *o, int64_t first, int64_t end, int kv_head, int h, int n_heads) {
+/* One piece: blocks `block` .. `end` - 1 of a tile for a key/value head. `after`: keys that this worker reads next, if
+ * all take turns, or NULL. */
+typedef struct attend_piece {
+  const attend_tile *tile;
+  int kv_head;
+  int32_t block, end;
+  const char *after;
+} attend_piece;
+
+/* A head's keys from the start of a block, or of what a tile sees of it, on; NULL where the tile doesn't. */
+static const char *keys_of(const attend_op *o, const attend_tile *t, int kv_head, int64_t block) {
+  if (block >= t->block + t->n_blocks) return NULL;
+  int32_t first = larger((int32_t)block * KV_BLOCK, kv_first_seen(o->kv, o->batch->position[t->first]));
+  return kv_keys(o->kv, kv_page(o->kv, o->batch->table[t->first], first), kv_head);
+}
+
+/* Number i of a tile's pieces. */
+static attend_piece piece_at(const attend_op *o, const attend_tile *t, int64_t i) {
+  int n_kv = o->kv->layout.n_kv_heads;
+  int64_t next = i + team_size(o->w->context->team);
+  attend_piece p = {.tile = t, .kv_head = (int)(i % n_kv), .block = t->block + (int32_t)(i / n_kv) * t->run};
+  p.end = smaller(p.block + t->run, t->block + t->n_blocks);
+  p.after = keys_of(o, t, (int)(next % n_kv), t->block + next / n_kv * t->run);
+  return p;
+}
+
+/* The partial result of a query of a divided tile for its first block. */
+static float *partials_of(const attend_op *o, const attend_tile *t, int64_t token, int head) {
+  int64_t i = t->partial + ((token - t->first) * o->n_heads + head) * t->n_blocks;
+  return o->w->context->attend.partials + (size_t)i * partial_floats(o);
+}
+
+/* One block for heads h .. h + n_heads - 1 of a tile's tokens. Of a divided tile the results are kept, else they are
+ * folded into acc [tokens][n_heads]. */
+static void attend_block(const attend_op *o, const attend_piece *p, int32_t block, int h, int n_heads, float *acc) {
+  const attend_tile *tile = p->tile;
   const int32_t *position = o->batch->position;
   size_t dim = (size_t)o->kv->layout.head_dim, partial = partial_floats(o);
-  float *acc = o->w->tile, *part = acc + ATTEND_QUERIES * partial;
-  float *max = part, *sum = part + ATTEND_QUERIES, *values = part + 2 * ATTEND_QUERIES;
-  int32_t table = o->batch->table[first], lowest = kv_first_seen(o->kv, position[first]);
-  for (int32_t block = lowest / KV_BLOCK; block <= position[end - 1] / KV_BLOCK; block++) {
-    int32_t start = block * KV_BLOCK, stop = start + KV_BLOCK - 1;
-    attend_task t = block_task(o, table, kv_head, block, larger(lowest, start), smaller(position[end - 1], stop));
-    int slot[ATTEND_QUERIES] = {0};
-    for (int64_t token = first; token < end; token++) {
-      int32_t a = larger(kv_first_seen(o->kv, position[token]), start), b = smaller(position[token], stop);
-      for (int i = 0; i < n_heads && a <= b; i++) {
-        slot[t.n_queries] = (int)(token - first) * n_heads + i;
-        add_query(o, &t, token, h + i, a, b);
+  float *max = acc + ATTEND_QUERIES * partial, *sum = max + ATTEND_QUERIES, *values = sum + ATTEND_QUERIES;
+  int32_t start = block * KV_BLOCK, stop = start + KV_BLOCK - 1;
+  int32_t lowest = larger(kv_first_seen(o->kv, position[tile->first]), start);
+  attend_task t =
+      block_task(o, o->batch->table[tile->first], p->kv_head, block, lowest, smaller(position[tile->end - 1], stop));
+  int slot[ATTEND_QUERIES] = {0};
+  for (int64_t token = tile->first; token < tile->end; token++) {
+    int32_t a = larger(kv_first_seen(o->kv, position[token]), start), b = smaller(position[token], stop);
+    for (int i = 0; i < n_heads && a <= b; i++) {
+      slot[t.n_queries] = (int)(token - tile->first) * n_heads + i;
+      add_query(o, &t, token, h + i, a, b);
+    }
+  }
+  t.after = block + 1 < p->end ? keys_of(o, tile, p->kv_head, block + 1) : p->after;
+  run_task(o, &t, max, sum, values);
+  for (int i = 0; i < t.n_queries; i++) {
+    int64_t token = tile->first + slot[i] / n_heads;
+    const float *result = values + (size_t)i * dim;
+    if (attend_is_divided(tile))
+      keep(o, partials_of(o, tile, token, h + slot[i] % n_heads) + (size_t)(block - tile->block) * partial, max[i],
+           sum[i], result);
+    else if (kv_first_seen(o->kv, position[token]) / KV_BLOCK == block)
+      keep(o, acc + (size_t)slot[i] * partial, max[i], sum[i], result);
+    else
+      fold(o, acc + (size_t)slot[i] * partial, max[i], sum[i], result);
+  }
+}
+
+static void attend_run(const attend_op *o, const attend_piece *p) {
+  const attend_tile *t = p->tile;
+  float *acc = o->w->tile;
+  for (int g = 0; g < o->group; g += ATTEND_QUERIES) {
+    int n_heads = smaller(o->group - g, ATTEND_QUERIES), h = p->kv_head * o->group + g;
+    for (int32_t block = p->block; block < p->end; block++) attend_block(o, p, block, h, n_heads, acc);
+    if (attend_is_divided(t)) continue;
+    for (int i = 0; i < (t->end - t->first) * n_heads; i++)
+      finish(o, t->first + i / n_heads, h + i % n_heads, acc + (size_t)i * partial_floats(o));
+  }
+  for (int64_t token = t->first; token < t->end && !attend_is_divided(t); token++) finish_group(o, token, p->kv_head);
+}
+
+/* The blocks of a divided tile. */
+static void fold_tile(const attend_op *o, const attend_tile *t, int kv_head) {
+  size_t partial = partial_floats(o);
+  for (int64_t token = t->first; token < t->end; token++) {
+    int32_t position = o->batch->position[token], first = kv_first_seen(o->kv, position) / KV_BLOCK;
+    for (int head = kv_head * o->group; head < (kv_head + 1) * o->group; head++) {
+      float *p = partials_of(o, t, token, head) + (size_t)(first - t->block) * partial, *acc = p;
+      for (int32_t block = first; block < position / KV_BLOCK; block++) {
+        p += partial;
+        fold(o, acc, p[0], p[1], p + 2);
       }
+      finish(o, token, head, acc);
     }
-    run_task(o, &t, max, sum, values);
-    for (int i = 0; i < t.n_queries; i++) {
-      int32_t seen = kv_first_seen(o->kv, position[first + slot[i] / n_heads]);
-      fold(o, acc + (size_t)slot[i] * partial, max[i], sum[i], values + (size_t)i * dim, seen / KV_BLOCK == block);
-    }
+    finish_group(o, token, kv_head);
   }
-  for (int64_t token = first; token < end; token++)
-    for (int i = 0; i < n_heads; i++) finish(o, token, h + i, acc + (size_t)((token - first) * n_heads + i) * partial);
 }
 
-static void attend_tokens(const attend_op *o) {
+static void attend_pieces(const attend_op *o, const attend_plan *plan) {
   team_worker *crew = o->w->crew;
-  int n_kv = o->kv->layout.n_kv_heads, tokens = ATTEND_QUERIES / o->group > 0 ? ATTEND_QUERIES / o->group : 1;
-  int64_t n_tiles = (o->batch->n_tokens + tokens - 1) / tokens;
-  for (int64_t i; (i = team_take(crew, 1)) < n_tiles * n_kv;) {
-    /* Late tokens see most: they go first, so that the workers end together. */
-    int64_t tile = n_tiles - 1 - i / n_kv, first = tile * tokens, stop = first + tokens;
-    int kv_head = (int)(i % n_kv);
-    if (stop > o->batch->n_tokens) stop = o->batch->n_tokens;
-    while (first < stop) {
-      int64_t end = first + 1;
-      while (end < stop && o->batch->table[end] == o->batch->table[first]) end++;
-      for (int h = 0; h < o->group; h += ATTEND_QUERIES)
-        attend_tile(o, first, end, kv_head, kv_head * o->group + h,
-                    o->group - h < ATTEND_QUERIES ? o->group - h : ATTEND_QUERIES);
-      for (; first < end; first++) finish_group(o, first, kv_head);
-    }
+  attend_tile t = attend_first_tile(plan);
+  for (int64_t i; (i = team_take(crew, 1)) < plan->n_pieces;) {
+    while (i >= t.piece + attend_tile_pieces(plan, &t)) attend_next_tile(plan, &t);
+    attend_piece piece = piece_at(o, &t, i - t.piece);
+    attend_run(o, &piece);
   }
   team_barrier(crew);
-}
-
-/* ---- Few tokens: a piece is one block of one token for one key/value head ---- */
-
-static float *partial_of(const attend_op *o, int64_t token, int head, int64_t block) {
-  be_context *c = o->w->context;
-  return c->attend.partials + (size_t)((token * o->n_heads + head) * c->max_blocks + block) * partial_floats(o);
-}
-
-/* The keys that this worker reads after a block of a head, if all take turns; NULL if there are none. */
-static const char *after_block(const attend_op *o, int64_t token, int kv_head, int32_t block) {
+  if (plan->n_folds == 0) return;
+  t = attend_first_tile(plan);
   int n_kv = o->kv->layout.n_kv_heads;
-  int64_t next = (int64_t)block * n_kv + kv_head + team_size(o->w->context->team), position = next / n_kv * KV_BLOCK;
-  if (position > o->batch->position[token]) return NULL;
-  return kv_keys(o->kv, kv_page(o->kv, o->batch->table[token], (int32_t)position), (int)(next % n_kv));
-}
-
-static void attend_block(const attend_op *o, int64_t token, int kv_head, int32_t block) {
-  int32_t position = o->batch->position[token], start = block * KV_BLOCK, lowest = kv_first_seen(o->kv, position);
-  int32_t first = larger(lowest, start), last = smaller(position, start + KV_BLOCK - 1);
-  size_t dim = (size_t)o->kv->layout.head_dim;
-  for (int h = 0; h < o->group; h += ATTEND_QUERIES) {
-    attend_task t = block_task(o, o->batch->table[token], kv_head, block, first, last);
-    int n = o->group - h < ATTEND_QUERIES ? o->group - h : ATTEND_QUERIES;
-    t.after = after_block(o, token, kv_head, block);
-    for (int i = 0; i < n; i++) add_query(o, &t, token, kv_head * o->group + h + i, first, last);
-    float max[ATTEND_QUERIES], sum[ATTEND_QUERIES];
-    run_task(o, &t, max, sum, o->w->tile);
-    for (int i = 0; i < n; i++) {
-      float *p = partial_of(o, token, kv_head * o->group + h + i, block - lowest / KV_BLOCK);
-      p[0] = max[i];
-      p[1] = sum[i];
-      memcpy(p + 2, o->w->tile + (size_t)i * dim, dim * sizeof(float));
-    }
-  }
-}
-
-static void fold_blocks(const attend_op *o, int64_t token, int head, int64_t n_blocks) {
-  float *acc = partial_of(o, token, head, 0);
-  for (int64_t b = 1; b < n_blocks; b++) {
-    const float *p = partial_of(o, token, head, b);
-    fold(o, acc, p[0], p[1], p + 2, false);
-  }
-  finish(o, token, head, acc);
-}
-
-static void fold_group(const attend_op *o, int64_t token, int kv_head, int64_t n_blocks) {
-  for (int head = kv_head * o->group; head < (kv_head + 1) * o->group; head++) fold_blocks(o, token, head, n_blocks);
-  finish_group(o, token, kv_head);
-}
-
-/* Where no token sees more than one block, there is nothing to wait for between the blocks and the sums over them. */
-static void attend_split(const attend_op *o) {
-  team_worker *crew = o->w->crew;
-  int n_kv = o->kv->layout.n_kv_heads;
-  int64_t start[SPLIT_TOKENS + 1] = {0};
-  int32_t lowest[SPLIT_TOKENS] = {0};
-  for (int t = 0; t < o->batch->n_tokens; t++) {
-    lowest[t] = kv_first_seen(o->kv, o->batch->position[t]) / KV_BLOCK;
-    start[t + 1] = start[t] + (int64_t)(o->batch->position[t] / KV_BLOCK - lowest[t] + 1) * n_kv;
-  }
-  bool single = start[o->batch->n_tokens] == (int64_t)o->batch->n_tokens * n_kv;
-  int token = 0;
-  for (int64_t i; (i = team_take(crew, 1)) < start[o->batch->n_tokens];) {
-    while (i >= start[token + 1]) token++;
-    int64_t rest = i - start[token];
-    attend_block(o, token, (int)(rest % n_kv), lowest[token] + (int32_t)(rest / n_kv));
-    if (single) fold_group(o, token, (int)(rest % n_kv), 1);
-  }
-  team_barrier(crew);
-  if (single) return;
-  for (int64_t i; (i = team_take(crew, 1)) < (int64_t)o->batch->n_tokens * n_kv;) {
-    int64_t t = i / n_kv;
-    fold_group(o, t, (int)(i % n_kv), (start[t + 1] - start[t]) / n_kv);
+  for (int64_t i; (i = team_take(crew, 1)) < plan->n_folds;) {
+    while (!attend_is_divided(&t) || i >= t.fold + n_kv) attend_next_tile(plan, &t);
+    fold_tile(o, &t, (int)(i - t.fold));
   }
   team_barrier(crew);
 }
@@ -241,14 +231,12 @@ static void attend_split(const attend_op *o) {
 void cpu_attend(be_worker *w, const be_act *out, const float *q, int n_heads, float scale, float cap,
                 const be_batch *batch, const kv_view *kv) {
   attend_op o = {w, out, q, n_heads, n_heads / kv->layout.n_kv_heads, scale, cap, batch, kv};
-  team_worker *crew = w->crew;
+  be_context *c = w->context;
+  attend_plan plan = attend_plan_make(batch, kv, n_heads, team_size(c->team), c->attend.n_partials);
   if (kv->layout.type == GALE_KV_Q8) quantize_queries(&o);
-  if (batch->n_tokens <= SPLIT_TOKENS)
-    attend_split(&o);
-  else
-    attend_tokens(&o);
+  attend_pieces(&o, &plan);
   if (!out->level || pieces_are_blocks(&o)) return;
   for (cpu_rows p; cpu_take_rows(w, batch->n_tokens, &p);)
-    cpu_quantize_part(w->context->device, out, p.first, 0, (p.end - p.first) * out->cols, 0);
-  team_barrier(crew);
+    cpu_quantize_part(c->device, out, p.first, 0, (p.end - p.first) * out->cols, 0);
+  team_barrier(w->crew);
 }

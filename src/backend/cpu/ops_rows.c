@@ -176,14 +176,15 @@ static float query_scale(const be_query_growth *g, int32_t position) {
   return (float)(1 + g->beta * log(1 + floor((double)position / g->context)));
 }
 
-/* Pieces are the share of one key/value head in one token or, where there are many, in KV_LANES of them, whose keys lie
- * in the same cache lines: keys, values and the group of queries. */
+/* Pieces are the share of one key/value head in one token or, where there are more than FEW, in KV_LANES of them, whose
+ * keys lie in the same cache lines: keys, values and the group of queries. */
 void cpu_rope_store(be_worker *w, float *q, float *k, const float *v, int n_heads, const be_head_norms *norms,
                     const be_rope *rope, const be_query_growth *growth, const be_batch *batch, const kv_view *kv) {
+  enum { FEW = 8 };
   team_worker *crew = w->crew;
   const cpu_kernels *kernels = kernels_of(w);
   int n_kv = kv->layout.n_kv_heads, group = n_heads / n_kv, dim = kv->layout.head_dim;
-  int64_t n = batch->n_tokens, tokens = n > SPLIT_TOKENS ? KV_LANES : 1;
+  int64_t n = batch->n_tokens, tokens = n > FEW ? KV_LANES : 1;
   for (int64_t piece; (piece = team_take(crew, 1)) < (n + tokens - 1) / tokens * n_kv;) {
     int64_t head = piece % n_kv, start = piece / n_kv * tokens, end = start + tokens < n ? start + tokens : n;
     for (int64_t t = start; t < end; t++) {
