@@ -76,6 +76,9 @@ foreach(fuzzer IN LISTS fuzzers)
   gale_test(fuzz/${corpus} ${name} -runs=0 ${CMAKE_SOURCE_DIR}/fuzz/corpus/${corpus})
 endforeach()
 
+# jansson is what gale's reader of JSON is compared with.
+target_link_libraries(fuzz_json PRIVATE PkgConfig::JANSSON)
+
 # The chat of the gale command, as far as it needs no terminal.
 target_sources(fuzz_chat PRIVATE apps/gale/chat/conversation.c apps/gale/chat/typed.c)
 target_include_directories(fuzz_chat PRIVATE apps)

@@ -210,8 +210,8 @@ static bool is_call(const value *item) {
 static gale_status read_list(gale_answer *a, bool *good, gale_error *error) {
   arena memory = {0};
   value *root;
-  size_t at;
-  value_status status = value_read(&memory, (slice){a->list.bytes ? a->list.bytes : "", a->list.n}, &root, &at);
+  value_report report;
+  value_status status = value_read(&memory, (slice){a->list.bytes, a->list.n}, VALUE_PROMPT, &root, &report);
   *good = status == VALUE_OK && root->kind == VALUE_ARRAY;
   for (const value *item = *good ? root->first : NULL; item && *good; item = item->next) *good = is_call(item);
   bool failed = status == VALUE_MEMORY;

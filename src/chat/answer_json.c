@@ -33,8 +33,9 @@ static bool take_name(json_calls *s) {
   bytes_add(&whole, SLICE("null}"));
   arena memory = {0};
   value *root;
-  size_t at;
-  bool good = !whole.failed && value_read(&memory, (slice){whole.bytes, whole.n}, &root, &at) == VALUE_OK;
+  value_report report;
+  slice text = {whole.bytes, whole.n};
+  bool good = !whole.failed && value_read(&memory, text, VALUE_PROMPT, &root, &report) == VALUE_OK;
   const value *name = good ? value_get(root, "name") : NULL, *type = good ? value_get(root, "type") : NULL;
   good = name && name->kind == VALUE_STRING && name->text.n > 0 &&
          (!type || (type->kind == VALUE_STRING && slice_is(type->text, "function")));

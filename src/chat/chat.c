@@ -92,13 +92,13 @@ void prompt_list(prompt *p, byte_list *text, bool trimmed) {
 
 void prompt_json(prompt *p, slice text) {
   value *root;
-  size_t at;
+  value_report report;
   if (p->status) return;
   if (text.n == 0) text = SLICE("{}");
-  switch (value_read(&p->memory, text, &root, &at)) {
+  switch (value_read(&p->memory, text, VALUE_PROMPT, &root, &report)) {
   case VALUE_OK:
     /* Where text is looked at in bytes the reference writes U+FFFD, and where in characters it gives up. */
-    if (root->half && p->tokenizer->kind == VOCABULARY_SENTENCEPIECE)
+    if (report.half && p->tokenizer->kind == VOCABULARY_SENTENCEPIECE)
       prompt_refuse(p, "JSON with half of a surrogate pair, which is no character");
     bytes_add_value(&p->run, root);
     break;
@@ -106,7 +106,7 @@ void prompt_json(prompt *p, slice text) {
     bytes_add_string(&p->run, text);
     break;
   case VALUE_LIMIT:
-    prompt_refuse(p, "JSON is nested more than %d deep, or has a number of more than 4300 digits", VALUE_DEPTH);
+    prompt_refuse(p, "JSON in a message: byte %zu: %s", report.at, report.why);
     break;
   case VALUE_MEMORY:
     p->status = error_memory(p->error, text.n);
@@ -245,13 +245,13 @@ static void take_message(prompt *p, const gale_message *from, size_t index, chat
 
 static void take_tools(prompt *p, const char *tools, chat *c) {
   value *root;
-  size_t at;
+  value_report report;
   if (!tools || p->status) return;
-  value_status status = value_read(&p->memory, slice_of(tools), &root, &at);
+  value_status status = value_read(&p->memory, slice_of(tools), VALUE_REQUEST, &root, &report);
   if (status == VALUE_MEMORY)
     p->status = error_memory(p->error, strlen(tools));
   else if (status)
-    prompt_refuse(p, "tools: not JSON at byte %zu; a list of tools is accepted", at);
+    prompt_refuse(p, "tools: byte %zu: %s; a list of tools in JSON is accepted", report.at, report.why);
   else
     c->tools = root;
 }

@@ -114,8 +114,6 @@ const model_settings *mistral_settings(const prompt *p);
 /* Refuses tools that are no list of functions, or whose parameters are no JSON schema (draft 7). */
 void tools_check(prompt *p, const value *tools);
 void tools_write(prompt *p, const value *tools);
-/* Whether a value is a JSON schema of draft 7; *where is what is wrong with it. */
-bool schema_check(const value *schema, const char **where);
 /* [a-zA-Z0-9_-]{1,64}, as the reference matches it. */
 bool function_name_fits(slice name);
 

@@ -1,9 +1,8 @@
 /* The body of an OpenAI-style request to a conversation. */
 #include "chat/chat.h"
+#include "json/schema.h"
 
 #include <stdlib.h>
-
-#include "base/unicode.h"
 
 /* ---- Fields ---- */
 
@@ -21,20 +20,16 @@ static bool read_flag(prompt *p, const value *object, const char *key, bool miss
   return v->kind == VALUE_TRUE;
 }
 
-static bool is_kind(const value *v, value_kind kind) {
-  return v && v->kind == kind;
-}
-
 /* ---- Messages ---- */
 
 static void read_part(prompt *p, const value *v, size_t index, chat_part *part) {
   const value *type = value_get(v, "type");
-  bool text = is_kind(type, VALUE_STRING) && slice_is(type->text, "text");
-  bool thinking = is_kind(type, VALUE_STRING) && slice_is(type->text, "thinking");
+  bool text = value_says(type, "text");
+  bool thinking = value_says(type, "thinking");
   const value *content = value_get(v, text ? "text" : "thinking");
   if (!text && !thinking)
     prompt_refuse(p, "messages[%zu].content: only parts of the types \"text\" and \"thinking\" are supported", index);
-  else if (!is_kind(content, VALUE_STRING))
+  else if (!value_is(content, VALUE_STRING))
     prompt_refuse(p, "messages[%zu].content: a part's %s must be a string", index, text ? "text" : "thinking");
   if (p->status) return;
   *part = (chat_part){.text = content->text, .thinking = thinking};
@@ -75,9 +70,9 @@ static void read_content(prompt *p, const value *v, size_t index, chat_message *
 
 /* Arguments are JSON in a string; an object is taken as well. */
 static slice read_arguments(prompt *p, const value *v, size_t index) {
-  if (is_kind(v, VALUE_STRING)) return v->text;
-  if (is_kind(v, VALUE_NULL)) return SLICE("{}");
-  if (!is_kind(v, VALUE_OBJECT)) {
+  if (value_is(v, VALUE_STRING)) return v->text;
+  if (value_is(v, VALUE_NULL)) return SLICE("{}");
+  if (!value_is(v, VALUE_OBJECT)) {
     prompt_refuse(p, "messages[%zu].tool_calls: a function's arguments must be a string or an object", index);
     return SLICE("");
   }
@@ -100,8 +95,7 @@ static void read_calls(prompt *p, const value *v, size_t index, chat_message *m)
   for (const value *call = list->first; call && !p->status; call = call->next) {
     const value *id = value_get(call, "id"), *type = value_get(call, "type");
     const value *function = value_get(call, "function"), *name = value_get(function, "name");
-    if ((id && id->kind != VALUE_STRING) || !is_kind(name, VALUE_STRING) ||
-        (type && !(type->kind == VALUE_STRING && slice_is(type->text, "function"))))
+    if ((id && id->kind != VALUE_STRING) || !value_is(name, VALUE_STRING) || (type && !value_says(type, "function")))
       prompt_refuse(p,
                     "messages[%zu].tool_calls: {\"id\": ..., \"type\": \"function\", \"function\": {\"name\": ..., "
                     "\"arguments\": ...}} is accepted",
@@ -134,7 +128,7 @@ static void read_message(prompt *p, const value *v, size_t index, chat_message *
 
 static void read_messages(prompt *p, const value *root, chat *c) {
   const value *list = value_get(root, "messages");
-  if (!is_kind(list, VALUE_ARRAY)) prompt_refuse(p, "messages: a list is needed");
+  if (!value_is(list, VALUE_ARRAY)) prompt_refuse(p, "messages: a list is needed");
   if (p->status) return;
   c->messages = prompt_memory(p, list->count, sizeof *c->messages);
   for (const value *v = list->first; v && !p->status; v = v->next) read_message(p, v, c->n, &c->messages[c->n]), c->n++;
@@ -150,8 +144,8 @@ static void read_messages(prompt *p, const value *root, chat *c) {
 static void check_choice(prompt *p, const value *root) {
   static const char *const CHOICES[] = {"auto", "none", "any", "required"};
   const value *choice = value_get(root, "tool_choice"), *name = value_get(value_get(choice, "function"), "name");
-  bool good = !choice || is_kind(name, VALUE_STRING);
-  for (size_t i = 0; is_kind(choice, VALUE_STRING) && i < sizeof CHOICES / sizeof *CHOICES; i++)
+  bool good = !choice || value_is(name, VALUE_STRING);
+  for (size_t i = 0; value_is(choice, VALUE_STRING) && i < sizeof CHOICES / sizeof *CHOICES; i++)
     good |= slice_is(choice->text, CHOICES[i]);
   if (!good)
     prompt_refuse(p, "tool_choice: \"auto\", \"none\", \"any\", \"required\" or {\"type\": \"function\", \"function\": "
@@ -162,17 +156,16 @@ static void read_schema(prompt *p, const value *root, chat *c) {
   static const slice ANY = SLICE("{\"anyOf\": [{\"type\": \"object\"}, {\"type\": \"array\"}]}");
   const value *format = value_given(root, "response_format"), *type = value_get(format, "type");
   const value *schema = value_get(value_get(format, "json_schema"), "schema");
-  if (!format || (is_kind(type, VALUE_STRING) && slice_is(type->text, "text"))) return;
+  if (!format || value_says(type, "text")) return;
   const char *where = "";
   value *any;
-  size_t at;
-  if (is_kind(type, VALUE_STRING) && slice_is(type->text, "json_object")) {
-    if (value_read(&p->memory, ANY, &any, &at))
+  value_report report;
+  if (value_says(type, "json_object")) {
+    if (value_read(&p->memory, ANY, VALUE_REQUEST, &any, &report))
       p->status = error_memory(p->error, ANY.n);
     else
       c->schema = any;
-  } else if (is_kind(type, VALUE_STRING) && slice_is(type->text, "json_schema") && is_kind(schema, VALUE_OBJECT) &&
-             schema_check(schema, &where)) {
+  } else if (value_says(type, "json_schema") && value_is(schema, VALUE_OBJECT) && schema_check(schema, &where)) {
     c->schema = schema;
   } else {
     prompt_refuse(p, "response_format: a type of \"text\", \"json_object\", or \"json_schema\" with "
@@ -191,18 +184,12 @@ static void read_keywords(prompt *p, const value *root, chat *c) {
 
 static void read_body(prompt *p, const char *json, size_t length, chat *c) {
   value *root;
-  size_t at;
-  if (!utf8_valid(json, length)) {
-    prompt_refuse(p, "the request is not valid UTF-8");
-    return;
-  }
-  value_status status = value_read(&p->memory, (slice){json, length}, &root, &at);
-  if (status == VALUE_MEMORY) p->status = error_memory(p->error, length);
-  if (status == VALUE_SYNTAX) prompt_refuse(p, "the request is not JSON at byte %zu", at);
-  if (status == VALUE_LIMIT)
-    prompt_refuse(p, "byte %zu of the request: nested more than %d deep, or a number of more than 4300 digits", at,
-                  VALUE_DEPTH);
-  if (!status && root->half) prompt_refuse(p, "the request has half of a surrogate pair, which is no character");
+  value_report report;
+  value_status status = value_read(&p->memory, (slice){json, length}, VALUE_REQUEST, &root, &report);
+  if (status == VALUE_MEMORY)
+    p->status = error_memory(p->error, length);
+  else if (status)
+    prompt_refuse(p, "the request is not JSON at byte %zu: %s", report.at, report.why);
   if (p->status) return;
   read_messages(p, root, c);
   c->tools = value_given(root, "tools");
