@@ -36,17 +36,17 @@ static inline void fuzz_configure(const checkpoint *c) {
 }
 
 static inline int fuzz_configure_json(checkpoint_kind kind, const uint8_t *data, size_t size) {
-  json_t *root;
+  json_document d;
   checkpoint *c = calloc(1, sizeof *c);
   if (!c) return 0;
   c->kind = kind;
   c->path = "directory";
   c->config_path = "directory/file.json";
-  if (json_parse(c->config_path, (const char *)data, size, 0, JSON_INTEGERS_EXACT, &root, NULL) == GALE_OK) {
-    if (json_settings(c, c->config_path, "", root, JSON_INTEGERS_EXACT, NULL) == GALE_OK &&
+  if (json_parse(c->config_path, (const char *)data, size, 0, JSON_INTEGERS_EXACT, &d, NULL) == GALE_OK) {
+    if (json_settings(c, c->config_path, "", d.root, JSON_INTEGERS_EXACT, NULL) == GALE_OK &&
         checkpoint_index(c, NULL) == GALE_OK)
       fuzz_configure(c);
-    json_decref(root);
+    json_close(&d);
   }
   checkpoint_close(&c);
   return 0;

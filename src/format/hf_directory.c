@@ -22,13 +22,12 @@ static gale_status add_template(checkpoint *c, const char *text, size_t n, gale_
 }
 
 /* A chat template may be a list of named ones: [{"name": "default", "template": ...}, ...]. */
-static gale_status add_default_template(checkpoint *c, const json_t *root, gale_error *error) {
-  const json_t *list = json_object_get(root, "chat_template");
-  for (size_t i = 0; i < json_array_size(list); i++) {
-    const json_t *named = json_array_get(list, i), *text = json_object_get(named, "template");
-    const char *name = json_string_value(json_object_get(named, "name"));
-    if (name && strcmp(name, "default") == 0 && json_is_string(text))
-      return add_template(c, json_string_value(text), json_string_length(text), error);
+static gale_status add_default_template(checkpoint *c, const value *root, gale_error *error) {
+  const value *list = value_get(root, "chat_template");
+  for (const value *named = value_is(list, VALUE_ARRAY) ? list->first : NULL; named; named = named->next) {
+    const value *text = value_get(named, "template");
+    if (value_says(value_get(named, "name"), "default") && value_is(text, VALUE_STRING))
+      return add_template(c, text->text.s, text->text.n, error);
   }
   return GALE_OK;
 }
@@ -36,14 +35,14 @@ static gale_status add_default_template(checkpoint *c, const json_t *root, gale_
 /* model_max_length is commonly stated as 10^30, so integers may have any size here. */
 static gale_status read_tokenizer_config(checkpoint *c, const char *directory, gale_error *error) {
   const char *path = NULL;
-  json_t *root = NULL;
+  json_document d;
   gale_status status = directory_entry(&c->memory, directory, "tokenizer_config.json", &path, error);
   if (status || !path) return status;
-  status = json_parse_file(path, JSON_INTEGERS_ANY, &root, error);
+  status = json_parse_file(path, JSON_INTEGERS_ANY, &d, error);
   if (status) return status;
-  status = json_settings(c, path, "tokenizer_config.", root, JSON_INTEGERS_ANY, error);
-  if (!status) status = add_default_template(c, root, error);
-  json_decref(root);
+  status = json_settings(c, path, "tokenizer_config.", d.root, JSON_INTEGERS_ANY, error);
+  if (!status) status = add_default_template(c, d.root, error);
+  json_close(&d);
   return status;
 }
 

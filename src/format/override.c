@@ -18,11 +18,11 @@ static const struct {
 enum { N_TYPES = sizeof types / sizeof *types };
 
 /* The type stated in front of a value, which is then behind it; else SETTING_NULL. */
-static setting_type stated_type(const char **value) {
+static setting_type stated_type(const char **text) {
   for (int i = 0; i < N_TYPES; i++) {
     size_t n = strlen(types[i].name);
-    if (strncmp(*value, types[i].name, n) != 0 || (*value)[n] != ':') continue;
-    *value += n + 1;
+    if (strncmp(*text, types[i].name, n) != 0 || (*text)[n] != ':') continue;
+    *text += n + 1;
     return types[i].type;
   }
   return SETTING_NULL;
@@ -47,9 +47,9 @@ static bool convert(setting_type wanted, setting *s) {
   return wanted == SETTING_NULL || s->type == wanted;
 }
 
-static gale_status set_text(checkpoint *c, const char *value, setting *s, gale_error *error) {
-  size_t n = strlen(value);
-  const char *copy = arena_string(&c->memory, value, n);
+static gale_status set_text(checkpoint *c, const char *text, setting *s, gale_error *error) {
+  size_t n = strlen(text);
+  const char *copy = arena_string(&c->memory, text, n);
   if (!copy) return error_memory(error, n + 1);
   s->type = SETTING_STRING;
   s->string.bytes = copy;
@@ -58,23 +58,23 @@ static gale_status set_text(checkpoint *c, const char *value, setting *s, gale_e
 }
 
 /* A value is written as in JSON; what is not JSON is a text. */
-static gale_status read_value(checkpoint *c, const char *value, setting_type wanted, setting *s, gale_error *error) {
-  json_t *parsed = wanted == SETTING_STRING ? NULL : json_loads(value, JSON_DECODE_ANY, NULL);
-  if (!parsed || !json_is_setting(parsed) || json_is_string(parsed)) {
-    json_decref(parsed);
-    return set_text(c, value, s, error);
-  }
-  gale_status status = json_setting(c, parsed, JSON_INTEGERS_EXACT, s, error);
-  json_decref(parsed);
-  return status;
+static gale_status read_value(checkpoint *c, const char *text, setting_type wanted, setting *s, gale_error *error) {
+  const value_form form = {.flags = VALUE_NO_NUL | VALUE_INT64, .depth = 1};
+  value_report report;
+  value *v = NULL;
+  value_status read = VALUE_OK;
+  if (wanted != SETTING_STRING) read = value_read(&c->memory, slice_of(text), form, &v, &report);
+  if (read == VALUE_MEMORY) return error_memory(error, strlen(text));
+  bool is_text = !v || !json_is_setting(v) || v->kind == VALUE_STRING;
+  return is_text ? set_text(c, text, s, error) : json_setting(c, v, JSON_INTEGERS_EXACT, s, error);
 }
 
-static gale_status refuse(const checkpoint *c, const char *key, const char *value, setting_type wanted,
+static gale_status refuse(const checkpoint *c, const char *key, const char *text, setting_type wanted,
                           gale_error *error) {
   const char *accepted = "";
   for (int i = 0; i < N_TYPES; i++)
     if (types[i].type == wanted) accepted = types[i].accepted;
-  return error_set(error, GALE_E_ARGUMENT, "%s: override of %.120s: \"%.80s\": %s is accepted", c->path, key, value,
+  return error_set(error, GALE_E_ARGUMENT, "%s: override of %.120s: \"%.80s\": %s is accepted", c->path, key, text,
                    accepted);
 }
 
@@ -85,15 +85,15 @@ gale_status checkpoint_override(checkpoint *c, const char *key_value, gale_error
         error, GALE_E_ARGUMENT,
         "%s: override \"%.120s\": KEY=VALUE or KEY=TYPE:VALUE with TYPE int, float, bool or str is accepted", c->path,
         key_value);
-  const char *key = arena_string(&c->memory, key_value, (size_t)(equals - key_value)), *value = equals + 1;
+  const char *key = arena_string(&c->memory, key_value, (size_t)(equals - key_value)), *text = equals + 1;
   if (!key) return error_memory(error, (uint64_t)(equals - key_value) + 1);
   const setting *old = checkpoint_setting(c, key);
-  setting_type wanted = stated_type(&value);
+  setting_type wanted = stated_type(&text);
   if (wanted == SETTING_NULL) wanted = existing_type(c, old);
   setting fresh = {.key = key};
-  gale_status status = read_value(c, value, wanted, &fresh, error);
+  gale_status status = read_value(c, text, wanted, &fresh, error);
   if (status) return status;
-  if (!convert(wanted, &fresh)) return refuse(c, key, value, wanted, error);
+  if (!convert(wanted, &fresh)) return refuse(c, key, text, wanted, error);
   setting *s = old ? &c->settings[old - c->settings] : checkpoint_add_settings(c, 1);
   if (!s) return error_memory(error, sizeof *s);
   *s = fresh;

@@ -39,11 +39,12 @@ static gale_status bad(const file *f, const char *name, const char *field, const
 
 /* ---- One tensor ---- */
 
-static gale_status entry_dtype(const file *f, const json_t *value, entry *e, gale_error *error) {
-  const char *name = e->tensor.name, *dtype = json_string_value(json_object_get(value, "dtype"));
-  if (!dtype) return bad(f, name, "dtype", "a string is accepted", error);
+static gale_status entry_dtype(const file *f, const value *v, entry *e, gale_error *error) {
+  const char *name = e->tensor.name;
+  const value *dtype = value_get(v, "dtype");
+  if (!value_is(dtype, VALUE_STRING)) return bad(f, name, "dtype", "a string is accepted", error);
   for (int i = 0; i < N_DTYPES; i++) {
-    if (strcmp(dtypes[i].name, dtype) != 0) continue;
+    if (!slice_is(dtype->text, dtypes[i].name)) continue;
     e->element_bytes = dtypes[i].bytes;
     if (dtypes[i].type == NO_TYPE)
       e->foreign = dtypes[i].name;
@@ -52,39 +53,37 @@ static gale_status entry_dtype(const file *f, const json_t *value, entry *e, gal
     return GALE_OK;
   }
   return error_set(error, GALE_E_UNSUPPORTED,
-                   "%s: dtype of tensor \"%.80s\" (header at offset %d): \"%.20s\"; F32, F16, BF16, F8_E4M3 and "
+                   "%s: dtype of tensor \"%.80s\" (header at offset %d): \"%.*s\"; F32, F16, BF16, F8_E4M3 and "
                    "(unused) integers are accepted",
-                   f->path, name, PREFIX_BYTES, dtype);
+                   f->path, name, PREFIX_BYTES, (int)(dtype->text.n < 20 ? dtype->text.n : 20), dtype->text.s);
 }
 
-static gale_status entry_shape(const file *f, const json_t *value, entry *e, gale_error *error) {
+static gale_status entry_shape(const file *f, const value *v, entry *e, gale_error *error) {
   tensor *t = &e->tensor;
-  const json_t *shape = json_object_get(value, "shape");
-  size_t n = json_array_size(shape);
-  if (!json_is_array(shape) || n > 4)
+  const value *shape = value_get(v, "shape");
+  if (!value_is(shape, VALUE_ARRAY) || shape->count > 4)
     return bad(f, t->name, "shape", "a list of up to 4 dimensions is accepted", error);
   int64_t elements = 1;
-  t->n_dims = n ? (int)n : 1;
-  t->shape[0] = 1; /* a scalar */
-  for (size_t i = 0; i < n; i++) {
-    const json_t *dimension = json_array_get(shape, i);
-    t->shape[i] = json_integer_value(dimension);
-    if (!json_is_integer(dimension) || t->shape[i] < 1)
+  t->n_dims = 0;
+  for (const value *dimension = shape->first; dimension; dimension = dimension->next) {
+    int64_t *size = &t->shape[t->n_dims++];
+    if (!value_int64(dimension, size) || *size < 1)
       return bad(f, t->name, "shape", "dimensions of 1 and more are accepted", error);
-    if (__builtin_mul_overflow(elements, t->shape[i], &elements) || elements > INT64_MAX / e->element_bytes)
+    if (__builtin_mul_overflow(elements, *size, &elements) || elements > INT64_MAX / e->element_bytes)
       return bad(f, t->name, "shape", "the product of its dimensions is too large", error);
   }
+  if (t->n_dims == 0) t->shape[t->n_dims++] = 1; /* a scalar */
   t->bytes = (uint64_t)(elements * e->element_bytes);
   return GALE_OK;
 }
 
-static gale_status entry_range(const file *f, const json_t *value, entry *e, uint64_t data_bytes, gale_error *error) {
+static gale_status entry_range(const file *f, const value *v, entry *e, uint64_t data_bytes, gale_error *error) {
   const char *name = e->tensor.name;
-  const json_t *range = json_object_get(value, "data_offsets");
-  const json_t *begin = json_array_get(range, 0), *end = json_array_get(range, 1);
-  if (json_array_size(range) != 2 || !json_is_integer(begin) || !json_is_integer(end))
+  const value *range = value_get(v, "data_offsets");
+  int64_t b, n;
+  if (!value_is(range, VALUE_ARRAY) || range->count != 2 || !value_int64(range->first, &b) ||
+      !value_int64(range->first->next, &n))
     return bad(f, name, "data_offsets", "a list of two integers is accepted", error);
-  int64_t b = json_integer_value(begin), n = json_integer_value(end);
   if (b < 0 || n < b || (uint64_t)n > data_bytes)
     return error_set(error, GALE_E_FORMAT,
                      "%s: data_offsets of tensor \"%.80s\" (header at offset %d): [%" PRId64 ", %" PRId64
@@ -100,14 +99,15 @@ static gale_status entry_range(const file *f, const json_t *value, entry *e, uin
   return GALE_OK;
 }
 
-static gale_status read_entry(const file *f, const char *name, const json_t *value, uint64_t data_bytes, entry *e,
+/* name: of the tensor, in memory that stays. */
+static gale_status read_entry(const file *f, const char *name, const value *v, uint64_t data_bytes, entry *e,
                               gale_error *error) {
   e->tensor.name = name;
   if (!*name) return bad(f, name, "name", "it is empty", error);
-  if (!json_is_object(value)) return bad(f, name, "entry", "an object is accepted", error);
-  gale_status status = entry_dtype(f, value, e, error);
-  if (!status) status = entry_shape(f, value, e, error);
-  if (!status) status = entry_range(f, value, e, data_bytes, error);
+  if (v->kind != VALUE_OBJECT) return bad(f, name, "entry", "an object is accepted", error);
+  gale_status status = entry_dtype(f, v, e, error);
+  if (!status) status = entry_shape(f, v, e, error);
+  if (!status) status = entry_range(f, v, e, data_bytes, error);
   return status;
 }
 
@@ -151,26 +151,23 @@ static gale_status add_entries(checkpoint *c, uint32_t file_index, const entry *
     tensor *t = e->foreign ? &next_foreign->tensor : next++;
     if (e->foreign) next_foreign++->dtype = e->foreign;
     *t = e->tensor;
-    t->name = arena_string(&c->memory, t->name, strlen(t->name));
-    if (!t->name) return error_memory(error, sizeof *t);
     t->file = file_index;
     t->offset = data + e->begin;
   }
   return GALE_OK;
 }
 
-static gale_status read_header(checkpoint *c, uint32_t file_index, json_t *root, uint64_t data, gale_error *error) {
+static gale_status read_header(checkpoint *c, uint32_t file_index, const value *root, uint64_t data,
+                               gale_error *error) {
   const file *f = &c->files[file_index];
-  entry *entries = calloc(json_object_size(root) + 1, sizeof *entries);
-  if (!entries) return error_memory(error, json_object_size(root) * sizeof *entries);
+  entry *entries = calloc(root->count + 1, sizeof *entries);
+  if (!entries) return error_memory(error, root->count * sizeof *entries);
   gale_status status = GALE_OK;
   size_t n = 0;
-  const char *name;
-  json_t *value;
-  json_object_foreach(root, name, value) {
-    if (strcmp(name, "__metadata__") == 0) continue;
-    status = read_entry(f, name, value, f->size - data, &entries[n++], error);
-    if (status) break;
+  for (const value *v = root->first; v && !status; v = v->next) {
+    if (slice_is(v->key, "__metadata__")) continue;
+    const char *name = arena_string(&c->memory, v->key.s, v->key.n);
+    status = name ? read_entry(f, name, v, f->size - data, &entries[n++], error) : error_memory(error, v->key.n + 1);
   }
   if (!status) status = check_cover(f, entries, n, data, f->size - data, error);
   if (!status) status = add_entries(c, file_index, entries, n, data, error);
@@ -178,7 +175,7 @@ static gale_status read_header(checkpoint *c, uint32_t file_index, json_t *root,
   return status;
 }
 
-static gale_status load_header(const file *f, json_t **root, uint64_t *data, gale_error *error) {
+static gale_status load_header(const file *f, json_document *d, uint64_t *data, gale_error *error) {
   uint64_t n;
   gale_status status = file_read(f, 0, &n, sizeof n, error);
   if (status) return status;
@@ -190,21 +187,24 @@ static gale_status load_header(const file *f, json_t **root, uint64_t *data, gal
   char *text = malloc((size_t)n + 1);
   if (!text) return error_memory(error, n + 1);
   status = file_read(f, PREFIX_BYTES, text, n, error);
-  if (!status) status = json_parse(f->path, text, (size_t)n, PREFIX_BYTES, JSON_INTEGERS_EXACT, root, error);
-  free(text);
+  if (!status) status = json_parse(f->path, text, (size_t)n, PREFIX_BYTES, JSON_INTEGERS_EXACT, d, error);
+  if (status)
+    free(text);
+  else
+    d->text = text;
   *data = PREFIX_BYTES + n;
   return status;
 }
 
 gale_status safetensors_read_file(checkpoint *c, const char *path, gale_error *error) {
   uint32_t index = 0;
-  json_t *root = NULL;
+  json_document d;
   uint64_t data = 0;
   gale_status status = checkpoint_add_file(c, path, &index, error);
-  if (!status) status = load_header(&c->files[index], &root, &data, error);
+  if (!status) status = load_header(&c->files[index], &d, &data, error);
   if (status) return status;
-  status = read_header(c, index, root, data, error);
-  json_decref(root);
+  status = read_header(c, index, d.root, data, error);
+  json_close(&d);
   return status;
 }
 
@@ -221,74 +221,66 @@ static size_t find_file(const checkpoint *c, const char *path) {
   return c->n_files;
 }
 
-/* A weight_map, walked entry by entry. */
-typedef struct shard_map {
-  const char *directory, *path; /* of the index file */
-  json_t *entries;
-} shard_map;
+/* What an index file says: which tensor lies in which file. */
+typedef struct shard_entry {
+  const char *name, *path;
+} shard_entry;
 
-/* The path of an entry's file, to be freed by the caller; NULL if there is none, and *status says why. */
-static char *shard_path(const shard_map *map, const char *name, const json_t *value, gale_status *status,
-                        gale_error *error) {
-  const char *shard = json_string_value(value);
-  if (!shard || !is_plain_name(shard)) {
-    *status = error_set(error, GALE_E_FORMAT,
-                        "%s: weight_map entry \"%.80s\": \"%.80s\"; the plain name of a file in the same directory is "
-                        "accepted",
-                        map->path, name, shard ? shard : "not a string");
-    return NULL;
-  }
-  char *path = path_join(map->directory, shard);
-  *status = path ? GALE_OK : error_memory(error, strlen(map->directory) + strlen(shard) + 2);
-  return path;
-}
-
-static gale_status read_shards(checkpoint *c, const shard_map *map, gale_error *error) {
-  const char *name;
-  json_t *value;
-  json_object_foreach(map->entries, name, value) {
-    gale_status status;
-    char *path = shard_path(map, name, value, &status, error);
-    if (!path) return status;
-    if (find_file(c, path) == c->n_files) status = safetensors_read_file(c, path, error);
-    free(path);
-    if (status) return status;
+static gale_status read_weight_map(arena *memory, const char *directory, const char *index, const value *map,
+                                   shard_entry *entries, gale_error *error) {
+  for (const value *v = map->first; v; v = v->next) {
+    bool string = v->kind == VALUE_STRING;
+    const char *name = arena_string(memory, v->key.s, v->key.n);
+    const char *shard = string ? arena_string(memory, v->text.s, v->text.n) : "";
+    if (!name || !shard) return error_memory(error, v->key.n + v->text.n);
+    if (!is_plain_name(shard))
+      return error_set(error, GALE_E_FORMAT,
+                       "%s: weight_map entry \"%.80s\": \"%.80s\"; the plain name of a file in the same directory is "
+                       "accepted",
+                       index, name, string ? shard : "not a string");
+    *entries = (shard_entry){name, arena_path(memory, directory, shard)};
+    if (!entries++->path) return error_memory(error, strlen(directory) + v->text.n + 2);
   }
   return GALE_OK;
 }
 
+static gale_status read_shards(checkpoint *c, const shard_entry *entries, size_t n, gale_error *error) {
+  gale_status status = GALE_OK;
+  for (size_t i = 0; i < n && !status; i++)
+    if (find_file(c, entries[i].path) == c->n_files) status = safetensors_read_file(c, entries[i].path, error);
+  return status ? status : checkpoint_index(c, error);
+}
+
 /* Every tensor of the map lies in the shard that it names. */
-static gale_status check_shards(const checkpoint *c, const shard_map *map, gale_error *error) {
-  const char *name;
-  json_t *value;
-  json_object_foreach(map->entries, name, value) {
-    gale_status status;
-    char *path = shard_path(map, name, value, &status, error);
-    if (!path) return status;
-    const tensor *t = checkpoint_tensor(c, name);
-    const foreign_tensor *foreign = foreign_find(c, name);
+static gale_status check_shards(const checkpoint *c, const char *index, const shard_entry *entries, size_t n,
+                                gale_error *error) {
+  for (size_t i = 0; i < n; i++) {
+    const tensor *t = checkpoint_tensor(c, entries[i].name);
+    const foreign_tensor *foreign = foreign_find(c, entries[i].name);
     if (foreign) t = &foreign->tensor;
-    if (!t || strcmp(c->files[t->file].path, path) != 0)
-      status = error_set(error, GALE_E_FORMAT, "%s: weight_map entry \"%.80s\": %s has no such tensor", map->path, name,
-                         path);
-    free(path);
-    if (status) return status;
+    if (!t || strcmp(c->files[t->file].path, entries[i].path) != 0)
+      return error_set(error, GALE_E_FORMAT, "%s: weight_map entry \"%.80s\": %s has no such tensor", index,
+                       entries[i].name, entries[i].path);
   }
   return GALE_OK;
 }
 
 static gale_status read_index(checkpoint *c, const char *directory, const char *path, gale_error *error) {
-  json_t *root = NULL;
-  gale_status status = json_parse_file(path, JSON_INTEGERS_EXACT, &root, error);
+  json_document d;
+  gale_status status = json_parse_file(path, JSON_INTEGERS_EXACT, &d, error);
   if (status) return status;
-  shard_map map = {directory, path, json_object_get(root, "weight_map")};
-  if (json_object_size(map.entries) == 0)
+  const value *map = value_get(d.root, "weight_map");
+  size_t n = value_is(map, VALUE_OBJECT) ? map->count : 0;
+  shard_entry *entries = arena_array(&d.memory, n, sizeof *entries);
+  if (n == 0)
     status = error_set(error, GALE_E_FORMAT, "%s: key \"weight_map\": an object of tensors and their files is accepted",
                        path);
-  if (!status) status = read_shards(c, &map, error);
-  if (!status) status = checkpoint_index(c, error);
-  if (!status) status = check_shards(c, &map, error);
-  json_decref(root);
+  else if (!entries)
+    status = error_memory(error, n * sizeof *entries);
+  if (!status) status = read_weight_map(&d.memory, directory, path, map, entries, error);
+  if (!status) status = read_shards(c, entries, n, error);
+  if (!status) status = check_shards(c, path, entries, n, error);
+  json_close(&d);
   return status;
 }
 

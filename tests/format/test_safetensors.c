@@ -167,7 +167,7 @@ static void row_17_text(void **state) {
   memset(deep, '[', sizeof deep - 1);
   deep[sizeof deep - 1] = 0;
   write_safetensors("model.safetensors", deep, 0);
-  refuse(directory, GALE_E_FORMAT, path, "JSON at offset 72", "nested deeper than 64", NULL);
+  refuse(directory, GALE_E_FORMAT, path, "JSON at line 1, offset 72", "nested deeper than 64", NULL);
 }
 
 /* One entry "t" with 8 bytes of data. */
@@ -199,7 +199,7 @@ static void row_18_entries(void **state) {
   refuse_entry(GALE_E_UNSUPPORTED, "\"F31\"", "[2]", "[0,8]", "F32, F16, BF16, F8_E4M3 and");
   refuse_entry(GALE_E_FORMAT, "\"I64\"", "[2]", "[0,8]", "make 16");
   const char *path = write_safetensors("model.safetensors", "{\"t\":{\"data_offsets\":[0,99999999999999999999]}}", 0);
-  refuse(directory, GALE_E_FORMAT, path, "offset", "\"data_offsets\": too big integer", NULL);
+  refuse(directory, GALE_E_FORMAT, path, "offset", "\"data_offsets\": an integer beyond 64 bits", NULL);
   write_safetensors("model.safetensors", "{\"t\":5}", 0);
   refuse(directory, GALE_E_FORMAT, path, "tensor \"t\"", "an object is accepted", NULL);
 }
