@@ -82,6 +82,7 @@ target_link_libraries(fuzz_json PRIVATE PkgConfig::JANSSON)
 # The chat of the gale command, as far as it needs no terminal.
 target_sources(fuzz_chat PRIVATE apps/gale/chat/conversation.c apps/gale/chat/typed.c)
 target_include_directories(fuzz_chat PRIVATE apps)
+target_link_libraries(fuzz_chat PRIVATE PkgConfig::JANSSON)
 
 # tests/project/ looks at the sources and at what is installed; once is enough.
 if(NOT GALE_SANITIZE)

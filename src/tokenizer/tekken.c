@@ -1,14 +1,12 @@
 #include "tokenizer/tekken.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "base/unicode.h"
 
 typedef struct tekken {
   const char *source;
-  const json_t *root, *config;
-  const tekken_words *words;
+  const value *root, *config, *list; /* of words */
   arena memory;
   size_t n_special, n_words;
   const char **tokens; /* control tokens, then words in GPT-2's printable alphabet */
@@ -44,14 +42,20 @@ enum { N_DEFAULT_SPECIAL = sizeof DEFAULT_SPECIAL / sizeof *DEFAULT_SPECIAL };
 
 static const int VERSIONS[] = {3, 7, 11, 13, 15};
 
-bool is_tekken(const json_t *root) {
-  return json_is_array(json_object_get(root, "vocab")) && json_is_object(json_object_get(root, "config"));
+bool is_tekken(const value *root) {
+  return value_is(value_get(root, "vocab"), VALUE_ARRAY) && value_is(value_get(root, "config"), VALUE_OBJECT);
 }
 
 /* ---- Settings ---- */
 
+/* A string of an object as a C string, or NULL: not there, none, or out of memory. */
+static const char *string_of(tekken *t, const value *object, const char *key) {
+  const value *v = value_get(object, key);
+  return value_is(v, VALUE_STRING) ? arena_string(&t->memory, v->text.s, v->text.n) : NULL;
+}
+
 static gale_status read_version(tekken *t) {
-  const char *text = json_string_value(json_object_get(t->config, "version"));
+  const char *text = string_of(t, t->config, "version");
   for (size_t i = 0; text && i < sizeof VERSIONS / sizeof *VERSIONS; i++) {
     char name[8];
     snprintf(name, sizeof name, "v%d", VERSIONS[i]);
@@ -64,7 +68,7 @@ static gale_status read_version(tekken *t) {
 }
 
 static gale_status read_pattern(tekken *t) {
-  const char *pattern = json_string_value(json_object_get(t->config, "pattern"));
+  const char *pattern = string_of(t, t->config, "pattern");
   const pretokenizer *row = pattern ? pretokenizer_by_pattern(pattern) : NULL;
   t->v.pre = row ? row->name : NULL;
   if (row) return GALE_OK;
@@ -75,14 +79,14 @@ static gale_status read_pattern(tekken *t) {
 
 /* How many control tokens and words there are; the list of words may be longer than what counts of it. */
 static gale_status read_sizes(tekken *t) {
-  const json_t *size = json_object_get(t->config, "default_vocab_size");
-  const json_t *special = json_object_get(t->config, "default_num_special_tokens");
-  size_t listed = t->words->n;
-  json_int_t n = json_integer_value(size), n_special = json_integer_value(special);
-  if (!json_is_integer(special) || n_special < 3 || n_special > 1 << 20)
+  size_t listed = t->list->count;
+  int64_t n, n_special;
+  if (!value_int64(value_get(t->config, "default_num_special_tokens"), &n_special) || n_special < 3 ||
+      n_special > 1 << 20)
     return error_set(t->error, GALE_E_FORMAT,
                      "%s: config.default_num_special_tokens: a number from 3 to 1048576 is accepted", t->source);
-  if (!json_is_integer(size) || n < n_special + 256 || (uint64_t)(n - n_special) > listed)
+  if (!value_int64(value_get(t->config, "default_vocab_size"), &n) || n < n_special + 256 ||
+      (uint64_t)(n - n_special) > listed)
     return error_set(t->error, GALE_E_FORMAT,
                      "%s: config.default_vocab_size: a number from %lld to %llu is accepted, as there are %lld control "
                      "tokens and the vocabulary lists %zu words",
@@ -100,32 +104,31 @@ static gale_status read_sizes(tekken *t) {
 /* model_settings_builder: the efforts that may be asked for, the one that holds otherwise, and whether an answer's
  * schema is told to the model. */
 static gale_status read_settings(tekken *t) {
-  const json_t *builder = json_object_get(t->root, "model_settings_builder");
-  if (!builder || json_is_null(builder)) return GALE_OK;
-  const json_t *effort = json_object_get(builder, "reasoning_effort"),
-               *schema = json_object_get(builder, "json_schema");
-  const json_t *values = json_object_get(effort, "values"), *first = json_object_get(effort, "default");
-  bool none = !effort || json_is_null(effort);
-  bool good =
-      t->v.version >= 15 && json_is_object(builder) && (none || (json_is_array(values) && json_is_string(first)));
-  size_t n = json_array_size(values);
-  const char **efforts = arena_array(&t->memory, n, sizeof *efforts);
-  if (!efforts) return error_memory(t->error, n * sizeof *efforts);
-  bool found = none;
-  for (size_t i = 0; i < n && good; i++) {
-    efforts[i] = json_string_value(json_array_get(values, i));
-    good = efforts[i] != NULL;
-    found |= good && strcmp(efforts[i], json_string_value(first)) == 0;
+  const value *builder = value_given(t->root, "model_settings_builder");
+  if (!builder) return GALE_OK;
+  const value *effort = value_given(builder, "reasoning_effort"), *schema = value_given(builder, "json_schema");
+  const value *values = value_get(effort, "values"), *first = value_get(effort, "default");
+  bool list = value_is(values, VALUE_ARRAY), good = t->v.version >= 15 && builder->kind == VALUE_OBJECT;
+  if (effort) good = good && list && value_is(first, VALUE_STRING);
+  size_t most = list ? values->count : 0, n = 0;
+  const char **efforts = arena_array(&t->memory, most, sizeof *efforts);
+  if (!efforts) return error_memory(t->error, most * sizeof *efforts);
+  bool found = !effort;
+  for (const value *v = good && list ? values->first : NULL; v && good; v = v->next) {
+    good = v->kind == VALUE_STRING;
+    if (!good) break;
+    found |= slice_equal(v->text, first->text);
+    efforts[n] = arena_string(&t->memory, v->text.s, v->text.n);
+    if (!efforts[n++]) return error_memory(t->error, v->text.n);
   }
   if (!good || !found)
     return error_set(t->error, GALE_E_FORMAT,
                      "%s: model_settings_builder: an object is accepted, from version v15 on, with "
                      "reasoning_effort.values, a list of strings, and reasoning_effort.default, one of them",
                      t->source);
-  t->settings = (model_settings){.efforts = efforts,
-                                 .n_efforts = n,
-                                 .default_effort = none ? NULL : json_string_value(first),
-                                 .schema = schema && !json_is_null(schema)};
+  t->settings = (model_settings){.efforts = efforts, .n_efforts = n, .schema = schema != NULL};
+  if (effort) t->settings.default_effort = string_of(t, effort, "default");
+  if (effort && !t->settings.default_effort) return error_memory(t->error, first->text.n);
   t->v.settings = &t->settings;
   return GALE_OK;
 }
@@ -136,37 +139,39 @@ static gale_status special_error(const tekken *t, size_t i, const char *what) {
   return error_set(t->error, GALE_E_FORMAT, "%s: special_tokens[%zu].%s", t->source, i, what);
 }
 
-static gale_status set_special(tekken *t, const json_t *entry, size_t i, size_t n) {
-  const json_t *rank = json_object_get(entry, "rank"), *text = json_object_get(entry, "token_str");
-  if (!json_is_integer(rank) || json_integer_value(rank) < 0 || (uint64_t)json_integer_value(rank) >= n)
+static gale_status set_special(tekken *t, const value *entry, size_t i, size_t n) {
+  const value *text = value_get(entry, "token_str");
+  int64_t rank;
+  if (!value_int64(value_get(entry, "rank"), &rank) || rank < 0 || (uint64_t)rank >= n)
     return special_error(t, i, "rank: ranks from 0 to the number of special tokens less one are accepted");
-  if (!json_is_string(text) || json_string_length(text) > UINT16_MAX)
+  if (!value_is(text, VALUE_STRING) || text->text.n > UINT16_MAX)
     return special_error(t, i, "token_str: a string of at most 65535 bytes is accepted");
-  size_t at = (size_t)json_integer_value(rank);
-  if (t->tokens[at]) return special_error(t, i, "rank: another special token has it too");
-  t->tokens[at] = json_string_value(text);
-  t->lengths[at] = (uint32_t)json_string_length(text);
+  if (t->tokens[rank]) return special_error(t, i, "rank: another special token has it too");
+  t->tokens[rank] = text->text.s;
+  t->lengths[rank] = (uint32_t)text->text.n;
   return GALE_OK;
 }
 
 /* Ranks that have no token get a text that only serves to name them. */
 static gale_status read_special(tekken *t) {
-  const json_t *list = json_object_get(t->root, "special_tokens");
-  bool missing = !list || json_is_null(list);
-  size_t n = missing ? N_DEFAULT_SPECIAL : json_array_size(list);
+  const value *list = value_given(t->root, "special_tokens");
+  bool missing = !list;
+  size_t n = missing ? N_DEFAULT_SPECIAL : list->count;
   if (missing && t->v.version > 7)
     return error_set(t->error, GALE_E_FORMAT, "%s: special_tokens: missing; version v%d must list them", t->source,
                      t->v.version);
-  if ((!missing && !json_is_array(list)) || n > t->n_special)
+  if ((!missing && list->kind != VALUE_ARRAY) || n > t->n_special)
     return error_set(t->error, GALE_E_FORMAT, "%s: special_tokens: a list of at most %zu tokens is accepted", t->source,
                      t->n_special);
   gale_status status = GALE_OK;
+  const value *entry = missing ? NULL : list->first;
   for (size_t i = 0; i < n && !status; i++) {
     if (missing) {
       t->tokens[i] = DEFAULT_SPECIAL[i];
       t->lengths[i] = (uint32_t)strlen(DEFAULT_SPECIAL[i]);
     } else {
-      status = set_special(t, json_array_get(list, i), i, n);
+      status = set_special(t, entry, i, n);
+      entry = entry->next;
     }
   }
   for (size_t i = 0; i < t->n_special && !status; i++) {
@@ -176,8 +181,9 @@ static gale_status read_special(tekken *t) {
       t->lengths[i] = (uint32_t)strlen(t->tokens[i]);
     }
     t->types[i] = TOKEN_CONTROL;
-    if (strcmp(t->tokens[i], "<s>") == 0 && t->v.bos < 0) t->v.bos = (int32_t)i;
-    if (strcmp(t->tokens[i], "</s>") == 0 && t->v.eos < 0) t->v.eos = (int32_t)i;
+    slice text = {t->tokens[i], t->lengths[i]};
+    if (slice_is(text, "<s>") && t->v.bos < 0) t->v.bos = (int32_t)i;
+    if (slice_is(text, "</s>") && t->v.eos < 0) t->v.eos = (int32_t)i;
   }
   if (!status && (t->v.bos < 0 || t->v.eos < 0))
     status = error_set(t->error, GALE_E_FORMAT, "%s: special_tokens: <s> and </s> must be among them", t->source);
@@ -220,37 +226,17 @@ static gale_status word_error(const tekken *t, size_t i, const char *what) {
 
 enum { LONGEST_BASE64 = 1368 }; /* of LONGEST_PIECE bytes */
 
-/* The character that an escape in a JSON string stands for, or 0 for those that base64 has no use for. */
-static char unescape(const char *s, size_t *length) {
-  *length = s[1] == 'u' ? 6 : 2;
-  if (s[1] == '/') return '/';
-  if (s[1] != 'u') return 0;
-  char digits[5] = {s[2], s[3], s[4], s[5]};
-  unsigned long c = strtoul(digits, NULL, 16);
-  return c < 128 ? (char)c : 0;
-}
-
-/* The characters of token_bytes, *n of them: as they are written, or in `to` where some are escaped. */
-static const char *base64_text(slice written, char to[LONGEST_BASE64], size_t *n) {
-  *n = written.n;
-  if (!written.n || !memchr(written.s, '\\', written.n)) return written.s;
-  *n = 0;
-  for (size_t i = 0, step; i < written.n && *n < LONGEST_BASE64; i += step) {
-    step = 1;
-    to[(*n)++] = written.s[i] == '\\' ? unescape(written.s + i, &step) : written.s[i];
-  }
-  return to;
-}
-
-static gale_status set_word(tekken *t, const tekken_word *entry, size_t i) {
-  char unescaped[LONGEST_BASE64];
+static gale_status set_word(tekken *t, const value *entry, size_t i) {
   unsigned char bytes[LONGEST_BASE64 / 4 * 3];
-  size_t n, length;
-  if (entry->rank != (int64_t)i)
+  const value *base64 = value_get(entry, "token_bytes");
+  slice digits = value_is(base64, VALUE_STRING) ? base64->text : (slice){0};
+  int64_t rank = -1;
+  size_t n;
+  value_int64(value_get(entry, "rank"), &rank);
+  if (rank != (int64_t)i)
     return error_set(t->error, GALE_E_FORMAT, "%s: vocab[%zu].rank is %lld; %zu is accepted, as ranks have no gaps",
-                     t->source, i, (long long)entry->rank, i);
-  const char *base64 = base64_text(entry->base64, unescaped, &length);
-  if (length == 0 || length > LONGEST_BASE64 || !base64_decode(base64, length, bytes, &n))
+                     t->source, i, (long long)rank, i);
+  if (digits.n == 0 || digits.n > LONGEST_BASE64 || !base64_decode(digits.s, digits.n, bytes, &n))
     return word_error(t, i, "token_bytes: not base64 of 1 to 1024 bytes");
   if (i < 256 && (n != 1 || bytes[0] != i))
     return word_error(t, i, "token_bytes: the first 256 are the bytes in order");
@@ -284,16 +270,17 @@ static gale_status check_unique(tekken *t) {
 
 static gale_status read_words(tekken *t) {
   gale_status status = GALE_OK;
-  for (size_t i = 0; i < t->n_words && !status; i++) status = set_word(t, &t->words->words[i], i);
+  const value *entry = t->list->first;
+  for (size_t i = 0; i < t->n_words && !status; i++, entry = entry->next) status = set_word(t, entry, i);
   return status ? status : check_unique(t);
 }
 
-gale_status vocabulary_from_tekken(const char *source, const json_t *root, const tekken_words *words,
-                                   const tokenizer_hints *hints, vocabulary_fn use, void *user, gale_error *error) {
+gale_status vocabulary_from_tekken(const char *source, const value *root, const tokenizer_hints *hints,
+                                   vocabulary_fn use, void *user, gale_error *error) {
   tekken t = {.source = source,
               .root = root,
-              .words = words,
-              .config = json_object_get(root, "config"),
+              .config = value_get(root, "config"),
+              .list = value_get(root, "vocab"),
               .v = {.kind = VOCABULARY_BPE,
                     .source = source,
                     .merge_by_id = true,

@@ -1,9 +1,8 @@
 /* Opening a model of each form, and a session on it, while the N-th allocation or the N-th read fails, for every N
  * until none is left to fail: each time an error, nothing leaked (the address sanitizer looks), nothing left open.
  *
- * The linker hands the calls of gale's objects to the functions below (cmake/tests.cmake). Those of shared
- * libraries stay as they are, jansson's among them: it ends the process by an assertion when some of its own
- * allocations fail, which no caller can mend. */
+ * The linker hands the calls of gale's objects to the functions below (cmake/tests.cmake). Those of shared libraries
+ * stay as they are. */
 #include "models/small_models.h"
 
 #include "base/error.h"
