@@ -3,7 +3,7 @@
  * tokens. */
 #include "fuzz_bytes.h"
 
-#include "base/unicode.h"
+#include "base/utf8.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,6 +1,6 @@
 /* Answers of any ids in every template: however the same bytes are divided into tokens, the same content, thinking
  * and calls come of them, and all of it is valid UTF-8. */
-#include "base/unicode.h"
+#include "base/utf8.h"
 #include "fuzz_text.h"
 #include "json/value.h"
 

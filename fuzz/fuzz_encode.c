@@ -1,6 +1,6 @@
 /* Any text through small vocabularies of both kinds and every pre-tokeniser. All bytes are tokens, so that
  * what comes back must be what went in. */
-#include "base/unicode.h"
+#include "base/utf8.h"
 #include "fuzz_text.h"
 #include "tokenizer/pretokenize.h"
 

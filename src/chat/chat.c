@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "base/unicode.h"
+#include "base/utf8.h"
 
 /* ---- Prompts ---- */
 

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/arena.h"
-#include "base/unicode.h"
+#include "base/utf8.h"
 
 /* One text and how much of it the stream now ends with. */
 typedef struct stop_text {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/unicode.h"
+#include "base/utf8.h"
 
 enum {
   DEEPEST = 200,

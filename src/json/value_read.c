@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/unicode.h"
+#include "base/utf8.h"
 #include "json/value_index.h"
 #include "json/value_number.h"
 
@@ -66,7 +66,7 @@ static value *new_value(reader *r) {
 }
 
 static void skip_space(reader *r) {
-  while (r->at < r->end && (*r->at == ' ' || *r->at == '\n' || *r->at == '\r' || *r->at == '\t')) r->at++;
+  while (r->at < r->end && json_space(*r->at)) r->at++;
 }
 
 static bool take(reader *r, char c) {

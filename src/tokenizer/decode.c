@@ -1,7 +1,7 @@
 /* From ids to text, at once or one by one. */
 #include <stdlib.h>
 
-#include "base/unicode.h"
+#include "base/utf8.h"
 #include "tokenizer/built.h"
 
 enum { UNKNOWN_LENGTH = 5 };

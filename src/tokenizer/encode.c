@@ -2,7 +2,7 @@
  * that is a token is found by its bytes, one seen before is copied, and the rest are merged. */
 #include <stdlib.h>
 
-#include "base/unicode.h"
+#include "base/utf8.h"
 #include "tokenizer/built.h"
 
 /* Where a word was first seen, and what it became. */

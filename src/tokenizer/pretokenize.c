@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/unicode.h"
+#include "base/utf8.h"
 
 /* Flags and length of the character at `at`. */
 static inline unsigned flags_at(const char *s, size_t at, size_t end, size_t *length) {

@@ -1,7 +1,7 @@
 /* The tables that the encoder works with, built once from a checked vocabulary. */
 #include <stdlib.h>
 
-#include "base/unicode.h"
+#include "base/utf8.h"
 #include "tokenizer/built.h"
 
 /* ---- Merges ---- */

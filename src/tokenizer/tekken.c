@@ -2,7 +2,7 @@
 
 #include <stdio.h>
 
-#include "base/unicode.h"
+#include "base/utf8.h"
 
 typedef struct tekken {
   const char *source;

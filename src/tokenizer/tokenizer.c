@@ -4,7 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "base/unicode.h"
+#include "base/utf8.h"
 
 enum { MAX_TOKENS = 1 << 24 };
 
