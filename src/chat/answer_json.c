@@ -4,10 +4,6 @@
 
 enum { LONGEST_HEAD = 4096 };
 
-static bool is_space(char c) {
-  return c == ' ' || c == '\t' || c == '\n' || c == '\r';
-}
-
 /* Follows strings and brackets; true if c is structure, and not part of a string. */
 static bool structure(json_calls *s, char c) {
   if (s->in_string) {
@@ -73,15 +69,15 @@ static json_place next(json_calls *s, char c) {
       return head(s, c);
     }
     /* What stands between calls and behind the last one says nothing. */
-    if (s->place == PLACE_AFTER && (is_space(c) || c == ';' || c == ',')) return PLACE_AFTER;
+    if (s->place == PLACE_AFTER && (json_space(c) || c == ';' || c == ',')) return PLACE_AFTER;
     bytes_add(&s->held, (slice){&c, 1});
-    return is_space(c) ? PLACE_START : PLACE_TEXT;
+    return json_space(c) ? PLACE_START : PLACE_TEXT;
   case PLACE_HEAD:
     return head(s, c);
   case PLACE_VALUE:
     if (c == '{') return PLACE_ARGUMENTS;
     bytes_add(&s->held, (slice){&c, 1});
-    return is_space(c) ? PLACE_VALUE : PLACE_TEXT;
+    return json_space(c) ? PLACE_VALUE : PLACE_TEXT;
   case PLACE_TAIL:
     structure(s, c);
     return s->depth > 0 ? PLACE_TAIL : PLACE_AFTER;

@@ -24,7 +24,7 @@ static nearest_key key_before(const char *text, size_t at) {
   while (at > 0) {
     if (text[--at] != ':') continue;
     size_t end = at;
-    while (end > 0 && strchr(" \t\r\n", text[end - 1])) end--;
+    while (end > 0 && json_space(text[end - 1])) end--;
     if (end == 0 || text[end - 1] != '"') continue;
     size_t start = --end;
     while (start > 0 && text[start - 1] >= 0x20 && text[start - 1] <= 0x7E && text[start - 1] != '"') start--;

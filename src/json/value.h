@@ -45,6 +45,11 @@ struct value {
 
 /* ---- Reading ---- */
 
+/* White space between values. */
+static inline bool json_space(char c) {
+  return c == ' ' || c == '\n' || c == '\r' || c == '\t';
+}
+
 /* What is taken, or refused, beside strict JSON. */
 enum {
   /* As Python's json.loads takes it; for JSON that stands in prompts and answers, as models have seen it. */

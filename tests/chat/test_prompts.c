@@ -181,6 +181,13 @@ static void refused_requests(void **state) {
           "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}], \"tools\": [{\"function\": {\"name\": \"f\", "
           "\"parameters\": {\"properties\": {\"a\": {\"type\": \"x\"}}}}}]}",
           "tools[0].function.parameters");
+#define MESSAGE "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}]"
+  refused(t, NULL, MESSAGE ", \"seed\": 1, \"seed\": 2}", "byte 60: duplicate key \"seed\"");
+  refused(t, NULL, MESSAGE ", \"x\": {\"y\": [1, 1e400]}}", "byte 64: a number beyond");
+  refused(t, NULL, MESSAGE ", \"x\": NaN}", "byte 54: a value is expected");
+  refused(t, NULL, MESSAGE ", \"x\": -Infinity}", "byte 54: a value is expected");
+  refused(t, NULL, MESSAGE "} {}", "byte 49: something stands behind");
+  refused(t, NULL, "\xEF\xBB\xBF" MESSAGE "}", "byte 0: a byte order mark");
   enum { DEEP = 100000 };
   char *deep = malloc(DEEP + 64);
   assert_non_null(deep);
