@@ -405,17 +405,51 @@ GALE_API void gale_session_get_stats_sized(const gale_session *session, gale_ses
 
 typedef struct gale_sampler gale_sampler;
 
+/* Added to the logit of a token: -100 and below bans it; with 100 and above nothing but such tokens can be drawn,
+ * unless none of them is allowed. */
+typedef struct gale_logit_bias {
+  int32_t token;
+  double bias;
+} gale_logit_bias;
+
+/* The steps between a row of logits and a token: bias, penalties, DRY, ends, top_n_sigma, temperature, top_k,
+ * typical_p, top_p, min_p, XTC, draw. docs/NUMERICS.md defines each. Arrays are copied when a sampler is opened.
+ * "History" is what the sampler was told of the prompt and the answer. */
 typedef struct gale_sampler_options {
   size_t size;           /* of this struct, as the caller knows it: gale_sampler_defaults() sets it */
-  double temperature;    /* 0: the most likely token */
+  double temperature;    /* in [0, 100]; 0: the token with the largest logit, whatever the steps behind it */
   int32_t top_k;         /* 0: off */
   double top_p;          /* in (0, 1]; 1: off */
   double min_p;          /* in [0, 1]; 0: off */
-  double repeat_penalty; /* > 0; 1: off; over the last repeat_last tokens */
+  double repeat_penalty; /* in (0, 100]; 1: off; over the last repeat_last tokens of the history */
   int32_t repeat_last;   /* 0: off; -1: all */
-  uint64_t seed;
+  uint64_t seed;         /* each draw depends on it and on the token's place in the answer alone */
+
+  const gale_logit_bias *bias; /* [n_bias], no token twice */
+  size_t n_bias;
+  double presence_penalty;  /* in [-100, 100]; 0: off; once for each token that was generated */
+  double frequency_penalty; /* likewise, as often as the token was generated */
+  /* DRY: multiplier * base^(length - allowed_length) is taken off a token that would make a repetition of `length`
+   * tokens longer. */
+  double dry_multiplier;       /* in [0, 100]; 0: off */
+  double dry_base;             /* in [1, 100] */
+  int32_t dry_allowed_length;  /* >= 1: shorter repetitions cost nothing */
+  int32_t dry_last;            /* tokens of the history that are looked at; 0: off; -1: all */
+  const int32_t *dry_breakers; /* [n_dry_breakers] tokens that no repetition contains */
+  size_t n_dry_breakers;
+  const int32_t *ends; /* [n_ends] tokens that end an answer */
+  size_t n_ends;
+  int32_t min_tokens; /* no end is drawn before so many tokens were */
+  bool ignore_end;    /* no end is ever drawn */
+  int32_t mirostat;   /* 0: off; 2: mirostat version 2, instead of the steps from top_n_sigma on but temperature */
+  double mirostat_tau, mirostat_eta; /* target surprise in bits, > 0; learning rate, in [0, 1] */
+  double top_n_sigma;                /* 0: off; keeps logits down to so many standard deviations below the largest */
+  double typical_p;                  /* in (0, 1]; 1: off */
+  double xtc_probability;            /* in [0, 1]; 0: off */
+  double xtc_threshold;              /* in [0, 1]; above 0.5: off */
 } gale_sampler_options;
 
+/* Temperature 0.8, top_k 40, top_p 0.95, min_p 0.05; all else off. */
 #define gale_sampler_defaults(options) gale_sampler_defaults_sized(options, sizeof *(options))
 GALE_API void gale_sampler_defaults_sized(gale_sampler_options *options, size_t size);
 GALE_API gale_status gale_sampler_open(const gale_sampler_options *options, int32_t vocab_size, gale_sampler **sampler,

@@ -11,4 +11,9 @@ static inline uint64_t random_at(uint64_t seed, uint64_t i) {
   return z ^ z >> 31;
 }
 
+/* The value for a place in a text, of the stream that a seed has for one purpose. */
+static inline uint64_t random_for(uint64_t seed, uint64_t purpose, uint64_t place) {
+  return random_at(random_at(seed, purpose), place);
+}
+
 #endif

@@ -1,0 +1,3 @@
+#include "engine/scan_loops.h"
+
+const scan_kernels scan_portable = SCAN_KERNELS;
