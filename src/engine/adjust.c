@@ -57,14 +57,6 @@ static void ban_ends(const sampler *s, float *row) {
   for (size_t i = 0; i < s->options.n_ends; i++) row[s->options.ends[i]] = -INFINITY;
 }
 
-static void apply_mask(const uint32_t *mask, int32_t n, float *row) {
-  for (int32_t word = 0; word * 32 < n; word++) {
-    if (mask[word] == UINT32_MAX) continue;
-    for (int32_t t = word * 32; t < n && t < word * 32 + 32; t++)
-      if (!(mask[word] >> (t % 32) & 1)) row[t] = -INFINITY;
-  }
-}
-
 /* Bans all tokens but those with a bias of 100, if one of these can be drawn. */
 static void apply_force(const sampler *s, float *row) {
   const gale_logit_bias *b = s->options.bias, *end = b + s->options.n_bias;
@@ -89,7 +81,7 @@ const float *sampler_adjust(sampler *s, sampler_scratch *scratch, const float *l
   add_penalties(s, row);
   if (repeats) add_dry(s, scratch->token, row);
   if (no_end) ban_ends(s, row);
-  if (mask) apply_mask(mask, s->n_tokens, row);
+  if (mask) scratch->scan->mask(row, (size_t)s->n_tokens, mask);
   if (s->forces) apply_force(s, row);
   return row;
 }

@@ -7,18 +7,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DIGIT = 11, MASS_BUCKETS = 1 << DIGIT };
+enum { MASS_BUCKETS = 2048 };
 
 size_t sampler_scratch_bytes(int32_t vocab_size) {
   size_t n = (size_t)vocab_size, blocks = scan_blocks(n);
   return sizeof(sampler_scratch) + (MASS_BUCKETS + n + blocks) * sizeof(uint64_t) + (2 * n + blocks) * sizeof(float) +
-         n * sizeof(int32_t);
+         2 * n * sizeof(int32_t);
 }
 
 gale_status sampler_scratch_open(int32_t vocab_size, sampler_scratch **scratch, gale_error *error) {
   if (vocab_size < 1) return error_set(error, GALE_E_ARGUMENT, "vocab_size is %d: 1 or more is accepted", vocab_size);
   size_t n = (size_t)vocab_size, blocks = scan_blocks(n);
-  sampler_scratch *c = malloc(sampler_scratch_bytes(vocab_size));
+  sampler_scratch *c = calloc(1, sampler_scratch_bytes(vocab_size));
   if (!c) return error_memory(error, sampler_scratch_bytes(vocab_size));
   *c = (sampler_scratch){.scan = scan_detect(), .vocab_size = vocab_size};
   c->mass = (uint64_t *)(void *)(c + 1);
@@ -28,6 +28,7 @@ gale_status sampler_scratch_open(int32_t vocab_size, sampler_scratch **scratch, 
   c->logit = c->row + n;
   c->maxima = c->logit + n;
   c->token = (int32_t *)(void *)(c->maxima + blocks);
+  c->active = c->token + n;
   *scratch = c;
   return GALE_OK;
 }
@@ -84,18 +85,22 @@ float candidates_reached_by(sampler_scratch *c, size_t n, size_t k) {
 }
 
 void candidates_take(sampler_scratch *c, const float *row, size_t n, double floor) {
-  c->n = 0;
+  size_t taken = 0;
+  float *logit = c->logit;
+  int32_t *token = c->token;
   if (floor < -DBL_MAX) floor = -DBL_MAX;
   for (size_t b = 0; b < scan_blocks(n); b++) {
-    if (!((double)c->maxima[b] >= floor)) continue;
+    float most = c->maxima[b];
+    if (!((double)most >= floor)) continue;
     size_t first = b * SCAN_BLOCK, end = n - first < SCAN_BLOCK ? n : first + SCAN_BLOCK;
     for (size_t i = first; i < end; i++) {
-      /* Without a branch: a candidate that is none is written over by the next. */
-      c->logit[c->n] = row[i];
-      c->token[c->n] = (int32_t)i;
-      c->n += (double)row[i] >= floor && row[i] <= c->maxima[b];
+      /* Without a branch: one that is no candidate is written over by the next. */
+      logit[taken] = row[i];
+      token[taken] = (int32_t)i;
+      taken += ((double)row[i] >= floor) & (row[i] <= most);
     }
   }
+  c->n = taken;
 }
 
 void candidates_weigh(sampler_scratch *c) {
@@ -118,56 +123,83 @@ static void set_kept(sampler_scratch *c, size_t n) {
   for (size_t i = 0; i < n; i++) c->total += c->weight[i];
 }
 
-/* What candidates are ordered by, ascending: 64 bits of which the lowest `unused` are 0. */
+/* What candidates are ordered by, ascending: minus their logit, or how far (logit - top) * scale is from `expected`. */
 typedef struct order {
   enum { BY_RANK, BY_DISTANCE } kind;
-  int unused;
-  double expected; /* BY_DISTANCE: to it, of (logit - top) * scale */
+  double expected;
 } order;
 
-static uint64_t key_of(const sampler_scratch *c, const order *o, size_t i) {
-  if (o->kind == BY_DISTANCE) {
-    double x = ((double)c->logit[i] - c->by.top) * c->by.scale, distance = fabs(x - o->expected);
-    uint64_t bits;
-    memcpy(&bits, &distance, sizeof bits);
-    return bits;
-  }
-  float logit = c->logit[i] + 0.0f; /* -0 is equal to 0 */
-  uint32_t bits;
-  memcpy(&bits, &logit, sizeof bits);
-  uint32_t descending = bits >> 31 ? bits : ~bits & 0x7FFFFFFFu;
-  return (uint64_t)descending << 32;
+static double key_of(const sampler_scratch *c, const order *o, size_t i) {
+  if (o->kind == BY_RANK) return -(double)c->logit[i];
+  return fabs(((double)c->logit[i] - c->by.top) * c->by.scale - o->expected);
 }
 
-/* Keeps as few of the first candidates in an order as hold at least `target` of the mass: of their weights, or of 1 for
- * each. Of equal keys the smaller token comes first. The key of the last one is found digit by digit from above, with
- * the mass of each value of a digit. target is in [1, the mass of all]. */
-static void keep_first(sampler_scratch *c, const order *o, bool by_weight, uint64_t target) {
-  uint64_t prefix = 0, before = 0;
-  for (int shift = 64; shift > o->unused;) {
-    int low = shift > DIGIT + o->unused ? shift - DIGIT : o->unused;
-    uint64_t known = shift == 64 ? 0 : ~(uint64_t)0 << shift, values = (uint64_t)1 << (shift - low);
-    memset(c->mass, 0, values * sizeof *c->mass);
-    for (size_t i = 0; i < c->n; i++) {
-      uint64_t key = key_of(c, o, i);
-      if ((key & known) == prefix) c->mass[key >> low & (values - 1)] += by_weight ? c->weight[i] : 1;
-    }
-    uint64_t digit = 0;
-    while (digit + 1 < values && before + c->mass[digit] < target) before += c->mass[digit++];
-    prefix |= digit << low;
-    shift = low;
+/* A range of keys in buckets of equal width; `key` is in bucket (key - low) * per_key. */
+typedef struct buckets {
+  double low, high, per_key;
+} buckets;
+
+/* The range of n active candidates. */
+static buckets spread(const sampler_scratch *c, const order *o, size_t n) {
+  buckets b = {INFINITY, -INFINITY, 0};
+  for (size_t i = 0; i < n; i++) {
+    double key = key_of(c, o, (size_t)c->active[i]);
+    b.low = key < b.low ? key : b.low;
+    b.high = key > b.high ? key : b.high;
   }
+  b.per_key = (MASS_BUCKETS - 1) / (b.high - b.low);
+  return b;
+}
+
+static size_t bucket_of(const buckets *b, double key) {
+  size_t i = (size_t)((key - b->low) * b->per_key);
+  return i < MASS_BUCKETS ? i : MASS_BUCKETS - 1;
+}
+
+/* The key of the candidate with which the mass of the first ones in an order reaches `target`: their weights, or 1 for
+ * each. *before becomes the mass of those with smaller keys. What is left to look at is the one bucket in which the
+ * target is reached, then one of the buckets into which that is divided, and so on until all its keys are equal: the
+ * lowest and the highest never share one, and so it takes few rounds. */
+static double key_that_reaches(sampler_scratch *c, const order *o, bool by_weight, uint64_t target, uint64_t *before) {
+  size_t n = c->n;
+  *before = 0;
+  for (size_t i = 0; i < n; i++) c->active[i] = (int32_t)i;
+  for (;;) {
+    buckets b = spread(c, o, n);
+    if (b.low == b.high) return b.low;
+    memset(c->mass, 0, MASS_BUCKETS * sizeof *c->mass);
+    for (size_t i = 0; i < n; i++) {
+      size_t at = (size_t)c->active[i];
+      c->mass[bucket_of(&b, key_of(c, o, at))] += by_weight ? c->weight[at] : 1;
+    }
+    size_t wanted = 0, left = 0;
+    while (wanted + 1 < MASS_BUCKETS && *before + c->mass[wanted] < target) *before += c->mass[wanted++];
+    for (size_t i = 0; i < n; i++) {
+      int32_t at = c->active[i];
+      c->active[left] = at;
+      left += bucket_of(&b, key_of(c, o, (size_t)at)) == wanted;
+    }
+    n = left;
+  }
+}
+
+/* Keeps as few of the first candidates in an order as hold at least `target` of the mass, which is in [1, the mass of
+ * all]. Of equal keys the smaller token comes first. */
+static void keep_first(sampler_scratch *c, const order *o, bool by_weight, uint64_t target) {
+  uint64_t mass;
+  double last = key_that_reaches(c, o, by_weight, target, &mass);
   size_t kept = 0;
   for (size_t i = 0; i < c->n; i++) {
-    uint64_t key = key_of(c, o, i);
-    if (key > prefix || (key == prefix && before >= target)) continue;
-    if (key == prefix) before += by_weight ? c->weight[i] : 1;
-    move(c, i, kept++);
+    double key = key_of(c, o, i);
+    bool equal = key == last && mass < target;
+    if (equal) mass += by_weight ? c->weight[i] : 1;
+    move(c, i, kept);
+    kept += key < last || equal;
   }
   set_kept(c, kept);
 }
 
-static const order by_rank = {.kind = BY_RANK, .unused = 32};
+static const order by_rank = {.kind = BY_RANK};
 
 void candidates_keep_best(sampler_scratch *c, size_t k) {
   if (k < c->n) keep_first(c, &by_rank, false, k);

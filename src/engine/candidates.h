@@ -17,7 +17,8 @@ struct sampler_scratch {
   float *logit;   /* [vocab_size]: candidates 0 .. n - 1 */
   int32_t *token; /* likewise */
   uint64_t *weight;
-  uint64_t *mass; /* [MASS_BUCKETS] */
+  int32_t *active; /* [vocab_size]: numbers of candidates */
+  uint64_t *mass;  /* [MASS_BUCKETS] */
   size_t n;
   uint64_t total; /* of the candidates' weights */
   scan_scale by;
@@ -35,7 +36,7 @@ float candidates_reached_by(sampler_scratch *c, size_t n, size_t k);
 /* Takes the tokens of the row whose logits are finite and at least `floor`. */
 void candidates_take(sampler_scratch *c, const float *row, size_t n, double floor);
 
-/* Weighs the candidates, by c->by. */
+/* Weighs the candidates, by c->by. Until then only candidates_keep_best() may be called. */
 void candidates_weigh(sampler_scratch *c);
 
 /* Keeps the k that rank first. */

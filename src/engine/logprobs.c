@@ -34,7 +34,6 @@ gale_status sampler_logprobs(sampler_scratch *c, const float *logits, int32_t n_
   if (chosen) chosen->logprob = logprob_of(logits[chosen->token], top, ln_total);
   if (k == 0) return GALE_OK;
   candidates_take(c, logits, n, (double)candidates_reached_by(c, n, k));
-  candidates_weigh(c);
   candidates_keep_best(c, k);
   *n_best = c->n;
   list_best(c, top, ln_total, c->n, best);

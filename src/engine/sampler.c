@@ -181,26 +181,11 @@ static uint64_t random_number(const sampler *s, uint64_t purpose, int64_t positi
   return random_for(s->options.seed, purpose, (uint64_t)position);
 }
 
-/* Sum over the finite logits of a row of how far they are below the top, and of the squares: in each block of 16 lanes
- * and by the tree of a norm, block after block. */
-static double deviation(const float *row, size_t n, double top) {
-  double sum = 0, squares = 0;
-  size_t count = 0;
-  for (size_t first = 0; first < n; first += SCAN_BLOCK) {
-    double below[16] = {0}, square[16] = {0};
-    for (size_t i = first; i < n && i < first + SCAN_BLOCK; i++) {
-      if (!isfinite(row[i])) continue;
-      double d = top - (double)row[i];
-      below[i % 16] += d;
-      square[i % 16] = fma(d, d, square[i % 16]);
-      count++;
-    }
-    for (int half = 8; half > 0; half /= 2)
-      for (int j = 0; j < half; j++) below[j] += below[j + half], square[j] += square[j + half];
-    sum += below[0];
-    squares += square[0];
-  }
-  double mean = sum / (double)count, variance = squares / (double)count - mean * mean;
+/* The standard deviation of the finite logits of a row. */
+static double deviation(const sampler_scratch *c, const float *row, size_t n) {
+  double sum, squares;
+  double count = (double)c->scan->moments(row, n, c->by.top, &sum, &squares), mean = sum / count;
+  double variance = squares / count - mean * mean;
   return variance > 0 ? sqrt(variance) : 0;
 }
 
@@ -216,41 +201,49 @@ static bool truncates(const gale_sampler_options *o, int32_t n_tokens) {
          o->min_p > 0 || xtc;
 }
 
-/* Takes as candidates what the first steps can leave over. *total becomes the weight of all that the first step by
- * probability looks at, or 0 where that is the candidates alone. */
+/* Takes the likeliest tokens, enough of them to have `share` of the weight of all: those down to a thousandth of it, or
+ * to a sixteenth of that, and so on, at last to where all below are less than what may be missing. */
+static void take_share(sampler_scratch *c, const float *row, size_t n, double share, uint64_t total) {
+  double all = (double)total, least = (1 - share) * all / (double)n * 0.999;
+  if (least < 0.25) least = 0.25;
+  for (double weight = all * 0x1p-10;; weight *= 0x1p-4) {
+    candidates_take(c, row, n, logit_of_weight(&c->by, weight > least ? weight : least));
+    candidates_weigh(c);
+    if (weight <= least || (double)c->total > share * all) return;
+  }
+}
+
+/* Takes as candidates what the first steps can leave over. *total becomes the weight of all tokens that the first step
+ * by probability looks at. */
 static void take_candidates(const gale_sampler_options *o, sampler_scratch *c, const float *row, size_t n,
                             uint64_t *total) {
-  double floor = logit_of_weight(&c->by, 0.25), other; /* below it weights are 0 */
-  bool best = o->top_k > 0 && (size_t)o->top_k < n;
-  *total = 0;
-  if (o->top_n_sigma > 0) {
-    other = c->by.top - o->top_n_sigma * deviation(row, n, c->by.top);
-    if (other > floor) floor = other;
-  }
-  if (best) {
-    other = (double)candidates_reached_by(c, n, (size_t)o->top_k);
-    if (other > floor) floor = other;
-  } else if (o->top_n_sigma == 0 && o->typical_p == 1 && o->top_p < 1) {
-    /* So many tokens of so small a weight that together they are less than what top_p leaves out. */
+  double floor = logit_of_weight(&c->by, 0.25), other = -INFINITY; /* below the floor weights are 0 */
+  bool best = o->top_k > 0 && (size_t)o->top_k<n, sigma = o->top_n_sigma> 0, typical = o->typical_p < 1;
+  if (!best && !sigma && !typical && o->top_p < 1) {
     *total = c->scan->sums(row, n, &c->by, c->sums);
-    double least = (1 - o->top_p) * (double)*total / (double)n * 0.999;
-    other = logit_of_weight(&c->by, least < 0.25 ? 0.25 : least);
-    if (other > floor) floor = other;
-  } else if (o->typical_p == 1 && o->top_p == 1 && o->min_p > 0) {
-    other = logit_of_weight(&c->by, o->min_p * c->by.one * 0.999);
-    if (other > floor) floor = other;
+    take_share(c, row, n, o->top_p, *total);
+    return;
   }
+  if (sigma) other = c->by.top - o->top_n_sigma * deviation(c, row, n);
+  if (other > floor) floor = other;
+  if (best) other = (double)candidates_reached_by(c, n, (size_t)o->top_k);
+  if (!best && !typical && o->top_p == 1 && o->min_p > 0) other = logit_of_weight(&c->by, o->min_p * c->by.one * 0.999);
+  if (other > floor) floor = other;
   candidates_take(c, row, n, floor);
+  if (best) candidates_keep_best(c, (size_t)o->top_k);
+  candidates_weigh(c);
+  *total = c->total;
 }
 
 static int32_t choose_truncated(const sampler *s, sampler_scratch *c, const float *row, int64_t position) {
   const gale_sampler_options *o = &s->options;
   uint64_t total;
   take_candidates(o, c, row, (size_t)s->n_tokens, &total);
-  candidates_weigh(c);
-  if (o->top_k > 0) candidates_keep_best(c, (size_t)o->top_k);
-  if (o->typical_p < 1) candidates_keep_typical(c, o->typical_p);
-  if (o->top_p < 1) candidates_keep_share(c, o->top_p, total ? total : c->total);
+  if (o->typical_p < 1) {
+    candidates_keep_typical(c, o->typical_p);
+    total = c->total;
+  }
+  if (o->top_p < 1) candidates_keep_share(c, o->top_p, total);
   if (o->min_p > 0) candidates_keep_above(c, o->min_p);
   if (o->xtc_probability > 0 && o->xtc_threshold <= 0.5 &&
       (double)(random_number(s, FOR_XTC, position) >> 11) * 0x1p-53 < o->xtc_probability)

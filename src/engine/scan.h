@@ -25,6 +25,10 @@ typedef struct scan_kernels {
   /* The sum of weights of each block; returns that of all. */
   uint64_t (*sums)(const float *row, size_t n, const scan_scale *by, uint64_t *sums);
   void (*weights)(const float *row, size_t n, const scan_scale *by, uint64_t *weights);
+  /* Logits whose bit in the mask is not set become -INFINITY: bit i % 32 of word i / 32. */
+  void (*mask)(float *row, size_t n, const uint32_t *mask);
+  /* How many logits are finite; the sum of how far these are below top, and of the squares (docs/NUMERICS.md). */
+  size_t (*moments)(const float *row, size_t n, double top, double *sum, double *squares);
 } scan_kernels;
 
 /* The fastest that this processor has. They all give the same. */

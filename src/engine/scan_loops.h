@@ -5,6 +5,9 @@
 #include "base/exponential.h"
 #include "engine/scan.h"
 
+#include <float.h>
+#include <stdbool.h>
+
 static inline uint64_t scan_weight(float logit, const scan_scale by) {
   const double least = -64; /* where the weight is 0 with any `one` */
   double x = ((double)logit - by.top) * by.scale;
@@ -53,7 +56,52 @@ static void scan_weights(const float *row, size_t n, const scan_scale *by, uint6
   for (size_t i = 0; i < n; i++) weights[i] = scan_weight(row[i], s);
 }
 
+static void scan_mask(float *row, size_t n, const uint32_t *mask) {
+  enum { WORD = 32 };
+  size_t whole = n / WORD;
+  for (size_t w = 0; w < whole; w++)
+    for (uint32_t j = 0; j < WORD; j++) row[w * WORD + j] = mask[w] >> j & 1 ? row[w * WORD + j] : -INFINITY;
+  for (size_t i = whole * WORD; i < n; i++) row[i] = mask[whole] >> i % WORD & 1 ? row[i] : -INFINITY;
+}
+
+enum { SCAN_LANES = 16 };
+
+typedef struct scan_moments_of {
+  double sum[SCAN_LANES], squares[SCAN_LANES], count[SCAN_LANES];
+} scan_moments_of;
+
+static inline void scan_add_moments(scan_moments_of *m, float logit, double top, size_t lane) {
+  bool finite = fabsf(logit) <= FLT_MAX;
+  double below = finite ? top - (double)logit : 0;
+  m->sum[lane] += below;
+  m->squares[lane] = fma(below, below, m->squares[lane]);
+  m->count[lane] += finite ? 1 : 0;
+}
+
+static size_t scan_moments(const float *row, size_t n, double top, double *sum, double *squares) {
+  double count = 0;
+  *sum = *squares = 0;
+  for (size_t first = 0; first < n; first += SCAN_BLOCK) {
+    scan_moments_of m = {{0}, {0}, {0}};
+    size_t length = scan_length(n, first), i = 0;
+    for (; i + SCAN_LANES <= length; i += SCAN_LANES)
+      for (size_t j = 0; j < SCAN_LANES; j++) scan_add_moments(&m, row[first + i + j], top, j);
+    for (; i < length; i++) scan_add_moments(&m, row[first + i], top, i % SCAN_LANES);
+    for (size_t half = SCAN_LANES / 2; half > 0; half /= 2) {
+      for (size_t j = 0; j < half; j++) {
+        m.sum[j] += m.sum[j + half];
+        m.squares[j] += m.squares[j + half];
+        m.count[j] += m.count[j + half];
+      }
+    }
+    *sum += m.sum[0];
+    *squares += m.squares[0];
+    count += m.count[0];
+  }
+  return (size_t)count;
+}
+
 #define SCAN_KERNELS                                                                                                   \
-  { .maxima = scan_maxima, .sums = scan_sums, .weights = scan_weights }
+  { .maxima = scan_maxima, .sums = scan_sums, .weights = scan_weights, .mask = scan_mask, .moments = scan_moments }
 
 #endif
