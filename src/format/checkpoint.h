@@ -60,10 +60,10 @@ typedef struct tensor {
   const struct fp8_scale *fp8; /* not NULL: the file holds 8-bit floats, which become `type` on reading (fp8.h) */
 } tensor;
 
-/* A tensor of a type that no model's weights have: indices, masks, 8-bit floats without a scale. */
+/* A tensor that no model's weights can be: of indices, masks, 8-bit floats without a scale, or of no elements. */
 typedef struct foreign_tensor {
   tensor tensor;     /* its member `type` means nothing */
-  const char *dtype; /* as the file names it; static text */
+  const char *dtype; /* as the file names it, and what else is unusual */
 } foreign_tensor;
 
 typedef struct checkpoint checkpoint;

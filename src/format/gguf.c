@@ -263,9 +263,11 @@ static bool take_tensor(cursor *cur, arena *memory, tensor *t) {
   uint64_t shape_field = cur->field;
   begin(cur, "type of tensor", t->name);
   if (!take_u32(cur, &type)) return false;
-  if (!quant_from_gguf(type, &t->type))
-    return fail(cur, GALE_E_UNSUPPORTED, "%" PRId32 " is unknown, removed or not supported; %s are accepted",
-                (int32_t)type, types_dividing(0).text);
+  if (!quant_from_gguf(type, &t->type)) {
+    const char *name = quant_ggml_name(type);
+    return fail(cur, GALE_E_UNSUPPORTED, "%s%s%" PRIu32 "%s is not supported; %s are accepted", name ? name : "number ",
+                name ? " (" : "", type, name ? ")" : "", types_dividing(0).text);
+  }
   cur->what = "shape of tensor";
   cur->field = shape_field;
   if (!tensor_measure(t, &why)) return fail(cur, GALE_E_FORMAT, "%s (%s)", why, quant_get(t->type)->name);
@@ -317,15 +319,42 @@ static bool place_tensors(cursor *cur, tensor *tensors, size_t n, uint64_t align
 
 /* ---- Files ---- */
 
+/* What else a file of models may be, told by its first bytes. */
+static const char *other_format(const unsigned char *start, size_t n) {
+  static const struct {
+    const char *magic, *what;
+  } formats[] = {
+      {"lmgg", "a GGML file from before GGUF: convert the model anew"},
+      {"fmgg", "a GGML file from before GGUF: convert the model anew"},
+      {"tjgg", "a GGML file from before GGUF: convert the model anew"},
+      {"algg", "an adapter (LoRA): merge it into its model"},
+      {"PK\x03\x04", "a PyTorch checkpoint: convert it to safetensors"},
+      {"\x80\x02", "a pickled checkpoint: convert it to safetensors"},
+      {"<!", "a web page, perhaps of a failed download"},
+      {"<htm", "a web page, perhaps of a failed download"},
+      {"version https://git-lfs", "a Git LFS pointer: fetch the file that it stands for"},
+  };
+  for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
+    size_t length = strlen(formats[i].magic);
+    if (length <= n && memcmp(start, formats[i].magic, length) == 0) return formats[i].what;
+  }
+  if (n > 8 && start[7] == 0 && start[6] == 0 && start[8] == '{')
+    return "a safetensors file: name the directory that holds it and its config.json";
+  return NULL;
+}
+
 static bool take_preamble(cursor *cur) {
   char magic[4] = {0};
   uint32_t version = 0;
   begin(cur, "magic", NULL);
   if (!take(cur, magic, sizeof magic)) return false;
-  if (memcmp(magic, GGUF_MAGIC, sizeof magic) != 0)
+  if (memcmp(magic, GGUF_MAGIC, sizeof magic) != 0) {
+    const char *what = other_format(cur->held, cur->n_held);
     return fail(cur, GALE_E_FORMAT,
-                "not a GGUF file; a GGUF file, or a directory in the form of Hugging Face or "
-                "Mistral, is accepted");
+                "not a GGUF file%s%s; a GGUF file, or a directory in the form of Hugging Face or "
+                "Mistral, is accepted",
+                what ? " but " : "", what ? what : "");
+  }
   begin(cur, "version", NULL);
   if (!take_u32(cur, &version)) return false;
   if (version == __builtin_bswap32(2) || version == __builtin_bswap32(3))

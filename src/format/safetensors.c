@@ -29,7 +29,8 @@ typedef struct entry {
   tensor tensor;
   uint64_t begin, end; /* from the data's start */
   int element_bytes;
-  const char *foreign; /* its dtype if no quant_type is that, else NULL */
+  const char *dtype; /* static text */
+  bool foreign;      /* no quant_type is its dtype, or it has no elements */
 } entry;
 
 static gale_status bad(const file *f, const char *name, const char *field, const char *why, gale_error *error) {
@@ -46,10 +47,9 @@ static gale_status entry_dtype(const file *f, const value *v, entry *e, gale_err
   for (int i = 0; i < N_DTYPES; i++) {
     if (!slice_is(dtype->text, dtypes[i].name)) continue;
     e->element_bytes = dtypes[i].bytes;
-    if (dtypes[i].type == NO_TYPE)
-      e->foreign = dtypes[i].name;
-    else
-      e->tensor.type = (quant_type)dtypes[i].type;
+    e->dtype = dtypes[i].name;
+    e->foreign = dtypes[i].type == NO_TYPE;
+    if (!e->foreign) e->tensor.type = (quant_type)dtypes[i].type;
     return GALE_OK;
   }
   return error_set(error, GALE_E_UNSUPPORTED,
@@ -67,13 +67,14 @@ static gale_status entry_shape(const file *f, const value *v, entry *e, gale_err
   t->n_dims = 0;
   for (const value *dimension = shape->first; dimension; dimension = dimension->next) {
     int64_t *size = &t->shape[t->n_dims++];
-    if (!value_int64(dimension, size) || *size < 1)
-      return bad(f, t->name, "shape", "dimensions of 1 and more are accepted", error);
+    if (!value_int64(dimension, size) || *size < 0)
+      return bad(f, t->name, "shape", "dimensions of 0 and more are accepted", error);
     if (__builtin_mul_overflow(elements, *size, &elements) || elements > INT64_MAX / e->element_bytes)
       return bad(f, t->name, "shape", "the product of its dimensions is too large", error);
   }
   if (t->n_dims == 0) t->shape[t->n_dims++] = 1; /* a scalar */
   t->bytes = (uint64_t)(elements * e->element_bytes);
+  e->foreign |= elements == 0;
   return GALE_OK;
 }
 
@@ -113,16 +114,17 @@ static gale_status read_entry(const file *f, const char *name, const value *v, u
 
 /* ---- One file ---- */
 
-static int compare_begins(const void *a, const void *b) {
+/* A tensor without elements may lie anywhere, also where another begins. */
+static int compare_ranges(const void *a, const void *b) {
   const entry *x = a, *y = b;
-  return (x->begin > y->begin) - (x->begin < y->begin);
+  return x->begin != y->begin ? (x->begin > y->begin) - (x->begin < y->begin) : (x->end > y->end) - (x->end < y->end);
 }
 
 /* Sorts the entries by their data and checks that they cover it. */
 static gale_status check_cover(const file *f, entry *entries, size_t n, uint64_t data, uint64_t data_bytes,
                                gale_error *error) {
   uint64_t covered = 0;
-  qsort(entries, n, sizeof *entries, compare_begins);
+  qsort(entries, n, sizeof *entries, compare_ranges);
   for (size_t i = 0; i < n; i++) {
     const entry *e = &entries[i];
     if (e->begin != covered)
@@ -142,15 +144,17 @@ static gale_status check_cover(const file *f, entry *entries, size_t n, uint64_t
 static gale_status add_entries(checkpoint *c, uint32_t file_index, const entry *entries, size_t n, uint64_t data,
                                gale_error *error) {
   size_t n_foreign = 0;
-  for (size_t i = 0; i < n; i++) n_foreign += entries[i].foreign != NULL;
+  for (size_t i = 0; i < n; i++) n_foreign += entries[i].foreign;
   tensor *next = checkpoint_add_tensors(c, n - n_foreign);
   foreign_tensor *next_foreign = checkpoint_add_foreign(c, n_foreign);
   if (!next || !next_foreign) return error_memory(error, n * sizeof *next);
   for (size_t i = 0; i < n; i++) {
     const entry *e = &entries[i];
     tensor *t = e->foreign ? &next_foreign->tensor : next++;
-    if (e->foreign) next_foreign++->dtype = e->foreign;
+    const char *dtype = e->begin == e->end ? arena_printf(&c->memory, "%s with 0 elements", e->dtype) : e->dtype;
+    if (e->foreign) next_foreign++->dtype = dtype;
     *t = e->tensor;
+    if (!dtype) return error_memory(error, sizeof *t);
     t->file = file_index;
     t->offset = data + e->begin;
   }

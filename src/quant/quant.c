@@ -23,6 +23,19 @@ bool quant_from_gguf(uint32_t gguf_id, quant_type *type) {
   return false;
 }
 
+const char *quant_ggml_name(uint32_t gguf_id) {
+  static const char *const names[] = {
+      [4] = "Q4_2",      [5] = "Q4_3",   [9] = "Q8_1",   [15] = "Q8_K",       [16] = "IQ2_XXS",    [17] = "IQ2_XS",
+      [18] = "IQ3_XXS",  [19] = "IQ1_S", [21] = "IQ3_S", [22] = "IQ2_S",      [24] = "I8",         [25] = "I16",
+      [26] = "I32",      [27] = "I64",   [28] = "F64",   [29] = "IQ1_M",      [31] = "Q4_0_4_4",   [32] = "Q4_0_4_8",
+      [33] = "Q4_0_8_8", [34] = "TQ1_0", [35] = "TQ2_0", [36] = "IQ4_NL_4_4", [37] = "IQ4_NL_4_8", [38] = "IQ4_NL_8_8",
+      [39] = "MXFP4",    [40] = "NVFP4",
+  };
+  quant_type known;
+  if (quant_from_gguf(gguf_id, &known)) return table[known]->name;
+  return gguf_id < sizeof names / sizeof *names ? names[gguf_id] : NULL;
+}
+
 bool quant_from_name(const char *name, quant_type *type) {
   for (int t = 0; t < QUANT_TYPES; t++)
     if (strcasecmp(table[t]->name, name) == 0) {

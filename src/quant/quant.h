@@ -118,6 +118,9 @@ const quant_info *quant_get(quant_type type);
 bool quant_from_gguf(uint32_t gguf_id, quant_type *type);
 bool quant_from_name(const char *name, quant_type *type);
 
+/* What ggml calls one of its types, also where it is none of those here; NULL for other numbers. */
+const char *quant_ggml_name(uint32_t gguf_id);
+
 /* Bytes of n elements in storage form; n must be a multiple of the block. */
 uint64_t quant_bytes(quant_type type, uint64_t n);
 

@@ -155,6 +155,19 @@ static void row_02_magic_version_byte_order(void **state) {
   put_small(&b);
   b.bytes[0] = 'F';
   refuse(write_build("bad.gguf", &b), GALE_E_FORMAT, at("bad.gguf"), "magic at offset 0", "is accepted", NULL);
+  const struct {
+    const char start[12], *what;
+  } others[] = {
+      {"PK\x03\x04rest", "a PyTorch checkpoint"},
+      {"\x80\x02rest", "a pickled checkpoint"},
+      {"tjggrest", "a GGML file from before GGUF"},
+      {"alggrest", "an adapter (LoRA)"},
+      {"<!DOCTYPE", "a web page"},
+      {"\x02\0\0\0\0\0\0\0{}", "a safetensors file"},
+  };
+  for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+    refuse(write_bytes("bad.gguf", others[i].start, sizeof others[i].start), GALE_E_FORMAT, "not a GGUF file but",
+           others[i].what, NULL);
   for (int i = 0; i < 5; i++) {
     put_small(&b);
     memcpy(b.bytes + 4, &versions[i], 4);
@@ -311,16 +324,32 @@ static void row_09_rows_of_part_blocks(void **state) {
 
 static void row_10_tensor_types(void **state) {
   (void)state;
-  const uint32_t types[] = {4, 5, 31, 99, UINT32_MAX, 0x80000000u}; /* 4, 5 and 31 were removed from the format */
+  const struct {
+    uint32_t type;
+    const char *text;
+  } types[] = {
+      {4, ": Q4_2 (4) is not supported"},
+      {5, ": Q4_3 (5) is"},
+      {31, ": Q4_0_4_4 (31) is"},
+      {16, ": IQ2_XXS (16) is"},
+      {19, ": IQ1_S (19) is"},
+      {21, ": IQ3_S (21) is"},
+      {29, ": IQ1_M (29) is"},
+      {35, ": TQ2_0 (35) is"},
+      {39, ": MXFP4 (39) is"},
+      {28, ": F64 (28) is"},
+      {99, ": number 99 is not supported"},
+      {30 + 256, ": number 286 is"},
+      {UINT32_MAX, ": number 4294967295 is"},
+      {0x80000000u, ": number 2147483648 is"},
+  };
   build b;
-  for (int i = 0; i < 6; i++) {
+  for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
     put_preamble(&b, 1, 0);
-    put_tensor(&b, "t", 2, matrix, types[i], 0);
+    put_tensor(&b, "t", 2, matrix, types[i].type, 0);
     put_padding(&b, 32), put_data(&b, 256);
-    char number[16];
-    snprintf(number, sizeof number, ": %d is", (int32_t)types[i]);
-    refuse(write_build("bad.gguf", &b), GALE_E_UNSUPPORTED, at("bad.gguf"), "type of tensor \"t\" at offset 53", number,
-           "F32, F16, BF16, Q8_0, Q4_0", NULL);
+    refuse(write_build("bad.gguf", &b), GALE_E_UNSUPPORTED, at("bad.gguf"), "type of tensor \"t\" at offset 53",
+           types[i].text, "F32, F16, BF16, Q8_0, Q4_0", NULL);
   }
 }
 

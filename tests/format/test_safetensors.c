@@ -52,6 +52,31 @@ static void test_foreign_types(void **state) {
   checkpoint_close(&c);
 }
 
+/* Tensors without elements may lie anywhere, also inside another's range. */
+static void test_no_elements(void **state) {
+  (void)state;
+  write_safetensors("model.safetensors",
+                    "{\"z\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},"
+                    "\"a\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]},"
+                    "\"m\":{\"dtype\":\"BF16\",\"shape\":[3,0,5],\"data_offsets\":[4,4]},"
+                    "\"q\":{\"dtype\":\"F8_E4M3\",\"shape\":[0,2],\"data_offsets\":[4,4]},"
+                    "\"n\":{\"dtype\":\"I64\",\"shape\":[0],\"data_offsets\":[8,8]},"
+                    "\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}",
+                    8);
+  checkpoint *c = open_good(directory);
+  assert_int_equal(c->n_tensors, 2);
+  assert_int_equal(checkpoint_tensor(c, "b")->offset - checkpoint_tensor(c, "z")->offset, 4);
+  assert_string_equal(checkpoint_foreign(c, "a"), "F32 with 0 elements");
+  assert_string_equal(checkpoint_foreign(c, "m"), "BF16 with 0 elements");
+  assert_string_equal(checkpoint_foreign(c, "q"), "F8_E4M3 with 0 elements");
+  assert_string_equal(checkpoint_foreign(c, "n"), "I64 with 0 elements");
+  checkpoint_close(&c);
+  write_safetensors("model.safetensors", "{\"a\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}}", 0);
+  c = open_good(directory);
+  assert_int_equal(c->n_tensors, 0);
+  checkpoint_close(&c);
+}
+
 /* ---- Sets of files ---- */
 
 static const char map_of_two[] =
@@ -190,8 +215,9 @@ static void row_18_entries(void **state) {
   refuse_entry(GALE_E_FORMAT, "\"F32\"", "[3]", "[0,8]", "8 bytes, but dtype and shape make 12");
   refuse_entry(GALE_E_FORMAT, "\"F16\"", "[2]", "[0,8]", "make 4");
   refuse_entry(GALE_E_FORMAT, "\"F32\"", "[1]", "[4,8]", "a gap at offset");
-  refuse_entry(GALE_E_FORMAT, "\"F32\"", "[0]", "[0,0]", "dimensions of 1 and more");
-  refuse_entry(GALE_E_FORMAT, "\"F32\"", "[-1]", "[0,8]", "dimensions of 1 and more");
+  refuse_entry(GALE_E_FORMAT, "\"F32\"", "[0]", "[0,8]", "8 bytes, but dtype and shape make 0");
+  refuse_entry(GALE_E_FORMAT, "\"F32\"", "[-1]", "[0,8]", "dimensions of 0 and more");
+  refuse_entry(GALE_E_FORMAT, "\"F32\"", "[4294967296,4294967296,0]", "[0,0]", "too large");
   refuse_entry(GALE_E_FORMAT, "\"F32\"", "[1,1,1,1,2]", "[0,8]", "up to 4 dimensions");
   refuse_entry(GALE_E_FORMAT, "\"F32\"", "2", "[0,8]", "up to 4 dimensions");
   refuse_entry(GALE_E_FORMAT, "\"F32\"", "[4294967296,4294967296]", "[0,8]", "too large");
@@ -271,6 +297,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       IN_A_DIRECTORY(test_small),
       IN_A_DIRECTORY(test_foreign_types),
+      IN_A_DIRECTORY(test_no_elements),
       IN_A_DIRECTORY(test_index),
       IN_A_DIRECTORY(test_numbered_without_index),
       IN_A_DIRECTORY(test_single_of_any_name),
