@@ -35,6 +35,11 @@ static gale_status check_options(const gale_model *m, gale_session_options *o, g
                        (long long)ranges[i].value, (long long)ranges[i].low, (long long)ranges[i].high);
   if (o->threads == 0) o->threads = cpu_count();
   if (o->context == 0) o->context = m->config.context;
+  if (m->config.most_context > 0 && o->context > m->config.most_context)
+    return error_set(
+        error, GALE_E_UNSUPPORTED,
+        "context is %d: at most %d is accepted, from where on the model's dynamic rotary scaling would begin",
+        o->context, m->config.most_context);
   if (o->chunk > o->context) o->chunk = o->context;
   return GALE_OK;
 }

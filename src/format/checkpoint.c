@@ -21,10 +21,12 @@ static gale_status read_directory(checkpoint *c, const char *path, gale_error *e
   }
   if (hf) return hf_read(c, path, error);
   if (params) return mistral_read(c, path, error);
-  return error_set(error, GALE_E_FORMAT,
-                   "%s: a directory without a model; config.json and *.safetensors (Hugging Face), or params.json and "
-                   "consolidated*.safetensors (Mistral) are accepted",
-                   path);
+  const char *instead = directory_instead(&c->memory, path);
+  return error_set(
+      error, GALE_E_FORMAT,
+      "%s: a directory without a model%s; config.json and *.safetensors (Hugging Face), or params.json and "
+      "consolidated*.safetensors (Mistral) are accepted",
+      path, instead ? instead : "");
 }
 
 static gale_status read_any(checkpoint *c, const char *path, gale_error *error) {

@@ -56,3 +56,33 @@ gale_status directory_scan(arena *memory, const char *directory, const char *pre
   *n = count;
   return GALE_OK;
 }
+
+static const struct {
+  const char *prefix, *suffix, *advice;
+} others[] = {
+    {"adapter_model", ".safetensors", "is an adapter (LoRA): merge it into its model and name that"},
+    {"adapter_model", ".bin", "is an adapter (LoRA): merge it into its model and name that"},
+    {"adapter_config", ".json", "belongs to an adapter (LoRA): merge it into its model and name that"},
+    {"pytorch_model", ".bin", "is not read: convert it to safetensors"},
+    {"consolidated", ".pth", "is not read: convert it to safetensors"},
+    {"consolidated", ".pt", "is not read: convert it to safetensors"},
+    {"", ".pth", "is not read: convert it to safetensors"},
+    {"", ".pt", "is not read: convert it to safetensors"},
+    {"", ".ckpt", "is not read: convert it to safetensors"},
+    {"tf_model", ".h5", "is TensorFlow's and not read: convert it to safetensors"},
+    {"flax_model", ".msgpack", "is Flax's and not read: convert it to safetensors"},
+    {"", ".npz", "is MLX's old form and not read: convert it to safetensors"},
+    {"", ".onnx", "is not read: name a model of safetensors or GGUF"},
+    {"", ".gguf", "is a GGUF file: name it instead of its directory"},
+    {"", ".bin", "is not read: convert it to safetensors"},
+};
+
+const char *directory_instead(arena *memory, const char *directory) {
+  for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+    const char **names = NULL;
+    size_t n = 0;
+    if (directory_scan(memory, directory, others[i].prefix, others[i].suffix, &names, &n, NULL) != GALE_OK) return "";
+    if (n > 0) return arena_printf(memory, "; %s %s", names[0], others[i].advice);
+  }
+  return "";
+}

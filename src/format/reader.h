@@ -39,6 +39,10 @@ type_list types_dividing(int64_t columns);
 /* directory/name, allocated in memory; NULL when out of memory. */
 char *arena_path(arena *memory, const char *directory, const char *name);
 
+/* Text about what a directory without a model holds instead, to be put behind its path: "; pytorch_model.bin is not
+ * read: ..." or "". NULL when out of memory. */
+const char *directory_instead(arena *memory, const char *directory);
+
 /* *path becomes arena_path() if something of that name exists, else NULL. */
 gale_status directory_entry(arena *memory, const char *directory, const char *name, const char **path,
                             gale_error *error);

@@ -332,10 +332,12 @@ static gale_status read_directory(checkpoint *c, const char *directory, const ch
   if (count > 0) return read_numbered(c, directory, stem, count, error);
   status = directory_scan(&c->memory, directory, "", ".safetensors", &names, &n, error);
   if (status) return status;
-  if (n != 1)
+  if (n != 1 || strncmp(names[0], "adapter_model", strlen("adapter_model")) == 0) {
+    const char *instead = directory_instead(&c->memory, directory);
     return error_set(error, GALE_E_FORMAT,
-                     "%s: %zu files *.safetensors; %s, %s, numbered shards or a single file are accepted", directory, n,
-                     index, single);
+                     "%s: %zu files *.safetensors%s; %s, %s, numbered shards or a single file are accepted", directory,
+                     n, instead ? instead : "", index, single);
+  }
   path = arena_path(&c->memory, directory, names[0]);
   return path ? read_single(c, path, error) : error_memory(error, strlen(directory));
 }

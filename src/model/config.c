@@ -7,50 +7,52 @@
 #include <stdio.h>
 #include <string.h>
 
-static const family *const families[] = {&family_llama, &family_mistral, &family_mixtral,
-                                         &family_gemma, &family_gemma2,  &family_gemma3};
-enum { N_FAMILIES = sizeof families / sizeof *families };
-
 /* ---- Look-up ---- */
 
-static const char *architecture(const checkpoint *c) {
+const char *config_architecture(const checkpoint *c) {
   const setting *s = checkpoint_setting(c, "general.architecture");
   return s && s->type == SETTING_STRING ? s->string.bytes : "";
 }
 
-/* In a multimodal checkpoint the language model's settings are in an object of their own. */
-static const setting *hf_setting(const checkpoint *c, const char *key) {
-  char nested[256];
-  if (snprintf(nested, sizeof nested, "text_config.%s", key) >= (int)sizeof nested) return NULL;
-  const setting *s = checkpoint_setting(c, nested);
-  return s ? s : checkpoint_setting(c, key);
+/* The spellings of a kind of file, divided by bars; NULL: none. */
+static const char *spellings(const checkpoint *c, config_key key) {
+  return c->kind == CHECKPOINT_GGUF ? key.gguf : c->kind == CHECKPOINT_HF ? key.hf : key.mistral;
+}
+
+/* The setting whose key is `outer`, a dot and the first n bytes of `key`; without the dot where `outer` is empty. */
+static const setting *find_in(const checkpoint *c, const char *outer, const char *key, int n) {
+  char full[256];
+  int length = snprintf(full, sizeof full, "%s%s%.*s", outer, *outer ? "." : "", n, key);
+  return length < (int)sizeof full ? checkpoint_setting(c, full) : NULL;
+}
+
+static const setting *find_spelling(const checkpoint *c, const char *key, int n) {
+  if (c->kind == CHECKPOINT_GGUF) return find_in(c, config_architecture(c), key, n);
+  /* In a multimodal checkpoint the language model's settings are in an object of their own. */
+  const setting *s = c->kind == CHECKPOINT_HF ? find_in(c, "text_config", key, n) : NULL;
+  return s ? s : find_in(c, "", key, n);
 }
 
 const setting *config_stated(const checkpoint *c, config_key key) {
-  char full[256];
-  switch (c->kind) {
-  case CHECKPOINT_GGUF:
-    if (!key.gguf || snprintf(full, sizeof full, "%s.%s", architecture(c), key.gguf) >= (int)sizeof full) return NULL;
-    return checkpoint_setting(c, full);
-  case CHECKPOINT_HF:
-    return key.hf ? hf_setting(c, key.hf) : NULL;
-  case CHECKPOINT_MISTRAL:
-    return key.mistral ? checkpoint_setting(c, key.mistral) : NULL;
+  const setting *null = NULL;
+  for (const char *next = spellings(c, key); next; next = strchr(next, '|') ? strchr(next, '|') + 1 : NULL) {
+    const setting *s = find_spelling(c, next, (int)strcspn(next, "|"));
+    if (s && s->type != SETTING_NULL) return s;
+    if (!null) null = s;
   }
-  return NULL;
+  return null;
+}
+
+bool config_is_nested(const checkpoint *c) {
+  static const char inner[] = "text_config.";
+  for (size_t i = 0; i < c->n_settings; i++)
+    if (c->kind == CHECKPOINT_HF && strncmp(c->settings[i].key, inner, sizeof inner - 1) == 0) return true;
+  return false;
 }
 
 const setting *config_find(const checkpoint *c, config_key key) {
   const setting *s = config_stated(c, key);
   return s && s->type == SETTING_NULL ? NULL : s;
-}
-
-static const char *spell(const checkpoint *c, config_key key, char *buffer, size_t size) {
-  const char *name = c->kind == CHECKPOINT_GGUF ? key.gguf : c->kind == CHECKPOINT_HF ? key.hf : key.mistral;
-  if (!name) return "?";
-  if (c->kind != CHECKPOINT_GGUF) return name;
-  snprintf(buffer, size, "%s.%s", architecture(c), name);
-  return buffer;
 }
 
 static gale_status out_of_range(const checkpoint *c, const setting *s, const char *wanted, gale_error *error) {
@@ -62,8 +64,12 @@ static gale_status out_of_range(const checkpoint *c, const setting *s, const cha
 }
 
 static gale_status missing(const checkpoint *c, config_key key, gale_error *error) {
-  char full[256];
-  return error_set(error, GALE_E_FORMAT, "%s: %s is missing", c->config_path, spell(c, key, full, sizeof full));
+  const char *name = spellings(c, key);
+  bool gguf = c->kind == CHECKPOINT_GGUF;
+  if (!name) name = "?";
+  return error_set(error, GALE_E_FORMAT, "%s: %s%s%.*s is missing%s", c->config_path,
+                   gguf ? config_architecture(c) : "", gguf ? "." : "", (int)strcspn(name, "|"), name,
+                   gguf ? "; an override can state it" : "");
 }
 
 gale_status config_int(const checkpoint *c, config_key key, int64_t low, int64_t high, int32_t *value,
@@ -211,9 +217,9 @@ static gale_status read_activation(const checkpoint *c, model_config *config, ga
 }
 
 static gale_status read_theta(const checkpoint *c, double *theta, gale_error *error) {
-  config_key key = {"rope.freq_base", "rope_theta", "rope_theta"};
-  if (c->kind == CHECKPOINT_HF && !config_find(c, key)) key.hf = "rope_parameters.rope_theta";
-  if (c->kind == CHECKPOINT_HF && !config_find(c, key)) key.hf = "rope_parameters.full_attention.rope_theta";
+  const config_key key = {"rope.freq_base|rope.global.freq_base",
+                          "rope_theta|rope_parameters.rope_theta|rope_parameters.full_attention.rope_theta",
+                          "rope_theta"};
   return config_number(c, key, 1e-3, 1e15, theta, error);
 }
 
@@ -234,7 +240,8 @@ gale_status config_base(const checkpoint *c, arena *memory, model_config *config
       config_number(c, (config_key){"attention.layer_norm_rms_epsilon", "rms_norm_eps", "norm_eps"}, 0, 1, &eps, error);
   if (!status) status = read_theta(c, &theta, error);
   if (status) return status;
-  config->norm_eps = (float)eps;
+  /* Converters that hold numbers in structs write 0 for what their source did not state. */
+  if (eps > 0 || c->kind != CHECKPOINT_GGUF || config->norm_eps == 0) config->norm_eps = (float)eps;
   const char *const prefixes[] = {"rope_scaling", "rope_parameters", "rope_parameters.full_attention", NULL};
   return config_rope(c, memory, config, 0, theta, prefixes, error);
 }
@@ -264,6 +271,25 @@ gale_status config_layer_types(const checkpoint *c, model_config *config, bool *
   return GALE_OK;
 }
 
+gale_status config_window_pattern(const checkpoint *c, model_config *config, int32_t period, gale_error *error) {
+  const config_key key = {.gguf = "attention.sliding_window_pattern", .hf = "sliding_window_pattern"};
+  const setting *list = config_find(c, key);
+  if (!list || list->type != SETTING_ARRAY) {
+    gale_status status = list ? config_int(c, key, 1, 1 << 12, &period, error) : GALE_OK;
+    for (int32_t l = 0; l < config->n_layers && period > 0 && !status; l++)
+      if ((l + 1) % period == 0) config_layers(config)[l].window = 0;
+    return status;
+  }
+  bool fits = list->array.length == (size_t)config->n_layers;
+  for (int32_t l = 0; fits && l < config->n_layers; l++) {
+    fits = list->array.items[l].type == SETTING_BOOL;
+    if (fits && !list->array.items[l].boolean) config_layers(config)[l].window = 0;
+  }
+  return fits ? GALE_OK
+              : error_set(error, GALE_E_FORMAT, "%s: %s: an integer or an array of %d booleans is accepted",
+                          c->config_path, list->key, config->n_layers);
+}
+
 gale_status config_experts(const checkpoint *c, model_config *config, gale_error *error) {
   const config_key total = {"expert_count", "num_local_experts", "moe.num_experts"};
   const config_key used = {"expert_used_count", "num_experts_per_tok", "moe.num_experts_per_tok"};
@@ -271,47 +297,4 @@ gale_status config_experts(const checkpoint *c, model_config *config, gale_error
   if (status || config->n_experts == 0) return status;
   if (c->kind == CHECKPOINT_HF) config->n_experts_per_tok = 2; /* transformers' default */
   return config_int(c, used, 1, config->n_experts, &config->n_experts_per_tok, error);
-}
-
-/* ---- Families ---- */
-
-static bool among(const char *const *names, const char *name) {
-  for (; *names; names++)
-    if (strcmp(*names, name) == 0) return true;
-  return false;
-}
-
-static gale_status unknown_family(const checkpoint *c, const char *name, gale_error *error) {
-  char known[256] = "";
-  size_t used = 0;
-  for (int i = 0; i < N_FAMILIES; i++)
-    for (const char *const *n = c->kind == CHECKPOINT_GGUF ? families[i]->gguf : families[i]->hf; *n; n++) {
-      int wrote = snprintf(known + used, sizeof known - used, "%s%s", used ? ", " : "", *n);
-      if (wrote > 0 && (size_t)wrote < sizeof known - used) used += (size_t)wrote;
-    }
-  return error_set(error, GALE_E_UNSUPPORTED, "%s: architecture \"%s\" is not supported; supported are: %s",
-                   c->config_path, name, known);
-}
-
-gale_status model_configure(const checkpoint *c, arena *memory, model_config *config, gale_error *error) {
-  *config = (model_config){0};
-  const char *name = architecture(c);
-  if (c->kind == CHECKPOINT_HF) {
-    config->norm_eps = 1e-6f; /* transformers' default in most families */
-    const setting *s = checkpoint_setting(c, "architectures");
-    bool given = s && s->type == SETTING_ARRAY && s->array.length > 0 && s->array.items[0].type == SETTING_STRING;
-    if (!given)
-      return error_set(error, GALE_E_FORMAT, "%s: architectures is missing or not a list of names", c->config_path);
-    name = s->array.items[0].string.bytes;
-  }
-  for (int i = 0; i < N_FAMILIES; i++) {
-    const family *f = families[i];
-    bool found = c->kind == CHECKPOINT_MISTRAL ? f->native
-                 : c->kind == CHECKPOINT_GGUF  ? among(f->gguf, name)
-                                               : among(f->hf, name);
-    if (!found) continue;
-    config->family = f;
-    return f->configure(c, memory, config, error);
-  }
-  return unknown_family(c, name, error);
 }

@@ -8,12 +8,13 @@
 
 typedef struct model_config model_config;
 
-/* A family: one file and one row of the table in config.c. */
+/* A family: one file and one row of the table in family.c. The lists of names end with NULL. */
 typedef struct family {
   const char *name;
-  const char *const *gguf; /* values of general.architecture, ended by NULL */
-  const char *const *hf;   /* values of architectures[0], ended by NULL */
-  bool native;             /* Mistral directories */
+  const char *const *gguf;     /* values of general.architecture */
+  const char *const *hf;       /* of architectures[0] */
+  const char *const *hf_types; /* of model_type */
+  bool native;                 /* Mistral directories */
   gale_status (*configure)(const checkpoint *c, arena *memory, model_config *config, gale_error *error);
   const struct tensor_name *names; /* where its tensors are called otherwise (weights.h); NULL: nowhere */
 } family;
@@ -38,7 +39,8 @@ struct model_config {
   const family *family;
   const char *note; /* something the user should know, or NULL */
   int32_t dim, n_layers, head_dim, hidden_dim, n_heads, n_kv_heads, vocab_size;
-  int32_t context; /* positions the model was made for */
+  int32_t context;      /* positions the model was made for */
+  int32_t most_context; /* positions from here on would have to be rotated otherwise; 0: none */
   float norm_eps;
   const layer_config *layers; /* [n_layers] */
   int32_t n_ropes;
@@ -71,13 +73,21 @@ extern const family family_llama, family_mistral, family_mixtral, family_gemma, 
 /* ---- What families are made of ---- */
 
 /* A hyperparameter's key in each kind of file; NULL where it has none. GGUF keys follow the architecture's name and
- * a dot. */
+ * a dot. Several spellings are divided by bars, the usual one first. */
 typedef struct config_key {
   const char *gguf, *hf, *mistral;
 } config_key;
 
-/* The setting under a key, or NULL. In a multimodal HF checkpoint those of text_config come first. */
+/* The setting under a key, or NULL. In a multimodal HF checkpoint those of text_config come first; of several spellings
+ * the first with a value counts. */
 const setting *config_stated(const checkpoint *c, config_key key);
+
+/* general.architecture of a GGUF file; "" where it states none. */
+const char *config_architecture(const checkpoint *c);
+
+/* Whether this is a multimodal HF checkpoint, whose text_config leaves out what transformers' class for the text model
+ * has as default. */
+bool config_is_nested(const checkpoint *c);
 
 /* The same, but JSON null counts as absent. */
 const setting *config_find(const checkpoint *c, config_key key);
@@ -106,6 +116,10 @@ void config_windows(model_config *config, int32_t window);
 /* HF's layer_types, a list of sliding_attention and full_attention: layers of full attention lose their window.
  * *found: there is such a list. */
 gale_status config_layer_types(const checkpoint *c, model_config *config, bool *found, gale_error *error);
+
+/* Layers of full attention lose their window: as the file lists them, a boolean for each layer, else every period-th
+ * one, counted from 1; the file's own period comes first. period 0: none. */
+gale_status config_window_pattern(const checkpoint *c, model_config *config, int32_t period, gale_error *error);
 
 /* Number of experts and how many of them a token goes to. */
 gale_status config_experts(const checkpoint *c, model_config *config, gale_error *error);

@@ -9,7 +9,7 @@ static const double two_pi = 6.28318530717958647692;
 
 /* What a file asks for; numbers are negative where it is silent. */
 typedef struct scaling {
-  char kind[32]; /* "default", "linear", "llama3", "yarn" */
+  char kind[32]; /* "default", "linear", "dynamic", "llama3", "yarn" */
   double factor, original;
   double low, high;            /* llama3 */
   double beta_fast, beta_slow; /* yarn */
@@ -29,15 +29,15 @@ static gale_status read_numbers(const checkpoint *c, const char *prefix, scaling
     const char *gguf, *hf, *mistral;
     double *value;
   } numbers[] = {
-      {"factor", "factor", "factor", &s->factor},
+      {"factor|rope.scale_linear", "factor", "factor", &s->factor},
       {"original_context_length", "original_max_position_embeddings", "original_max_position_embeddings", &s->original},
       {NULL, "low_freq_factor", NULL, &s->low},
       {NULL, "high_freq_factor", NULL, &s->high},
-      {"yarn_beta_fast", "beta_fast", "beta", &s->beta_fast},
-      {"yarn_beta_slow", "beta_slow", "alpha", &s->beta_slow},
+      {"yarn_beta_fast|rope.scaling.beta_fast", "beta_fast", "beta", &s->beta_fast},
+      {"yarn_beta_slow|rope.scaling.beta_slow", "beta_slow", "alpha", &s->beta_slow},
       {"yarn_attn_factor", "attention_factor", NULL, &s->attention_factor},
       {NULL, "mscale", NULL, &s->mscale},
-      {"yarn_log_multiplier", "mscale_all_dim", NULL, &s->mscale_all_dim},
+      {"yarn_log_multiplier|rope.scaling.mscale_all_dim", "mscale_all_dim", NULL, &s->mscale_all_dim},
       {"attn_factor", NULL, NULL, &s->magnitude},
       {NULL, "llama_4_scaling_beta", NULL, &s->query_beta},
   };
@@ -74,17 +74,17 @@ static const char *hf_kind(const checkpoint *c, const char *prefix) {
 static gale_status read_scaling(const checkpoint *c, const char *const *hf_prefixes, scaling *s, gale_error *error) {
   const char *kind = "default", *prefix = NULL;
   if (c->kind == CHECKPOINT_GGUF) {
-    const char *stated = config_text(c, (config_key){.gguf = "rope.scaling.type"});
-    if (strcmp(stated, "none") != 0) prefix = "rope.scaling";
-    if (prefix && config_find(c, (config_key){.gguf = "rope.scaling.factor"})) kind = "linear";
-    if (prefix && *stated) kind = stated;
+    const config_key type = {.gguf = "rope.scaling.type"};
+    if (!config_find(c, type)) kind = "linear";
+    if (*config_text(c, type)) kind = config_text(c, type);
+    prefix = "rope.scaling";
   } else if (c->kind == CHECKPOINT_MISTRAL) {
     if (checkpoint_setting(c, "yarn.factor")) kind = "yarn";
     prefix = "yarn";
   }
   for (; c->kind == CHECKPOINT_HF && *hf_prefixes && !prefix; hf_prefixes++)
     if (*hf_kind(c, *hf_prefixes)) kind = hf_kind(c, prefix = *hf_prefixes);
-  snprintf(s->kind, sizeof s->kind, "%s", kind);
+  snprintf(s->kind, sizeof s->kind, "%s", strcmp(kind, "none") == 0 ? "default" : kind);
   if (!prefix) return GALE_OK;
   char truncate[128];
   snprintf(truncate, sizeof truncate, "%s.truncate", prefix);
@@ -142,6 +142,14 @@ static gale_status scale_yarn(const checkpoint *c, const model_config *config, c
   return GALE_OK;
 }
 
+/* Dynamic scaling leaves positions within the trained context as they are. Beyond it theta would change with every
+ * position, also for keys that are in the cache. */
+static gale_status limit_context(const scaling *s, model_config *config) {
+  config->most_context = (int32_t)fmin(s->original, INT32_MAX);
+  if (config->context > config->most_context) config->context = config->most_context;
+  return GALE_OK;
+}
+
 /* GGUF files of Llama 3.1 and later hold the divisors of the frequencies as a tensor. */
 static gale_status divide_frequencies(const checkpoint *c, double *frequency, int n, arena *memory, gale_error *error) {
   const tensor *t = c->kind == CHECKPOINT_GGUF ? checkpoint_tensor(c, "rope_freqs.weight") : NULL;
@@ -164,7 +172,7 @@ static gale_status divide_frequencies(const checkpoint *c, double *frequency, in
 static gale_status read_elsewhere(const checkpoint *c, scaling *s, model_config *config, gale_error *error) {
   if (is_false(config_find(c, (config_key){.mistral = "yarn.apply_scale"}))) s->attention_factor = 1;
   if (c->kind == CHECKPOINT_GGUF) s->mscale = 1; /* it has a key for mscale_all_dim only */
-  const config_key beta = {.gguf = "attention.temperature_scale", .mistral = "llama_4_scaling.beta"};
+  const config_key beta = {.gguf = "attention.temperature_scale|rope.scaling_beta", .mistral = "llama_4_scaling.beta"};
   const config_key original = {.mistral = "llama_4_scaling.original_max_position_embeddings"};
   double context = s->original;
   if (s->query_beta < 0) s->query_beta = 0;
@@ -202,11 +210,15 @@ gale_status config_rope(const checkpoint *c, arena *memory, model_config *config
   if (!status) status = read_elsewhere(c, &s, config, error);
   if (!status) status = divide_frequencies(c, frequency, n, memory, error);
   if (status || strcmp(s.kind, "default") == 0) return status;
+  /* As GGUF files say that nothing is scaled. */
+  if (c->kind == CHECKPOINT_GGUF && !(s.factor > 0)) return GALE_OK;
   if (!(s.factor > 0)) return missing(c, &s, "factor", error);
+  if (strcmp(s.kind, "dynamic") == 0) return limit_context(&s, config);
   if (strcmp(s.kind, "llama3") == 0) return scale_llama3(c, &s, frequency, n, error);
   if (strcmp(s.kind, "yarn") == 0) return scale_yarn(c, config, &s, theta, frequency, &rope->magnitude, error);
   if (strcmp(s.kind, "linear") != 0)
-    return error_set(error, GALE_E_UNSUPPORTED, "%s: rope scaling \"%s\": default, linear, llama3 or yarn is accepted",
+    return error_set(error, GALE_E_UNSUPPORTED,
+                     "%s: rope scaling \"%s\": default, none, linear, dynamic, llama3 or yarn is accepted",
                      c->config_path, s.kind);
   for (int i = 0; i < n; i++) frequency[i] /= s.factor;
   return GALE_OK;

@@ -1,11 +1,21 @@
 /* What gale.h tells of a model. */
 #include "base/sized.h"
 #include "model/model.h"
+#include "model/tensors.h"
 
 #include <string.h>
 
 const gale_tokenizer *gale_model_tokenizer(const gale_model *model) {
   return model->tokenizer;
+}
+
+static const char *unused_parts(int parts) {
+  const bool vision = parts & PART_VISION, audio = parts & PART_AUDIO;
+  return vision && audio ? "the vision and audio parts of these files are not used"
+         : vision        ? "the vision part of these files is not used"
+         : audio         ? "the audio part of these files is not used"
+         : parts         ? "the multimodal part of these files is not used"
+                         : NULL;
 }
 
 void gale_model_get_info_sized(const gale_model *model, gale_model_info *info, size_t size) {
@@ -16,9 +26,7 @@ void gale_model_get_info_sized(const gale_model *model, gale_model_info *info, s
       .format = model->checkpoint->format,
       .types = model->types,
       .cpu = model->device->ops->name(model->device),
-      .note = c->note                 ? c->note
-              : model->weights.vision ? "the vision part of these files is not used"
-                                      : NULL,
+      .note = c->note ? c->note : unused_parts(model->weights.other_parts),
       .dim = c->dim,
       .n_layers = c->n_layers,
       .head_dim = c->head_dim,

@@ -86,10 +86,11 @@ static bool spell(const tensor_name *n, int layer, int expert, char name[160]) {
 
 const tensor *tensor_lookup(const checkpoint *c, const char *name) {
   const tensor *t = checkpoint_tensor(c, name);
-  if (t || c->kind != CHECKPOINT_HF) return t;
+  if (t || c->kind == CHECKPOINT_GGUF) return t;
   char full[224];
-  snprintf(full, sizeof full, "language_model.%s", name);
-  if ((t = checkpoint_tensor(c, full)) || strncmp(name, "model.", 6) != 0) return t;
+  const bool hf = c->kind == CHECKPOINT_HF;
+  snprintf(full, sizeof full, "%s%s", hf ? "language_model." : "mm_whisper_embeddings.", name);
+  if ((t = checkpoint_tensor(c, full)) || !hf || strncmp(name, "model.", 6) != 0) return t;
   snprintf(full, sizeof full, "model.language_model.%s", name + 6);
   return checkpoint_tensor(c, full);
 }
@@ -142,17 +143,42 @@ void tensor_usual_name(const checkpoint *c, tensor_role role, int layer, int exp
     if (n->role == role && n->kind == c->kind && spell(n, layer, expert, name)) return;
 }
 
-bool tensor_ignorable(const char *name, bool *vision) {
+static const struct {
+  checkpoint_kind kind;
+  const char *beginning;
+  int part;
+} other_parts[] = {
+    {CHECKPOINT_GGUF, "v.", PART_VISION},
+    {CHECKPOINT_GGUF, "a.", PART_AUDIO},
+    {CHECKPOINT_GGUF, "mm.", PART_OTHER},
+    {CHECKPOINT_GGUF, "resampler.", PART_OTHER},
+    {CHECKPOINT_GGUF, "model.image_newline", PART_VISION},
+    {CHECKPOINT_HF, "vision_tower.", PART_VISION},
+    {CHECKPOINT_HF, "vision_model.", PART_VISION},
+    {CHECKPOINT_HF, "audio_tower.", PART_AUDIO},
+    {CHECKPOINT_HF, "multi_modal_projector.", PART_OTHER},
+    {CHECKPOINT_HF, "mm_projector.", PART_OTHER},
+    {CHECKPOINT_HF, "image_newline", PART_VISION},
+    {CHECKPOINT_MISTRAL, "vision_encoder.", PART_VISION},
+    {CHECKPOINT_MISTRAL, "vision_language_adapter.", PART_VISION},
+    {CHECKPOINT_MISTRAL, "patch_merger.", PART_VISION},
+    {CHECKPOINT_MISTRAL, "pre_mm_projector_norm.", PART_OTHER},
+    {CHECKPOINT_MISTRAL, "mm_whisper_embeddings.", PART_AUDIO},
+};
+
+bool tensor_ignorable(checkpoint_kind kind, const char *name, int *parts) {
   static const char *const endings[] = {"rotary_emb.inv_freq", "rope_freqs.weight", "attn_rot_embd.weight"};
-  static const char *const beginnings[] = {
-      "vision_tower.",   "multi_modal_projector.",   "model.vision_tower.", "model.multi_modal_projector.",
-      "vision_encoder.", "vision_language_adapter.", "patch_merger.",       "pre_mm_projector_norm."};
   size_t n = strlen(name);
   for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
     size_t e = strlen(endings[i]);
     if (n >= e && strcmp(name + n - e, endings[i]) == 0) return true;
   }
-  for (size_t i = 0; i < sizeof beginnings / sizeof *beginnings; i++)
-    if (strncmp(name, beginnings[i], strlen(beginnings[i])) == 0) return *vision = true;
+  const char *inner = kind == CHECKPOINT_HF && strncmp(name, "model.", 6) == 0 ? name + 6 : name;
+  for (size_t i = 0; i < sizeof other_parts / sizeof *other_parts; i++) {
+    const char *beginning = other_parts[i].beginning;
+    if (kind != other_parts[i].kind || strncmp(inner, beginning, strlen(beginning)) != 0) continue;
+    *parts |= other_parts[i].part;
+    return true;
+  }
   return false;
 }

@@ -1,4 +1,5 @@
 #include "model/weights.h"
+#include "model/foreign.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -78,7 +79,7 @@ static void find_layer(search *s, int i) {
 
 static gale_status refuse_unused(search *s) {
   for (size_t i = 0; i < s->c->n_tensors && !s->status; i++)
-    if (!s->used[i] && !tensor_ignorable(s->c->tensors[i].name, &s->w->vision))
+    if (!s->used[i] && !tensor_ignorable(s->c->kind, s->c->tensors[i].name, &s->w->other_parts))
       s->status = error_set(s->error, GALE_E_UNSUPPORTED, "%s: tensor %s has no place in this architecture", s->c->path,
                             s->c->tensors[i].name);
   return s->status;
@@ -125,5 +126,5 @@ gale_status weights_find(const checkpoint *c, const model_config *config, arena 
   if (!s.status) refuse_unused(&s);
   if (w->tied) w->output = w->tok_embeddings;
   free(s.used);
-  return s.status;
+  return s.status && s.status != GALE_E_MEMORY ? foreign_explain(c, s.status, error) : s.status;
 }

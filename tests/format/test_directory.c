@@ -146,6 +146,36 @@ static void test_both_forms(void **state) {
   checkpoint_close(&c);
 }
 
+/* ---- What is there instead of a model ---- */
+
+static void test_other_contents(void **state) {
+  (void)state;
+  static const struct {
+    const char *file, *advice;
+  } cases[] = {
+      {"pytorch_model.bin", "convert it to safetensors"},
+      {"pytorch_model-00001-of-00002.bin", "convert it to safetensors"},
+      {"consolidated.00.pth", "convert it to safetensors"},
+      {"model.pt", "convert it to safetensors"},
+      {"adapter_model.bin", "an adapter (LoRA): merge it"},
+      {"adapter_model.safetensors", "an adapter (LoRA): merge it"},
+      {"weights.npz", "MLX's old form"},
+      {"tf_model.h5", "TensorFlow's"},
+      {"model-q4_0.gguf", "a GGUF file: name it instead"},
+  };
+  static const char *const configs[] = {NULL, "config.json", "params.json"};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+    for (int k = 0; k < 3; k++) {
+      write_text(cases[i].file, "PK");
+      if (configs[k]) write_text(configs[k], "{}");
+      refuse(directory, GALE_E_FORMAT, directory, cases[i].file, cases[i].advice, NULL);
+      assert_int_equal(unlink(at(cases[i].file)), 0);
+      if (configs[k]) assert_int_equal(unlink(at(configs[k])), 0);
+    }
+  write_text("adapter_config.json", "{}");
+  refuse(directory, GALE_E_FORMAT, directory, "adapter_config.json", "merge it into its model", NULL);
+}
+
 /* ---- Bad input, by row ---- */
 
 static void refuse_config(const char *text, const char *why) {
@@ -231,10 +261,10 @@ static void test_mutations(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      IN_A_DIRECTORY(test_settings),         IN_A_DIRECTORY(test_optional_files), IN_A_DIRECTORY(test_mistral),
-      IN_A_DIRECTORY(test_mistral_shards),   IN_A_DIRECTORY(test_both_forms),     IN_A_DIRECTORY(row_20_config),
-      IN_A_DIRECTORY(row_20_optional_files), IN_A_DIRECTORY(row_20_no_weights),   IN_A_DIRECTORY(row_21_directories),
-      IN_A_DIRECTORY(test_mutations),
+      IN_A_DIRECTORY(test_settings),       IN_A_DIRECTORY(test_optional_files),   IN_A_DIRECTORY(test_mistral),
+      IN_A_DIRECTORY(test_mistral_shards), IN_A_DIRECTORY(test_both_forms),       IN_A_DIRECTORY(test_other_contents),
+      IN_A_DIRECTORY(row_20_config),       IN_A_DIRECTORY(row_20_optional_files), IN_A_DIRECTORY(row_20_no_weights),
+      IN_A_DIRECTORY(row_21_directories),  IN_A_DIRECTORY(test_mutations),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,12 +5,31 @@
 
 #include <math.h>
 
+/* Files leave out what all releases of a size share. */
+static const struct release {
+  int32_t n_layers, context, window;
+  bool is_27b, stretched; /* stretched: rotary frequencies of full layers are divided by 8 */
+} releases3[] = {{18, 32768, 512, false, false},
+                 {26, 32768, 512, false, false},
+                 {34, 131072, 1024, false, true},
+                 {48, 131072, 1024, false, true},
+                 {62, 131072, 1024, true, true}};
+
+static const config_key layers_key = {"block_count", "num_hidden_layers", NULL};
+
+/* The release of Gemma 3 with as many layers; of another number: nothing known. */
+static struct release release3(int32_t n_layers) {
+  for (size_t i = 0; i < sizeof releases3 / sizeof *releases3; i++)
+    if (releases3[i].n_layers == n_layers) return releases3[i];
+  return (struct release){.n_layers = n_layers};
+}
+
 static gale_status configure_common(const checkpoint *c, arena *memory, model_config *config, gale_error *error) {
   config->activation = BE_GELU_TANH;
-  if (c->kind == CHECKPOINT_HF) {
-    config->norm_offset = 1;
-    config->head_dim = 256; /* transformers' default, which early files rely on */
-  }
+  config->norm_eps = 1e-6f;
+  if (config->head_dim == 0) config->head_dim = 256; /* transformers' default, which early files rely on */
+  if (config->context == 0) config->context = 8192;
+  if (c->kind == CHECKPOINT_HF) config->norm_offset = 1;
   gale_status status = config_base(c, memory, config, error);
   config->embedding_scale = sqrtf((float)config->dim);
   return status;
@@ -38,29 +57,28 @@ static gale_status read_cap(const checkpoint *c, config_key key, double otherwis
   return status;
 }
 
-/* Layers see `window` positions, but for every `period`-th one, counted from 1, which sees all; HF's layer_types says
- * it layer by layer. */
+/* Layers see `window` positions, but for every `period`-th one, counted from 1, which sees all; files may list them
+ * layer by layer. */
 static gale_status read_windows(const checkpoint *c, model_config *config, int32_t window, int32_t period,
                                 gale_error *error) {
   const config_key key = {.gguf = "attention.sliding_window", .hf = "sliding_window"};
-  const config_key pattern = {.gguf = "attention.sliding_window_pattern", .hf = "sliding_window_pattern"};
   gale_status status = config_int(c, key, 0, INT32_MAX, &window, error);
-  if (!status) status = config_int(c, pattern, 1, 1 << 12, &period, error);
   if (status) return status;
   config_windows(config, window);
   bool found;
   status = config_layer_types(c, config, &found, error);
-  for (int32_t l = 0; l < config->n_layers && !found; l++)
-    if ((l + 1) % period == 0) config_layers(config)[l].window = 0;
-  return status;
+  return status || found ? status : config_window_pattern(c, config, period, error);
 }
 
 static gale_status configure_gemma2(const checkpoint *c, arena *memory, model_config *config, gale_error *error) {
-  gale_status status = configure_common(c, memory, config, error);
+  gale_status status = config_int(c, layers_key, 1, 1 << 12, &config->n_layers, error);
+  if (status) return status;
+  bool is_27b = config->n_layers == 46;
+  if (is_27b && c->kind == CHECKPOINT_GGUF) config->head_dim = 128;
+  status = configure_common(c, memory, config, error);
   if (status) return status;
   config->post_norms = true;
-  /* GGUF has no key for the scale: 27B, the size with 46 layers, uses dim / n_heads. */
-  bool is_27b = config->n_layers == 46;
+  /* GGUF has no key for the scale: 27B uses dim / n_heads. */
   status = read_query_scale(c, config,
                             c->kind == CHECKPOINT_HF ? 256
                             : is_27b                 ? (double)config->dim / config->n_heads
@@ -76,8 +94,8 @@ static gale_status configure_gemma2(const checkpoint *c, arena *memory, model_co
 /* theta of the layers with a window; most GGUF files don't state it. */
 static gale_status read_local_rope(const checkpoint *c, arena *memory, model_config *config, gale_error *error) {
   double theta = 10000;
-  config_key key = {.gguf = "rope.freq_base_swa", .hf = "rope_local_base_freq"};
-  if (!config_find(c, key)) key.hf = "rope_parameters.sliding_attention.rope_theta";
+  const config_key key = {.gguf = "rope.freq_base_swa|rope.local.freq_base",
+                          .hf = "rope_local_base_freq|rope_parameters.sliding_attention.rope_theta"};
   gale_status status = config_number(c, key, 1e-3, 1e15, &theta, error);
   const char *const prefixes[] = {"rope_parameters.sliding_attention", NULL};
   if (!status) status = config_rope(c, memory, config, 1, theta, c->kind == CHECKPOINT_HF ? prefixes : NULL, error);
@@ -85,26 +103,42 @@ static gale_status read_local_rope(const checkpoint *c, arena *memory, model_con
   return status;
 }
 
+/* Some GGUF files of the larger releases do not state their scaling. */
+static void stretch(const checkpoint *c, model_config *config) {
+  const config_key key = {.gguf = "rope.scaling.factor|rope.scale_linear|rope.scaling.type"};
+  if (c->kind != CHECKPOINT_GGUF || !release3(config->n_layers).stretched || config_find(c, key)) return;
+  double *frequency = (double *)config->rope[0].frequency;
+  for (int i = 0; i < config->head_dim / 2; i++) frequency[i] /= 8;
+  config->note = "the rotary scaling of 8 that Gemma 3 has from 4B on is used, which the file does not state";
+}
+
 static gale_status configure_gemma3(const checkpoint *c, arena *memory, model_config *config, gale_error *error) {
+  gale_status status = config_int(c, layers_key, 1, 1 << 12, &config->n_layers, error);
+  if (status) return status;
+  const struct release known = release3(config->n_layers);
   config->rope[0].theta = 1e6;
+  config->context = 131072;
   if (c->kind == CHECKPOINT_HF) { /* what text_config leaves out in the multimodal releases */
     config->n_heads = 8;
     config->n_kv_heads = 4;
-    config->context = 131072;
+  } else {
+    if (known.context) config->context = known.context;
+    if (known.is_27b) config->head_dim = 128;
   }
-  gale_status status = configure_common(c, memory, config, error);
+  status = configure_common(c, memory, config, error);
   if (status) return status;
   config->post_norms = config->qk_norms = true;
-  /* GGUF has no key for the scale: 27B, the size with 62 layers, uses dim / n_heads. */
-  bool is_27b = config->n_layers == 62;
+  /* GGUF has no key for the scale: 27B uses dim / n_heads. */
   status = read_query_scale(c, config,
                             c->kind == CHECKPOINT_HF ? 256
-                            : is_27b                 ? (double)config->dim / config->n_heads
+                            : known.is_27b           ? (double)config->dim / config->n_heads
                                                      : config->head_dim,
                             error);
   if (!status) status = read_cap(c, final_cap, 0, &config->logit_softcap, error);
-  if (!status) status = read_windows(c, config, c->kind == CHECKPOINT_HF ? 4096 : 0, 6, error);
-  return status ? status : read_local_rope(c, memory, config, error);
+  if (!status) status = read_windows(c, config, c->kind == CHECKPOINT_HF ? 4096 : known.window, 6, error);
+  if (status) return status;
+  stretch(c, config);
+  return read_local_rope(c, memory, config, error);
 }
 
 /* What Llama calls post_attention_layernorm stands before the feed-forward; in Gemma 2 and 3 it is what it says. */
@@ -119,8 +153,11 @@ static const char *const gguf1[] = {"gemma", NULL}, *const hf1[] = {"GemmaForCau
 static const char *const gguf2[] = {"gemma2", NULL}, *const hf2[] = {"Gemma2ForCausalLM", NULL};
 static const char *const gguf3[] = {"gemma3", NULL};
 static const char *const hf3[] = {"Gemma3ForCausalLM", "Gemma3ForConditionalGeneration", NULL};
-const family family_gemma = {.name = "gemma", .gguf = gguf1, .hf = hf1, .configure = configure_gemma};
+static const char *const types1[] = {"gemma", NULL}, *const types2[] = {"gemma2", NULL};
+static const char *const types3[] = {"gemma3", "gemma3_text", NULL};
+const family family_gemma = {
+    .name = "gemma", .gguf = gguf1, .hf = hf1, .hf_types = types1, .configure = configure_gemma};
 const family family_gemma2 = {
-    .name = "gemma2", .gguf = gguf2, .hf = hf2, .configure = configure_gemma2, .names = names};
+    .name = "gemma2", .gguf = gguf2, .hf = hf2, .hf_types = types2, .configure = configure_gemma2, .names = names};
 const family family_gemma3 = {
-    .name = "gemma3", .gguf = gguf3, .hf = hf3, .configure = configure_gemma3, .names = names};
+    .name = "gemma3", .gguf = gguf3, .hf = hf3, .hf_types = types3, .configure = configure_gemma3, .names = names};

@@ -28,8 +28,7 @@ static gale_status repeat_list(const checkpoint *c, const setting *list, model_c
 }
 
 static gale_status read_windows(const checkpoint *c, model_config *config, gale_error *error) {
-  config_key key = {.hf = "sliding_window", .mistral = "sliding_window"};
-  if (!config_find(c, key)) key.mistral = "_sliding_window";
+  const config_key key = {.hf = "sliding_window", .mistral = "sliding_window|_sliding_window"};
   const setting *s = config_find(c, key);
   if (s && s->type == SETTING_ARRAY) return repeat_list(c, s, config, error);
   int32_t window = 0;
@@ -43,11 +42,20 @@ static bool hf_silent(const checkpoint *c, const char *key) {
   return c->kind == CHECKPOINT_HF && !config_stated(c, (config_key){.hf = key});
 }
 
+/* What transformers' configuration has as defaults. */
+static void nested_defaults(model_config *config) {
+  config->n_heads = config->n_layers = 32;
+  config->dim = 4096;
+  config->hidden_dim = 14336;
+  config->context = 131072;
+}
+
 static gale_status configure(const checkpoint *c, arena *memory, model_config *config, gale_error *error) {
   bool ministral3 = strcmp(config_text(c, (config_key){.hf = "model_type"}), "ministral3") == 0;
   config->interleaved = c->kind == CHECKPOINT_MISTRAL;
   if (hf_silent(c, "num_key_value_heads")) config->n_kv_heads = 8;
   if (ministral3) config->norm_eps = 1e-5f;
+  if (config_is_nested(c)) nested_defaults(config);
   /* Mistral's own files state no context; the tokenizer of the v0.1 release was made for this one. */
   if (c->kind == CHECKPOINT_MISTRAL) config->context = 32768;
   gale_status status = config_base(c, memory, config, error);
@@ -62,7 +70,9 @@ static gale_status configure(const checkpoint *c, arena *memory, model_config *c
 static const char *const gguf[] = {NULL};
 static const char *const hf[] = {"MistralForCausalLM", "MinistralForCausalLM", "Ministral3ForCausalLM",
                                  "Mistral3ForConditionalGeneration", NULL};
-const family family_mistral = {.name = "mistral", .gguf = gguf, .hf = hf, .native = true, .configure = configure};
+static const char *const hf_types[] = {"mistral", "ministral", "ministral3", "mistral3", NULL};
+const family family_mistral = {
+    .name = "mistral", .gguf = gguf, .hf = hf, .hf_types = hf_types, .native = true, .configure = configure};
 
 /* ---- Mixtral from Hugging Face: no window unless the file states one ---- */
 
@@ -76,5 +86,6 @@ static gale_status configure_mixtral(const checkpoint *c, arena *memory, model_c
   return status ? status : read_windows(c, config, error);
 }
 
-static const char *const mixtral_hf[] = {"MixtralForCausalLM", NULL};
-const family family_mixtral = {.name = "mixtral", .gguf = gguf, .hf = mixtral_hf, .configure = configure_mixtral};
+static const char *const mixtral_hf[] = {"MixtralForCausalLM", NULL}, *const mixtral_types[] = {"mixtral", NULL};
+const family family_mixtral = {
+    .name = "mixtral", .gguf = gguf, .hf = mixtral_hf, .hf_types = mixtral_types, .configure = configure_mixtral};
