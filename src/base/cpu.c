@@ -102,10 +102,3 @@ int cpu_count(void) {
   int n = CPU_COUNT(&set);
   return n > 0 ? n : 1;
 }
-
-long cpu_cache_bytes(void) {
-  static const int levels[] = {_SC_LEVEL4_CACHE_SIZE, _SC_LEVEL3_CACHE_SIZE, _SC_LEVEL2_CACHE_SIZE};
-  long bytes = 0;
-  for (int i = 0; i < 3 && bytes <= 0; i++) bytes = sysconf(levels[i]);
-  return bytes > 0 ? bytes : 0;
-}

@@ -27,7 +27,4 @@ bool cpu_level_from_name(const char *name, cpu_level *level);
 /* Processors this process may run on, at least 1. */
 int cpu_count(void);
 
-/* Bytes of the last-level cache; 0 if the system does not say. */
-long cpu_cache_bytes(void);
-
 #endif

@@ -1,5 +1,6 @@
 /* What the machine can do: the limits that speeds are compared with. */
 #include "backend/backend.h"
+#include "base/cache_size.h"
 #include "base/cpu.h"
 #include "base/sized.h"
 #include "gale_tools.h"
@@ -97,8 +98,7 @@ static gale_status open_parts(gale_probe *p, gale_error *error) {
   if (status) return status;
   const be_ops *ops = p->device->ops;
   if (o->threads == 0) o->threads = cpu_count();
-  if (o->bytes == 0)
-    o->bytes = (uint64_t)cpu_cache_bytes() * CACHES > LEAST ? (uint64_t)cpu_cache_bytes() * CACHES : LEAST;
+  if (o->bytes == 0) o->bytes = (uint64_t)cache_bytes() * CACHES > LEAST ? (uint64_t)cache_bytes() * CACHES : LEAST;
   o->bytes = (o->bytes + UNIT - 1) / UNIT * UNIT;
   const be_context_options context = {
       .threads = o->threads, .give_way = true, .max_tokens = 1, .n_heads = 1, .head_dim = QUANT_BLOCK, .max_blocks = 1};
