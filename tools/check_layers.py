@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Checks from the #include lines that every source file uses only the layers below its own.
+"""Checks from the #include lines that every source file uses only the layers below its own, and that no two source
+files of src/ have the same name.
 
 Usage: check_layers.py [ROOT]     Prints each violation as FILE:LINE: REASON; exits 1 if there is one.
 """
@@ -75,9 +76,19 @@ def check_line(root, path, line):
     return f"{name}: {layer} may not use {used}"
 
 
+def check_names(root):
+    """Files of src/ that are called like another one."""
+    first, found = {}, []
+    for path in sorted((root / "src").rglob("*.[ch]")):
+        relative = path.relative_to(root)
+        if first.setdefault(path.name, relative) != relative:
+            found.append(f"{relative}:1: {path.name} is the name of {first[path.name]} too")
+    return found
+
+
 def check(root):
     """All violations below root, as lines to print."""
-    found = []
+    found = check_names(root)
     for folder in ("src", "include", "apps", "examples", *FREE):
         for path in sorted((root / folder).rglob("*.[ch]")):
             relative = path.relative_to(root)

@@ -446,7 +446,7 @@ static void skip_line(pattern *p) {
 static width sequence(pattern *p, int depth, bool verbose, bool first) {
   width before = {0, 0}, w = {0, 0};
   item last = ITEM_NONE;
-  if (depth > DEEPEST) fail(p);
+  if (depth > (int)DEEPEST) fail(p);
   while (!p->failed && look(p) != NOTHING && look(p) != '|' && look(p) != ')') {
     uint32_t c = get(p);
     uint64_t least = c == '+', most = c == '?' ? 1 : REPEATS_WITHOUT_END;

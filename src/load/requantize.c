@@ -1,7 +1,7 @@
 #include "load/requantize.h"
 
 #include "format/reader.h"
-#include "quant/encode.h"
+#include "quant/quant_encode.h"
 
 #include <inttypes.h>
 #include <math.h>

@@ -13,7 +13,7 @@
 
 #include "base/half.h"
 #include "base/random.h"
-#include "quant/encode.h"
+#include "quant/quant_encode.h"
 
 enum { N = 256 * 24, MOST_BYTES = 4 * N };
 

@@ -5,8 +5,8 @@
  * is followed by a least-squares fit to the levels it gives, and what is stored in few bits - a half, an integer factor
  * of a superblock - is rounded before the final levels are chosen, among the neighbouring values that could stand for
  * it. A block's bytes depend on its weights alone. */
-#ifndef QUANT_ENCODE_H
-#define QUANT_ENCODE_H
+#ifndef QUANT_QUANT_ENCODE_H
+#define QUANT_QUANT_ENCODE_H
 
 #include "quant/quant.h"
 
