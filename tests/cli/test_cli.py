@@ -129,6 +129,12 @@ class Usage(Case):
             ("--min-p", ["-0.1", "1.1"], "from 0 to 1"),
             ("--repeat-penalty", ["0", "-1"], "above 0"),
             ("--top-k", ["-1"], "from 0"),
+            ("--repeat-last-n", ["-2", "x"], "from -1 to 1048576"),
+            ("--presence-penalty", ["101", "x"], "from -100 to 100"),
+            ("--dry-allowed-length", ["0"], "from 1"),
+            ("--typical", ["0"], "above 0 and up to 1"),
+            ("--xtc-probability", ["1.5"], "from 0 to 1"),
+            ("--mirostat", ["1"], "0, 2"),
             ("-s", ["-1", "18446744073709551616", "x"], "from 0 to 18446744073709551615"),
             ("--kv", ["f64", ""], "f16, f32, q8"),
             ("--cpu", ["sse"], "generic, avx2, avxvnni, avx512, amx, neon"),
@@ -561,6 +567,43 @@ class Run(Case):
         free = self.gale(*common)
         seed = re.search(r"seed (\d+)", free.stderr.decode()).group(1)
         self.assertEqual(self.good(*common, "--seed=" + seed), free.stdout)
+
+    def test_sampling_options(self):
+        run = ["run", DEMO, "--raw", "1, 2, 3, 1, 2, 3, 1, 2,", *self.short]
+        usual = self.good(*run)
+        self.assertTrue(usual.startswith(b" 3"))
+        for arguments in [["--dry-multiplier", "5"], ["--presence-penalty", "9"], ["--frequency-penalty", "9"],
+                          ["--repeat-penalty", "9"]]:
+            with self.subTest(arguments=arguments):
+                self.assertNotEqual(self.good(*run, *arguments), usual)
+        for arguments in [["--repeat-penalty", "9", "--repeat-last-n", "0"], ["--dry-multiplier", "5", "--dry-penalty-last-n", "0"],
+                          ["--dry-multiplier", "5", "--dry-allowed-length", "100"],
+                          ["--dry-multiplier", "5", "--dry-sequence-breaker", " ", "--dry-sequence-breaker", ","]]:
+            with self.subTest(arguments=arguments):
+                self.assertEqual(self.good(*run, *arguments), usual)
+        hot = ["--temp", "2", "-s", "5", "--top-k", "0", "--top-p", "1", "--min-p", "0"]
+        for arguments in [["--typical", "0.01"], ["--top-nsigma", "0.5"], ["--mirostat", "2", "--mirostat-ent", "0.1"],
+                          ["--xtc-probability", "1", "--xtc-threshold", "0.001"]]:
+            with self.subTest(arguments=arguments):
+                self.assertNotEqual(self.good(*run, *hot, *arguments), self.good(*run, *hot))
+
+    def test_bias_and_ends(self):
+        run = ["run", DEMO, "--raw", "1, 2, 3,", "-c", "512", "--temp", "0.8", "-n", "8"]
+        letter = self.good("tokenize", DEMO, "a").decode().strip()
+        self.assertEqual(self.good(*run, "--logit-bias", letter + "+100"), b"aaaaaaaa\n")
+        greedy = self.good("run", DEMO, "--raw", "1, 2, 3, 4,", *self.short)
+        first = self.good("tokenize", DEMO, greedy.decode()[:2]).decode().split()[0]
+        self.assertNotEqual(self.good("run", DEMO, "--raw", "1, 2, 3, 4,", *self.short, "--logit-bias", first + "-100"), greedy)
+        end = self.good("tokenize", DEMO, "--chat", self.write("r", '{"messages":[{"role":"user","content":"x"}]}'), "--template",
+                        "chatml").decode().split()
+        end = next(i for i in end if b"im_end" in self.good("detokenize", DEMO, "--special", stdin=i.encode()))
+        for arguments, tokens in [([], 1), (["--min-tokens", "3"], 4), (["--ignore-eos"], 8)]:
+            with self.subTest(arguments=arguments):
+                r = self.gale(*run, "--logit-bias", end + "+100", *arguments)
+                self.assertIn(f"answer: {tokens} tokens", r.stderr.decode())
+        for value in ["", "x", "5", "5*1", "-1", "5+", "5+101", "99999999+1", "5+nan", "5+1x"]:
+            with self.subTest(value=value):
+                self.assertNotEqual(self.gale(*run, "--logit-bias", value).returncode, 0)
 
     def test_raw_system_stop(self):
         raw = self.good("run", DEMO, "--raw", "1, 2, 3, 4,", *self.short)

@@ -22,7 +22,10 @@ int generator_open(generator *g, const options *o) {
   if (code) return code;
   g->tokenizer = gale_model_tokenizer(g->model);
   if (!g->tokenizer) return fail("%s: the model's files hold no tokenizer, and text needs one", o->arguments[0]);
-  code = open_session(o, g->model, 0, &g->session);
+  gale_model_info info;
+  gale_model_get_info(g->model, &info);
+  code = sampling_read(&g->sampling, o, g->tokenizer, info.vocab_size);
+  if (!code) code = open_session(o, g->model, 0, &g->session);
   if (code) return code;
   gale_error error = {0};
   if (gale_sequence_open(g->session, &g->sequence, &error)) return fail_with(&error);
@@ -35,6 +38,7 @@ int generator_open(generator *g, const options *o) {
 
 void generator_close(generator *g) {
   free(g->ids);
+  sampling_free(&g->sampling);
   gale_session_close(&g->session);
   gale_model_close(&g->model);
 }
@@ -152,18 +156,9 @@ static gale_status read_prompt(generator *g, const int32_t *ids, size_t n_ids, a
 
 static gale_status make_sampler(generator *g, const int32_t *ids, size_t n_ids, gale_sampler **sampler,
                                 gale_error *error) {
-  const options *o = g->o;
-  gale_sampler_options settings;
-  gale_sampler_defaults(&settings);
-  settings.temperature = o->temp;
-  settings.top_k = o->top_k;
-  settings.top_p = o->top_p;
-  settings.min_p = o->min_p;
-  settings.repeat_penalty = o->repeat_penalty;
+  gale_sampler_options settings = g->sampling.settings;
   settings.seed = g->seed + g->answers;
-  gale_model_info info;
-  gale_model_get_info(g->model, &info);
-  gale_status status = gale_sampler_open(&settings, info.vocab_size, sampler, error);
+  gale_status status = gale_sampler_open(&settings, g->sampling.n_tokens, sampler, error);
   for (size_t i = 0; status == GALE_OK && i < n_ids; i++) status = gale_sampler_accept(*sampler, ids[i], error);
   return status;
 }

@@ -3,13 +3,14 @@
 #ifndef GALE_CHAT_GENERATOR_H
 #define GALE_CHAT_GENERATOR_H
 
+#include "gale/chat/sampling.h"
 #include "gale/cli/input.h"
-#include "gale/cli/options.h"
 
 typedef struct generator {
   const options *o;
   gale_model *model;
   const gale_tokenizer *tokenizer; /* the model's */
+  sampling sampling;
   gale_session *session;
   int32_t sequence;
   bool raw;     /* texts of no template: answers have content only */

@@ -2,6 +2,7 @@
 
 static const char *const kv_types[] = {"f16", "f32", "q8", NULL};
 static const char *const cpu_levels[] = {"generic", "avx2", "avxvnni", "avx512", "amx", "neon", NULL};
+static const char *const mirostats[] = {"0", "2", NULL};
 static const char *const shells[] = {"bash", "zsh", "fish", NULL};
 
 #define AT(field) .offset = offsetof(options, field)
@@ -38,6 +39,43 @@ const option_spec option_table[OPTION_COUNT] = {
                       .help = "drop tokens below X times the best one's probability (0: off)"},
     [OPTION_REPEAT_PENALTY] = {"repeat-penalty", 0, KIND_REAL, "X", AT(repeat_penalty), 0, 100, true,
                                .help = "make recent tokens less likely (1: off)"},
+    [OPTION_REPEAT_LAST] = {"repeat-last-n", 0, KIND_INT, "N", AT(repeat_last), -1, 1048576,
+                            .help = "tokens that --repeat-penalty looks at (0: off, -1: all)"},
+    [OPTION_PRESENCE_PENALTY] = {"presence-penalty", 0, KIND_REAL, "X", AT(presence_penalty), -100, 100,
+                                 .help = "taken off the logits of tokens that were generated (0: off)"},
+    [OPTION_FREQUENCY_PENALTY] = {"frequency-penalty", 0, KIND_REAL, "X", AT(frequency_penalty), -100, 100,
+                                  .help = "the same, times how often they were generated (0: off)"},
+    [OPTION_DRY_MULTIPLIER] = {"dry-multiplier", 0, KIND_REAL, "X", AT(dry_multiplier), 0, 100,
+                               .help = "DRY: make tokens that prolong a repetition less likely (0: off)"},
+    [OPTION_DRY_BASE] = {"dry-base", 0, KIND_REAL, "X", AT(dry_base), 1, 100,
+                         .help = "DRY: how fast the penalty grows with the repetition"},
+    [OPTION_DRY_ALLOWED] = {"dry-allowed-length", 0, KIND_INT, "N", AT(dry_allowed), 1, POSITIONS,
+                            .help = "DRY: tokens that may be repeated freely"},
+    [OPTION_DRY_LAST] = {"dry-penalty-last-n", 0, KIND_INT, "N", AT(dry_last), -1, 1048576,
+                         .help = "DRY: tokens to look for repetitions in (0: off, -1: all)"},
+    [OPTION_DRY_BREAKER] = {"dry-sequence-breaker", 0, KIND_TEXTS, "TEXT", AT(dry_breakers),
+                            .help = "DRY: no repetition goes over TEXT; may be repeated, and replaces line end, :, \" "
+                                    "and * (none: without any)"},
+    [OPTION_TOP_NSIGMA] = {"top-nsigma", 0, KIND_REAL, "X", AT(top_nsigma), -1, 1000,
+                           .help = "drop logits more than X standard deviations below the best (0 or less: off)"},
+    [OPTION_TYPICAL] = {"typical", 0, KIND_REAL, "X", AT(typical), 0, 1, true,
+                        .help = "sample from the most typical tokens of total probability X (1: off)"},
+    [OPTION_XTC_PROBABILITY] = {"xtc-probability", 0, KIND_REAL, "X", AT(xtc_probability), 0, 1,
+                                .help = "how often to drop the best of several likely tokens (0: off)"},
+    [OPTION_XTC_THRESHOLD] = {"xtc-threshold", 0, KIND_REAL, "X", AT(xtc_threshold), 0, 1,
+                              .help = "probability of a likely token for --xtc-probability"},
+    [OPTION_MIROSTAT] = {"mirostat", 0, KIND_TEXT, "N", AT(mirostat), .choices = mirostats,
+                         .help = "2: Mirostat 2.0, in place of top-k, top-p and others like them (0: off)"},
+    [OPTION_MIROSTAT_LR] = {"mirostat-lr", 0, KIND_REAL, "X", AT(mirostat_lr), 0, 1,
+                            .help = "learning rate of Mirostat, eta"},
+    [OPTION_MIROSTAT_ENT] = {"mirostat-ent", 0, KIND_REAL, "X", AT(mirostat_ent), 0, 100, true,
+                             .help = "surprise in bits that Mirostat aims at, tau"},
+    [OPTION_LOGIT_BIAS] = {"logit-bias", 0, KIND_TEXTS, "ID(+/-)BIAS", AT(logit_bias),
+                           .help = "add BIAS to a token's logit, e.g. 15043-1.5 (-100: never, +100: nothing else); "
+                                   "may be repeated"},
+    [OPTION_MIN_TOKENS] = {"min-tokens", 0, KIND_INT, "N", AT(min_tokens), 0, POSITIONS,
+                           .help = "let no answer end before N tokens"},
+    [OPTION_IGNORE_EOS] = {"ignore-eos", 0, KIND_FLAG, AT(ignore_eos), .help = "let the model end no answer"},
     [OPTION_SEED] = {"seed", 's', KIND_SEED, "N", AT(seed),
                      .help = "seed of the sampling; default: chosen, and printed with the statistics"},
     [OPTION_STOP] = {"stop", 0, KIND_TEXTS, "TEXT", AT(stop),

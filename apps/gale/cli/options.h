@@ -24,6 +24,24 @@ typedef enum option_id {
   OPTION_TOP_P,
   OPTION_MIN_P,
   OPTION_REPEAT_PENALTY,
+  OPTION_REPEAT_LAST,
+  OPTION_PRESENCE_PENALTY,
+  OPTION_FREQUENCY_PENALTY,
+  OPTION_DRY_MULTIPLIER,
+  OPTION_DRY_BASE,
+  OPTION_DRY_ALLOWED,
+  OPTION_DRY_LAST,
+  OPTION_DRY_BREAKER,
+  OPTION_TOP_NSIGMA,
+  OPTION_TYPICAL,
+  OPTION_XTC_PROBABILITY,
+  OPTION_XTC_THRESHOLD,
+  OPTION_MIROSTAT,
+  OPTION_MIROSTAT_LR,
+  OPTION_MIROSTAT_ENT,
+  OPTION_LOGIT_BIAS,
+  OPTION_MIN_TOKENS,
+  OPTION_IGNORE_EOS,
   OPTION_SEED,
   OPTION_STOP,
   OPTION_VERBOSE,
@@ -61,8 +79,6 @@ typedef enum option_id {
   OPTION_HELP,
   OPTION_COUNT
 } option_id;
-
-#define OPTION_BIT(id) ((uint64_t)1 << (id))
 
 typedef enum option_kind {
   KIND_FLAG,  /* bool */
@@ -108,10 +124,16 @@ typedef struct options {
   const struct command *command;
   const char *arguments[MAX_ARGUMENTS];
   int n_arguments;
-  uint64_t given; /* OPTION_BIT of each option that was there */
+  bool given[OPTION_COUNT];
 
   int32_t threads, context, window, chunk, predict, top_k, ppl_stride, chunks, repetitions;
   double temp, top_p, min_p, repeat_penalty;
+  int32_t repeat_last, dry_allowed, dry_last, min_tokens;
+  double presence_penalty, frequency_penalty, dry_multiplier, dry_base, top_nsigma, typical, xtc_probability,
+      xtc_threshold, mirostat_lr, mirostat_ent;
+  bool ignore_eos;
+  const char *mirostat;
+  text_list dry_breakers, logit_bias;
   uint64_t seed;
   text_list stop, overrides;
   int_list n_prompt, n_gen, batch, n_depth;

@@ -18,7 +18,7 @@ typedef struct cursor {
 } cursor;
 
 bool option_given(const options *o, option_id id) {
-  return (o->given & OPTION_BIT(id)) != 0;
+  return o->given[id];
 }
 
 static void set_defaults(options *o, const command *c) {
@@ -38,6 +38,14 @@ static void set_defaults(options *o, const command *c) {
       .top_p = sampler.top_p,
       .min_p = sampler.min_p,
       .repeat_penalty = sampler.repeat_penalty,
+      .repeat_last = sampler.repeat_last,
+      .dry_base = sampler.dry_base,
+      .dry_allowed = sampler.dry_allowed_length,
+      .dry_last = sampler.dry_last,
+      .typical = sampler.typical_p,
+      .xtc_threshold = sampler.xtc_threshold,
+      .mirostat_lr = sampler.mirostat_eta,
+      .mirostat_ent = sampler.mirostat_tau,
       .repetitions = 3,
   };
 }
@@ -129,7 +137,7 @@ static option_id find_option(const command *c, const char *word, const char **va
   if (!is_long && word[2]) return OPTION_COUNT;
   for (option_id id = 0; id < OPTION_COUNT; id++) {
     const option_spec *s = &option_table[id];
-    if (!(c->options & OPTION_BIT(id))) continue;
+    if (!options_have(c->options, id)) continue;
     if (is_long ? strlen(s->name) == n && memcmp(s->name, word + 2, n) == 0 : s->letter == word[1]) return id;
   }
   return OPTION_COUNT;
@@ -139,7 +147,7 @@ static int unknown_option(const options *o, const char *word) {
   const char *names[OPTION_COUNT + 1];
   size_t n = 0;
   for (option_id id = 0; id < OPTION_COUNT; id++)
-    if ((o->command->options & OPTION_BIT(id)) && !option_table[id].hidden) names[n++] = option_table[id].name;
+    if (options_have(o->command->options, id) && !option_table[id].hidden) names[n++] = option_table[id].name;
   names[n] = NULL;
   char name[64];
   snprintf(name, sizeof name, "%.*s", (int)strcspn(word, "="), word);
@@ -159,7 +167,7 @@ static int parse_option(cursor *at, const char *word) {
     snprintf(shown, sizeof shown, "--%s", s->name);
   else
     snprintf(shown, sizeof shown, "-%c", s->letter);
-  o->given |= OPTION_BIT(id);
+  o->given[id] = true;
   if (s->kind == KIND_FLAG) {
     if (value) return usage_error(o, "%s takes no value", shown);
     *(bool *)((char *)o + s->offset) = true;

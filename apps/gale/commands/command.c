@@ -4,24 +4,29 @@
 
 #include <string.h>
 
-#define BIT OPTION_BIT
-
 enum {
   MAX_COMMANDS = 32,
 };
 
 #define COMMON                                                                                                         \
-  (BIT(OPTION_THREADS) | BIT(OPTION_CONTEXT) | BIT(OPTION_WINDOW) | BIT(OPTION_KV) | BIT(OPTION_CHUNK) |               \
-   BIT(OPTION_CPU) | BIT(OPTION_QUANT) | BIT(OPTION_OVERRIDE) | BIT(OPTION_NO_CACHE) | BIT(OPTION_PREDICT) |           \
-   BIT(OPTION_TEMP) | BIT(OPTION_TOP_K) | BIT(OPTION_TOP_P) | BIT(OPTION_MIN_P) | BIT(OPTION_REPEAT_PENALTY) |         \
-   BIT(OPTION_SEED) | BIT(OPTION_STOP) | BIT(OPTION_VERBOSE) | BIT(OPTION_QUIET))
-#define TALK (BIT(OPTION_VERBOSE) | BIT(OPTION_QUIET) | BIT(OPTION_HELP))
-#define COMPUTING                                                                                                      \
-  (BIT(OPTION_CONTEXT) | BIT(OPTION_WINDOW) | BIT(OPTION_KV) | BIT(OPTION_CHUNK) | BIT(OPTION_THREADS) |               \
-   BIT(OPTION_CPU) | BIT(OPTION_NO_CACHE))
-#define OPENING (BIT(OPTION_THREADS) | BIT(OPTION_CPU) | BIT(OPTION_OVERRIDE) | TALK)
+  OPTION_THREADS, OPTION_CONTEXT, OPTION_WINDOW, OPTION_KV, OPTION_CHUNK, OPTION_CPU, OPTION_QUANT, OPTION_OVERRIDE,   \
+      OPTION_NO_CACHE, OPTION_PREDICT, OPTION_TEMP, OPTION_TOP_K, OPTION_TOP_P, OPTION_MIN_P, OPTION_REPEAT_PENALTY,   \
+      OPTION_SEED, OPTION_STOP, OPTION_VERBOSE, OPTION_QUIET
+#define TALK OPTION_VERBOSE, OPTION_QUIET, OPTION_HELP
+#define COMPUTING OPTION_CONTEXT, OPTION_WINDOW, OPTION_KV, OPTION_CHUNK, OPTION_THREADS, OPTION_CPU, OPTION_NO_CACHE
+#define OPENING OPTION_THREADS, OPTION_CPU, OPTION_OVERRIDE, TALK
+/* What only `run` samples by. */
+#define SAMPLING                                                                                                       \
+  OPTION_REPEAT_LAST, OPTION_PRESENCE_PENALTY, OPTION_FREQUENCY_PENALTY, OPTION_DRY_MULTIPLIER, OPTION_DRY_BASE,       \
+      OPTION_DRY_ALLOWED, OPTION_DRY_LAST, OPTION_DRY_BREAKER, OPTION_TOP_NSIGMA, OPTION_TYPICAL,                      \
+      OPTION_XTC_PROBABILITY, OPTION_XTC_THRESHOLD, OPTION_MIROSTAT, OPTION_MIROSTAT_LR, OPTION_MIROSTAT_ENT,          \
+      OPTION_LOGIT_BIAS, OPTION_MIN_TOKENS, OPTION_IGNORE_EOS
+#define TAKES(...)                                                                                                     \
+  (const option_id[]) {                                                                                                \
+    __VA_ARGS__, OPTION_COUNT                                                                                          \
+  }
 
-const uint64_t common_options = COMMON;
+const option_id common_options[] = {COMMON, OPTION_COUNT};
 
 const char model_help[] =
     "MODEL is a GGUF file (or the first of its shards), a Hugging Face directory, a Mistral directory "
@@ -30,8 +35,8 @@ const char model_help[] =
 
 const command command_table[] = {
     {"run", "MODEL [PROMPT]", 1, 2,
-     COMMON | BIT(OPTION_FILE) | BIT(OPTION_SYSTEM) | BIT(OPTION_TEMPLATE) | BIT(OPTION_RAW) | BIT(OPTION_HELP),
-     run_main, "; quote a prompt of several words", "answer a prompt, or chat on a terminal",
+     TAKES(COMMON, SAMPLING, OPTION_FILE, OPTION_SYSTEM, OPTION_TEMPLATE, OPTION_RAW, OPTION_HELP), run_main,
+     "; quote a prompt of several words", "answer a prompt, or chat on a terminal",
      "Answers PROMPT (or -f FILE, or standard input, also as '-') on standard output as it is generated. A model with "
      "a chat template gets it. One newline at the end of a prompt that is read from a file or a pipe is dropped.\n"
      "What a model thinks before it answers is dimmed on a terminal that has colours, unless NO_COLOR is set, and "
@@ -40,34 +45,31 @@ const command command_table[] = {
      "On a terminal without a prompt it is a chat: /help lists its commands, a trailing backslash or \"\"\" makes a "
      "message of several lines, Ctrl-R searches earlier lines, Ctrl-C stops the answer, Ctrl-D leaves. /save writes "
      "the conversation as the body of an OpenAI-style request, and /load takes any such body, tools included."},
-    {"info", "MODEL", 1, 1, OPENING | BIT(OPTION_TENSORS) | BIT(OPTION_JSON), info_main, NULL,
+    {"info", "MODEL", 1, 1, TAKES(OPENING, OPTION_TENSORS, OPTION_JSON), info_main, NULL,
      "hyperparameters, tokenizer, and memory of the KV cache",
      "Prints the model's hyperparameters, sizes, tokenizer and template, and the memory of its key/value cache by "
      "context: as it is, as it would be if every query head had keys and values of its own (without grouped-query "
      "attention), and with and without its sliding window. No weights are read."},
     {"tokenize", "MODEL [TEXT]", 1, 2,
-     OPENING | BIT(OPTION_FILE) | BIT(OPTION_BOS) | BIT(OPTION_LINES) | BIT(OPTION_CHAT) | BIT(OPTION_TEMPLATE) |
-         BIT(OPTION_FIM),
-     tokenize_main, "; quote a text of several words", "token ids of a text",
+     TAKES(OPENING, OPTION_FILE, OPTION_BOS, OPTION_LINES, OPTION_CHAT, OPTION_TEMPLATE, OPTION_FIM), tokenize_main,
+     "; quote a text of several words", "token ids of a text",
      "Prints the ids of TEXT (or -f FILE, or standard input) on one line. MODEL may be a tokenizer file alone: a "
      "SentencePiece model, tokenizer.json, or a GGUF file that holds only a vocabulary. Text never becomes a control "
      "token.\nWith --lines, each line of FILE is a JSON string and each line of output its ids. With --chat, a request "
      "that is refused prints nothing on standard output and the reason on standard error."},
-    {"detokenize", "MODEL", 1, 1, OPENING | BIT(OPTION_SPECIAL) | BIT(OPTION_LINES), detokenize_main,
+    {"detokenize", "MODEL", 1, 1, TAKES(OPENING, OPTION_SPECIAL, OPTION_LINES), detokenize_main,
      "; the ids are read from standard input", "text of token ids",
      "Reads ids from standard input, separated by white space, and writes their exact bytes. Control tokens write "
      "nothing unless --special is given.\nWith --lines, each line of FILE holds ids and each line of output is a JSON "
      "array of strings: what a streaming client gets after each id, in whole characters, and then what is left."},
-    {"logits", "MODEL --ids FILE --out OUT.npy", 1, 1,
-     COMMON | BIT(OPTION_IDS) | BIT(OPTION_OUT) | BIT(OPTION_LAST) | BIT(OPTION_HELP), logits_main, NULL,
-     "logits of given token ids, as a NumPy file",
+    {"logits", "MODEL --ids FILE --out OUT.npy", 1, 1, TAKES(COMMON, OPTION_IDS, OPTION_OUT, OPTION_LAST, OPTION_HELP),
+     logits_main, NULL, "logits of given token ids, as a NumPy file",
      "Computes the logits at every position of the ids in FILE and writes them as a float32 array [n_tokens, "
      "vocab_size]. A checkpoint without a tokenizer will do. OUT.npy appears under its name only when it is whole."},
     {"bench", "MODEL...", 1, MAX_ARGUMENTS,
-     TALK | BIT(OPTION_N_PROMPT) | BIT(OPTION_N_GEN) | BIT(OPTION_BATCH) | BIT(OPTION_N_DEPTH) |
-         BIT(OPTION_REPETITIONS) | BIT(OPTION_JSON) | BIT(OPTION_CSV) | BIT(OPTION_MARKDOWN) | BIT(OPTION_PLOT) |
-         BIT(OPTION_THREADS) | BIT(OPTION_CPU) | BIT(OPTION_WINDOW) | BIT(OPTION_KV) | BIT(OPTION_CHUNK) |
-         BIT(OPTION_QUANT) | BIT(OPTION_OVERRIDE) | BIT(OPTION_NO_CACHE),
+     TAKES(TALK, OPTION_N_PROMPT, OPTION_N_GEN, OPTION_BATCH, OPTION_N_DEPTH, OPTION_REPETITIONS, OPTION_JSON,
+           OPTION_CSV, OPTION_MARKDOWN, OPTION_PLOT, OPTION_THREADS, OPTION_CPU, OPTION_WINDOW, OPTION_KV, OPTION_CHUNK,
+           OPTION_QUANT, OPTION_OVERRIDE, OPTION_NO_CACHE),
      bench_main, NULL, "speed, and how near it is to the machine's limit",
      "Measures each MODEL and prints the median of the repetitions, and how much of the machine's own limit that is: "
      "the time that reading weights and cache takes at the read bandwidth, or that the arithmetic takes at the peak of "
@@ -81,8 +83,8 @@ const command command_table[] = {
      "read. A depth beyond the model's window is measured with the window and without. With several models, the last "
      "column compares each with the first."},
     {"perplexity", "MODEL -f TEXT", 1, 1,
-     COMPUTING | TALK | BIT(OPTION_FILE) | BIT(OPTION_IDS) | BIT(OPTION_PPL_STRIDE) | BIT(OPTION_CHUNKS) |
-         BIT(OPTION_KL) | BIT(OPTION_SAVE) | BIT(OPTION_JSON),
+     TAKES(COMPUTING, TALK, OPTION_FILE, OPTION_IDS, OPTION_PPL_STRIDE, OPTION_CHUNKS, OPTION_KL, OPTION_SAVE,
+           OPTION_JSON),
      perplexity_main, "; the text is given with -f", "perplexity of a text, and divergence from another model",
      "Cuts the text into passages of -c tokens (512 unless given), puts BOS in the place of each one's first token if "
      "the tokenizer adds it, and scores the second half of each, as llama.cpp does. Prints the perplexity with its "
@@ -90,18 +92,18 @@ const command command_table[] = {
      "divergence, share of tokens where both find the same one likeliest, change of the probability of the text's "
      "own token. A saved BASE holds the text's tokens, so that -f may be left out. To compare settings of one model, "
      "--save under the one and --kl under the other. docs/EVALUATION.md defines all figures."},
-    {"quantize", "IN OUT.gguf --type TYPE", 2, 2, TALK | BIT(OPTION_THREADS) | BIT(OPTION_TYPE), quantize_main, NULL,
+    {"quantize", "IN OUT.gguf --type TYPE", 2, 2, TAKES(TALK, OPTION_THREADS, OPTION_TYPE), quantize_main, NULL,
      "write a model as a GGUF file of another type",
      "Writes the model IN as a GGUF file with its weights in TYPE: f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q4_k, "
      "q5_k, q6_k, or one of the mixes q4_k_s, q4_k_m, q5_k_m, which give some tensors a better type. The output matrix "
      "gets a better type too, and rows that do not fit a type's blocks a near one. The file appears under its name "
      "only "
      "when it is whole."},
-    {"synth", "SHAPE OUT.gguf --type TYPE", 2, 2, TALK | BIT(OPTION_TYPE), synth_main, NULL,
+    {"synth", "SHAPE OUT.gguf --type TYPE", 2, 2, TAKES(TALK, OPTION_TYPE), synth_main, NULL,
      "write a synthetic model of a published shape",
      "Writes synthetic weights of a published shape as a GGUF file. The file appears under its name only when it is "
      "whole."},
-    {"list", "", 0, 0, TALK | BIT(OPTION_PRUNE), list_main, NULL, "list the fetched models and the packed weights",
+    {"list", "", 0, 0, TAKES(TALK, OPTION_PRUNE), list_main, NULL, "list the fetched models and the packed weights",
      "Lists the models in ${XDG_CACHE_HOME:-~/.cache}/gale/models, and the packed weights in "
      "${XDG_CACHE_HOME:-~/.cache}/gale/packed, which make the next start of a model fast: it then reads nothing else "
      "of "
@@ -109,10 +111,15 @@ const command command_table[] = {
      "They take up to half of the free space, at most 64 GiB; what was not used for longest is removed first. In the "
      "environment, GALE_CACHE_LIMIT sets another limit, e.g. 20G (0: the usual one), and GALE_CACHE_LEAST the size "
      "from which on models are kept (64M). --no-cache in other commands leaves them alone."},
-    {"help", "[COMMAND]", 0, 1, BIT(OPTION_HELP) | BIT(OPTION_MAN) | BIT(OPTION_COMPLETION), help_main, NULL,
+    {"help", "[COMMAND]", 0, 1, TAKES(OPTION_HELP, OPTION_MAN, OPTION_COMPLETION), help_main, NULL,
      "say how gale or a command is used", "Prints this overview, or what a command does and the options it takes."},
     {0},
 };
+
+bool options_have(const option_id *list, option_id id) {
+  while (*list != OPTION_COUNT && *list != id) list++;
+  return *list == id && id != OPTION_COUNT;
+}
 
 const command *command_find(const char *name) {
   for (const command *c = command_table; c->name; c++)

@@ -5,7 +5,7 @@
 #include <string.h>
 
 static bool listed(const command *c, option_id id) {
-  return (c->options & OPTION_BIT(id)) && !option_table[id].hidden;
+  return options_have(c->options, id) && !option_table[id].hidden;
 }
 
 static void print_choices(const option_spec *s) {

@@ -29,17 +29,19 @@ static void print_wrapped(const char *text, int indent) {
   out_printf("\n");
 }
 
-static void print_options(const char *title, uint64_t set) {
+/* Those of a list that are common or not. */
+static void print_options(const char *title, const option_id *list, bool common) {
   bool any = false;
   for (option_id id = 0; id < OPTION_COUNT; id++) {
     const option_spec *s = &option_table[id];
-    if (!(set & OPTION_BIT(id)) || s->hidden) continue;
+    if (!options_have(list, id) || options_have(common_options, id) != common || s->hidden) continue;
     if (!any) out_printf("\n%s:\n", title);
     any = true;
     char letter[5] = "    ", left[64];
     if (s->letter) snprintf(letter, sizeof letter, "-%c, ", s->letter);
     snprintf(left, sizeof left, "%s--%s%s%s", letter, s->name, s->argument ? " " : "", s->argument ? s->argument : "");
     out_printf("  %-25s ", left);
+    if (strlen(left) > 25) out_printf("\n%28s", "");
     print_wrapped(s->help, 28);
   }
 }
@@ -50,7 +52,7 @@ static void print_overview(void) {
   for (const command *c = command_table; c->name; c++) out_printf("  %-12s%s\n", c->name, c->summary);
   out_printf("\n");
   print_wrapped(model_help, 0);
-  print_options("Common options", common_options);
+  print_options("Common options", common_options, true);
   out_printf("\n'gale help COMMAND' tells more. 'gale --version' prints the version.\n"
              "Results go to standard output, all else to standard error. Exit status: 0 done,\n"
              "1 an error in the input, 2 wrong usage, 130 interrupted.\n");
@@ -67,8 +69,8 @@ void help_print(const command *c) {
     out_printf("\n");
     print_wrapped(model_help, 0);
   }
-  print_options("Options", c->options & ~common_options);
-  print_options("Common options", c->options & common_options);
+  print_options("Options", c->options, false);
+  print_options("Common options", c->options, true);
 }
 
 int help_main(const options *o) {

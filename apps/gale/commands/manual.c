@@ -23,10 +23,22 @@ static void print_text(const char *text) {
   out_printf("\n");
 }
 
-static void print_options(uint64_t set) {
+/* --help, which every command takes, stands with the common ones. */
+static bool is_common(option_id id) {
+  return id == OPTION_HELP || options_have(common_options, id);
+}
+
+static bool takes_all_common(const command *c) {
+  for (const option_id *id = common_options; *id != OPTION_COUNT; id++)
+    if (!options_have(c->options, *id)) return false;
+  return true;
+}
+
+/* The options of a command that are not common; of NULL those that are. */
+static void print_options(const command *c) {
   for (option_id id = 0; id < OPTION_COUNT; id++) {
     const option_spec *s = &option_table[id];
-    if (!(set & OPTION_BIT(id)) || s->hidden) continue;
+    if (s->hidden || is_common(id) == (c != NULL) || (c && !options_have(c->options, id))) continue;
     out_printf(".TP\n");
     if (s->letter) out_printf("\\fB\\-%c\\fR, ", s->letter);
     out_printf("\\fB\\-\\-");
@@ -49,11 +61,11 @@ void manual_print(void) {
     for (const char *p = c->arguments; *p; p++) out_printf(*p == '-' ? "\\-" : "%c", *p);
     out_printf("\"\n");
     print_text(c->description);
-    print_options(c->options & ~(common_options | OPTION_BIT(OPTION_HELP)));
-    if ((c->options & common_options) == common_options) out_printf(".PP\nTakes the common options.\n");
+    print_options(c);
+    if (takes_all_common(c)) out_printf(".PP\nTakes the common options.\n");
   }
   out_printf(".SH \"COMMON OPTIONS\"\n");
-  print_options(common_options | OPTION_BIT(OPTION_HELP));
+  print_options(NULL);
   out_printf(".SH \"EXIT STATUS\"\n0 done, 1 an error in the input, 2 wrong usage, 130 interrupted.\n"
              ".SH FILES\n.TP\n${XDG_CACHE_HOME:\\-~/.cache}/gale/models/\\fINAME\\fR/\nfetched models\n"
              ".TP\n${XDG_STATE_HOME:\\-~/.local/state}/gale/history\nlines typed in chats\n");

@@ -152,7 +152,7 @@ static int reader_start(const work *w, reader *r) {
   if (w->passages.length > info.context)
     note(&o, "gale: %s was made for %d positions; the passages have %d", info.name, info.context, w->passages.length);
   o.context = w->passages.length;
-  o.given |= OPTION_BIT(OPTION_CONTEXT);
+  o.given[OPTION_CONTEXT] = true;
   int code = open_session(&o, r->model, 0, &r->session);
   gale_error error = {0};
   if (!code && gale_sequence_open(r->session, &r->sequence, &error)) code = fail_with(&error);

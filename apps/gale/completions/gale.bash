@@ -21,6 +21,23 @@ _gale() {
     --top-p) return ;;
     --min-p) return ;;
     --repeat-penalty) return ;;
+    --repeat-last-n) return ;;
+    --presence-penalty) return ;;
+    --frequency-penalty) return ;;
+    --dry-multiplier) return ;;
+    --dry-base) return ;;
+    --dry-allowed-length) return ;;
+    --dry-penalty-last-n) return ;;
+    --dry-sequence-breaker) return ;;
+    --top-nsigma) return ;;
+    --typical) return ;;
+    --xtc-probability) return ;;
+    --xtc-threshold) return ;;
+    --mirostat) COMPREPLY=($(compgen -W '0 2' -- "$word")); return ;;
+    --mirostat-lr) return ;;
+    --mirostat-ent) return ;;
+    --logit-bias) return ;;
+    --min-tokens) return ;;
     -s|--seed) return ;;
     --stop) return ;;
     -f|--file) COMPREPLY=($(compgen -f -- "$word")); return ;;
@@ -44,7 +61,7 @@ _gale() {
     --plot) COMPREPLY=($(compgen -f -- "$word")); return ;;
   esac
   case ${COMP_WORDS[1]} in
-    run) words='-t --threads -c --context --window --kv --chunk --cpu --quant --override --no-cache -n --predict --temp --top-k --top-p --min-p --repeat-penalty -s --seed --stop -v --verbose -q --quiet -f --file --system --template --raw -h --help' ;;
+    run) words='-t --threads -c --context --window --kv --chunk --cpu --quant --override --no-cache -n --predict --temp --top-k --top-p --min-p --repeat-penalty --repeat-last-n --presence-penalty --frequency-penalty --dry-multiplier --dry-base --dry-allowed-length --dry-penalty-last-n --dry-sequence-breaker --top-nsigma --typical --xtc-probability --xtc-threshold --mirostat --mirostat-lr --mirostat-ent --logit-bias --min-tokens --ignore-eos -s --seed --stop -v --verbose -q --quiet -f --file --system --template --raw -h --help' ;;
     info) words='-t --threads --cpu --override -v --verbose -q --quiet --tensors --json -h --help' ;;
     tokenize) words='-t --threads --cpu --override -v --verbose -q --quiet -f --file --template --bos --lines --chat --fim -h --help' ;;
     detokenize) words='-t --threads --cpu --override -v --verbose -q --quiet --lines --special -h --help' ;;

@@ -1,0 +1,19 @@
+/* The sampling settings that a command line asks for. */
+#ifndef GALE_CHAT_SAMPLING_H
+#define GALE_CHAT_SAMPLING_H
+
+#include "gale/cli/options.h"
+
+typedef struct sampling {
+  gale_sampler_options settings; /* all but the seed; its arrays are below */
+  int32_t n_tokens;              /* that can be drawn: they have both logits and a text */
+  gale_logit_bias bias[MAX_STOPS];
+  int32_t *breakers, *ends; /* owned */
+} sampling;
+
+/* Returns 0, or an exit status after saying what is wrong; sampling_free() follows in both cases. */
+int sampling_read(sampling *s, const options *o, const gale_tokenizer *tokenizer, int32_t vocab_size);
+
+void sampling_free(sampling *s);
+
+#endif
