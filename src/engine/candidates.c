@@ -239,8 +239,8 @@ void candidates_keep_above(sampler_scratch *c, double least) {
 }
 
 void candidates_drop_top(sampler_scratch *c, double threshold) {
-  double floor = threshold * (double)c->total;
-  size_t last = c->n; /* in rank, of those at or above the threshold */
+  double floor = fmax(threshold * (double)c->total, 1); /* what weighs nothing is no candidate */
+  size_t last = c->n;                                   /* in rank, of those at or above the threshold */
   for (size_t i = 0; i < c->n; i++)
     if ((double)c->weight[i] >= floor && (last == c->n || c->logit[i] <= c->logit[last])) last = i;
   size_t kept = 0;

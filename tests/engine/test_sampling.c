@@ -170,7 +170,7 @@ static int32_t direct_choose(const sampling_case *c, int64_t position, const uin
 
 static void test_against_direct(void **state) {
   (void)state;
-  enum { CASES = 2000, DRAWS = 6 };
+  enum { CASES = 1200, DRAWS = 6 };
   sampling_case *c = malloc(sizeof *c);
   direct_row *r = malloc(sizeof *r);
   sampler_scratch *scratch = NULL;
@@ -311,6 +311,18 @@ static void test_xtc_rate(void **state) {
   double expected[4] = {0.75 / stay, 0.75 / stay, 0.75 / stay + 0.25 / with, 0.75 * tail / stay + 0.25 * tail / with};
   for (int t = 0; t < 4; t++)
     assert_true(fabs(count[t] - DRAWS * expected[t]) < 5 * sqrt(DRAWS * expected[t] * (1 - expected[t])));
+}
+
+/* With a threshold of 0 the least likely token is left: of those that can be drawn at all. */
+static void test_xtc_leaves_something(void **state) {
+  (void)state;
+  const float tail[4] = {0, -30, -31.3f, -40};
+  gale_sampler_options o = all_off();
+  o.xtc_probability = 1;
+  o.xtc_threshold = 0;
+  assert_int_equal(choose_once(&o, tail, 4, 0, NULL), 1);
+  assert_int_equal(choose_once(&o, tail + 2, 2, 0, NULL), 1);
+  assert_int_equal(choose_once(&o, tail, 1, 0, NULL), 0);
 }
 
 /* ---- Bans and edges ---- */
@@ -476,6 +488,7 @@ int main(void) {
       cmocka_unit_test(test_mirostat),
       cmocka_unit_test(test_seeds_and_places),
       cmocka_unit_test(test_xtc_rate),
+      cmocka_unit_test(test_xtc_leaves_something),
       cmocka_unit_test(test_padding_is_never_drawn),
       cmocka_unit_test(test_nothing_left),
       cmocka_unit_test(test_forced),
