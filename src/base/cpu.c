@@ -1,5 +1,7 @@
 #include "base/cpu.h"
 
+#include "base/limits.h"
+
 #include <sched.h>
 #include <string.h>
 #include <unistd.h>
@@ -98,7 +100,8 @@ bool cpu_level_from_name(const char *name, cpu_level *level) {
 
 int cpu_count(void) {
   cpu_set_t set;
-  if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
-  int n = CPU_COUNT(&set);
+  long online = sysconf(_SC_NPROCESSORS_ONLN);
+  int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : (int)online, granted = limits_processors("");
+  if (n > granted) n = granted;
   return n > 0 ? n : 1;
 }

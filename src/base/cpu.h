@@ -24,7 +24,8 @@ cpu_level cpu_detect(void);
 const char *cpu_level_name(cpu_level level);
 bool cpu_level_from_name(const char *name, cpu_level *level);
 
-/* Processors this process may run on, at least 1. */
+/* Processors this process may use: those of its affinity, but no more than the time of which its control groups grant
+ * (limits.h); at least 1. */
 int cpu_count(void);
 
 #endif

@@ -1,5 +1,6 @@
 #include "base/team.h"
 
+#include "base/checks.h"
 #include "base/cpu.h"
 #include "base/preempt.h"
 #include "base/team_state.h"
@@ -38,6 +39,10 @@
 /* How often a waiting thread looks before it sleeps: some tens of microseconds. */
 enum { SPINS = 4000 };
 
+/* Bytes of a thread's stack. The largest frames below a job are those of attention, which hold 160 KB, and several
+ * times that with sanitizers; the default of musl is 128 KB. */
+enum { STACK = 1 << 20 };
+
 struct team_worker {
   _Alignas(WAIT_LINE) team *team;
   int index;
@@ -68,6 +73,29 @@ struct team {
   team_worker *workers;
   preempt_processors processors;
 };
+
+#ifdef GALE_CHECKS
+/* Between runs nobody is inside anything. */
+static const char *check_idle(const team *t) {
+  uint64_t s = atomic_load(&t->state);
+  if (team_inside_of(s) != 0) return "a worker is inside an operation between runs";
+  if (team_next_of(s) != 0) return "pieces of an operation are taken between runs";
+  if (atomic_load(&t->runners) != 0) return "a run is open, or a worker in it, between runs";
+  if (!wait_reached(wait_now(&t->done), t->run)) return "a run has ended before its operations were over";
+  for (int i = 0; i < t->size; i++)
+    if (t->workers[i].inside) return "a worker takes itself for inside between runs";
+  return NULL;
+}
+
+/* A change of the word by a worker in a run. */
+static const char *check_change(const team *t, uint64_t from, uint64_t to) {
+  if (team_inside_of(to) > (uint64_t)t->size) return "more workers are inside an operation than there are";
+  if (team_op_of(to) == team_op_of(from))
+    return team_next_of(to) < team_next_of(from) ? "pieces were given back" : NULL;
+  if (team_inside_of(from) != 1) return "an operation ended with workers inside";
+  return team_next_of(to) || team_inside_of(to) ? "an operation began with pieces taken" : NULL;
+}
+#endif
 
 /* ---- Inside a job ---- */
 
@@ -102,6 +130,7 @@ int64_t team_take(team_worker *w, int64_t n) {
     if (team_is_over(s, w->op)) return TEAM_NONE;
   } while (!atomic_compare_exchange_weak_explicit(&t->state, &s, team_after_take(s, w->inside, (uint64_t)n),
                                                   memory_order_acq_rel, memory_order_acquire));
+  CHECK_INVARIANTS(check_change(t, s, team_after_take(s, w->inside, (uint64_t)n)));
   w->inside = true;
   return (int64_t)team_next_of(s);
 }
@@ -111,6 +140,7 @@ static void leave(team_worker *w) {
   uint64_t s = atomic_load_explicit(&t->state, memory_order_relaxed), to;
   do to = team_after_leave(s);
   while (!atomic_compare_exchange_weak(&t->state, &s, to));
+  CHECK_INVARIANTS(check_change(t, s, to));
   w->inside = false;
   if (team_op_of(to) != team_op_of(s)) wait_wake(&t->over);
 }
@@ -207,11 +237,25 @@ void team_run(team *t, void (*job)(void *argument, team_worker *w), void *argume
     if (wait_reached(wait_now(&t->done), t->run)) break;
   }
   unsigned seen = wait_now(&t->left);
-  if (team_close_ends(atomic_fetch_sub(&t->runners, TEAM_RUN_BEGIN))) return;
-  if (wait_for(&t->left, seen + 1, t->spins, 0)) preempt_slept(&w->policy);
+  bool ended = team_close_ends(atomic_fetch_sub(&t->runners, TEAM_RUN_BEGIN));
+  if (!ended && wait_for(&t->left, seen + 1, t->spins, 0)) preempt_slept(&w->policy);
+  CHECK_INVARIANTS(check_idle(t));
 }
 
 /* ---- Opening ---- */
+
+static gale_status start_threads(team *t, gale_error *error) {
+  pthread_attr_t attributes;
+  if (pthread_attr_init(&attributes) != 0) return error_memory(error, sizeof attributes);
+  bool started = pthread_attr_setstacksize(&attributes, STACK) == 0;
+  for (int i = 1; i < t->size && started; i++) {
+    started = pthread_create(&t->workers[i].thread, &attributes, worker_main, &t->workers[i]) == 0;
+    if (started) t->n_threads++;
+  }
+  pthread_attr_destroy(&attributes);
+  if (started) return GALE_OK;
+  return error_set(error, GALE_E_MEMORY, "thread %d of %d could not be started", t->n_threads + 2, t->size);
+}
 
 static gale_status open_workers(team *t, gale_error *error) {
   size_t n = (size_t)t->size;
@@ -226,12 +270,7 @@ static gale_status open_workers(team *t, gale_error *error) {
     t->workers[i] = (team_worker){.team = t, .index = i};
     preempt_open(&t->workers[i].policy, &t->processors, i, i > 0);
   }
-  for (int i = 1; i < t->size; i++) {
-    if (pthread_create(&t->workers[i].thread, NULL, worker_main, &t->workers[i]) != 0)
-      return error_set(error, GALE_E_MEMORY, "thread %d of %d could not be started", i + 1, t->size);
-    t->n_threads++;
-  }
-  return GALE_OK;
+  return start_threads(t, error);
 }
 
 gale_status team_open(int n, bool give_way, team **out, gale_error *error) {

@@ -37,7 +37,8 @@ static inline uint64_t team_after_leave(uint64_t state) {
   return team_inside_of(state) > 1 ? state - TEAM_ONE_INSIDE : (team_op_of(state) + 1) * TEAM_ONE_OP;
 }
 
-/* A worker that is inside, and may not have seen all pieces taken, can step out only if another one stays inside. */
+/* A worker that is inside and wants to rest can step out only if another one stays inside: else nobody might be left to
+ * end the operation, and those who found no pieces left would wait for the end of its rest. */
 static inline bool team_can_step_out(uint64_t state) {
   return team_inside_of(state) > 1;
 }

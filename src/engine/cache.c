@@ -1,8 +1,8 @@
 #include "engine/cache.h"
 
-#include "base/memory.h"
+#include "base/limits.h"
+#include "engine/cache_check.h"
 
-#include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,8 +88,7 @@ static gale_status count_pages(cache *c, const cache_options *o, gale_error *err
   uint64_t all = 0, bytes = o->bytes, least = (uint64_t)c->n_groups;
   for (int32_t g = 0; g < c->n_groups; g++) all += (uint64_t)o->max_sequences * (uint64_t)c->groups[g].n_slots;
   if (bytes == 0) {
-    bytes = memory_available() / 2;
-    if (bytes == 0) bytes = UINT64_MAX;
+    bytes = limits_memory("") / 2;
     if (bytes / c->page_bytes < least) bytes = least * c->page_bytes;
   }
   if (bytes / c->page_bytes < least)
@@ -146,25 +145,6 @@ void cache_close(cache *c) {
 
 static int32_t *slot(const cache_group *g, int32_t sequence, int32_t page) {
   return &g->tables[(int64_t)sequence * g->n_slots + page % g->n_slots];
-}
-
-/* Asserts that pages are held by as many sequences as they are counted for, and free otherwise. */
-static void check(const cache *c) {
-#ifndef NDEBUG
-  int64_t held = 0, counted = 0;
-  for (int32_t i = 0; i < c->n_groups; i++)
-    for (int32_t s = 0; s < c->max_sequences; s++) {
-      const cache_group *g = &c->groups[i];
-      assert(g->first[s] <= g->end[s] && g->end[s] - g->first[s] <= g->n_slots);
-      held += g->end[s] - g->first[s];
-      for (int32_t page = g->first[s]; page < g->end[s]; page++) assert(c->references[*slot(g, s, page)] > 0);
-    }
-  for (int32_t i = 0; i < c->n_pages; i++) counted += c->references[i];
-  for (int32_t i = 0; i < c->n_free; i++) assert(c->references[c->free_pages[i]] == 0);
-  assert(held == counted && held >= c->n_pages - c->n_free);
-#else
-  (void)c;
-#endif
 }
 
 /* There is one: cache_extend() has counted. */
@@ -229,7 +209,7 @@ bool cache_extend(cache *c, const cache_growth *growths, size_t n_growths) {
       for (; g->end[sequence] < end; g->end[sequence]++) *slot(g, sequence, g->end[sequence]) = take_page(c);
     }
   }
-  check(c);
+  CHECK_INVARIANTS(cache_check(c));
   return true;
 }
 
@@ -245,6 +225,7 @@ void cache_trim(cache *c, int32_t sequence, int32_t length) {
     for (; g->first[sequence] < needed && g->first[sequence] < g->end[sequence]; g->first[sequence]++)
       drop_page(c, slot(g, sequence, g->first[sequence]));
   }
+  CHECK_INVARIANTS(cache_check(c));
 }
 
 bool cache_fill(cache *c, int32_t sequence, int32_t n, int32_t chunk, uint8_t byte) {
@@ -272,7 +253,7 @@ bool cache_truncate(cache *c, int32_t sequence, int32_t length) {
     cache_group *g = &c->groups[i];
     while (g->end[sequence] > pages_for(length)) drop_page(c, slot(g, sequence, --g->end[sequence]));
   }
-  check(c);
+  CHECK_INVARIANTS(cache_check(c));
   return true;
 }
 
@@ -282,7 +263,7 @@ void cache_clear(cache *c, int32_t sequence) {
     for (int32_t page = g->first[sequence]; page < g->end[sequence]; page++) drop_page(c, slot(g, sequence, page));
     g->first[sequence] = g->end[sequence] = 0;
   }
-  check(c);
+  CHECK_INVARIANTS(cache_check(c));
 }
 
 void cache_share(cache *c, int32_t from, int32_t to) {
@@ -295,5 +276,5 @@ void cache_share(cache *c, int32_t from, int32_t to) {
       c->references[*slot(g, to, page)]++;
     }
   }
-  check(c);
+  CHECK_INVARIANTS(cache_check(c));
 }
