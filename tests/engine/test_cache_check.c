@@ -34,7 +34,7 @@ static void fill(small_cache *s) {
                      .references = s->references,
                      .free_pages = s->free_pages,
                      .n_free = 2,
-                     .peak_pages = 2};
+                     .peak_pages = 3};
 }
 
 static void test_finds(void **state) {
