@@ -106,7 +106,7 @@ int main(void) {
       us[i][v] = measure(&all[i].o, sizes[v], rows, scratch, all[i].masked ? mask : NULL);
     double start = now();
     for (int i = 0; i < ROUNDS; i++) {
-      sampler_logprob best[20], chosen = {.token = 5};
+      gale_logprob best[20], chosen = {.token = 5};
       size_t n_best;
       check(sampler_logprobs(scratch, rows, sizes[v], &chosen, 20, best, &n_best, &error), &error);
     }

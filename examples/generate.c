@@ -14,15 +14,14 @@
 typedef struct program {
   gale_model *model;
   gale_session *session;
-  gale_sampler *sampler;
+  gale_generation *generation;
   int32_t *ids;
 } program;
 
 /* Gets each piece of the answer as soon as it is sure. Returning false would end the answer. */
-static bool print_piece(void *user, int32_t token, const char *text, size_t length) {
+static bool print_piece(void *user, const gale_piece *piece) {
   (void)user;
-  (void)token;
-  fwrite(text, 1, length, stdout);
+  fwrite(piece->text, 1, piece->length, stdout);
   return fflush(stdout) == 0;
 }
 
@@ -30,7 +29,7 @@ static bool print_piece(void *user, int32_t token, const char *text, size_t leng
 static gale_status read_prompt(program *p, const char *prompt, size_t *n_ids, gale_error *error) {
   const gale_tokenizer *tokenizer = gale_model_tokenizer(p->model);
   gale_message message = {.role = "user", .content = prompt};
-  if (gale_chat_template(tokenizer)) return gale_chat_render(tokenizer, NULL, &message, 1, &p->ids, n_ids, error);
+  if (gale_chat_template(tokenizer)) return gale_chat_prompt(tokenizer, &message, 1, NULL, &p->ids, n_ids, error);
   return gale_tokenize(tokenizer, prompt, strlen(prompt), gale_tokenizer_adds_bos(tokenizer), &p->ids, n_ids, error);
 }
 
@@ -58,23 +57,23 @@ static gale_status answer(program *p, const char *path, const char *prompt, gale
   if (!status) status = gale_prefill(p->session, sequence, p->ids, n_ids, NULL, NULL, error);
   if (status) return status;
 
-  /* The same settings, seed and prompt give the same answer, on any machine. */
-  gale_sampler_options sampler_options;
-  gale_sampler_defaults(&sampler_options);
-  sampler_options.seed = 1;
-  gale_model_info info;
-  gale_model_get_info(p->model, &info);
-  status = gale_sampler_open(&sampler_options, info.vocab_size, &p->sampler, error);
+  /* A generation is one answer: how its tokens are chosen, what its text is, and why it ended. The same settings, seed
+   * and prompt give the same answer, on any machine. */
+  gale_sampler_options sampling;
+  gale_sampler_defaults(&sampling);
+  sampling.seed = 1;
+  gale_generation_options options;
+  gale_generation_defaults(&options);
+  options.sampling = &sampling;
+  options.form = gale_chat_template(tokenizer);
+  options.max_tokens = 64;
+  status = gale_generation_open(p->model, NULL, &options, &p->generation, error);
+  if (!status) status = gale_generate(p->generation, p->session, sequence, print_piece, NULL, error);
   if (status) return status;
-
-  gale_generate_options generate_options;
-  gale_generate_defaults(&generate_options);
-  generate_options.max_tokens = 64;
-  generate_options.text = print_piece;
-  gale_generate_result result;
-  status = gale_generate(p->session, sequence, tokenizer, p->sampler, &generate_options, &result, error);
-  if (!status) printf("\n(%d tokens)\n", result.n_tokens);
-  return status;
+  gale_generation_result result;
+  gale_generation_get_result(p->generation, &result);
+  printf("\n(%d tokens)\n", result.n_tokens);
+  return GALE_OK;
 }
 
 int main(int argc, char **argv) {
@@ -87,7 +86,7 @@ int main(int argc, char **argv) {
 
   /* Closing accepts what was never opened. */
   gale_free(p.ids);
-  gale_sampler_close(&p.sampler);
+  gale_generation_close(&p.generation);
   gale_session_close(&p.session);
   gale_model_close(&p.model);
   return status ? 1 : 0;

@@ -4,6 +4,7 @@
 #include "fuzz_bytes.h"
 
 #include "base/utf8.h"
+#include "chat/answer.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -13,50 +14,54 @@ typedef struct streamed {
 } streamed;
 
 /* Keeps the arguments of the latest call. */
-static void take(streamed *s, const gale_answer_piece *piece) {
-  if (piece->length && !utf8_valid(piece->text, piece->length)) abort();
-  if (piece->kind != GALE_ANSWER_ARGUMENTS || piece->length == 0) return;
-  if (piece->call + 1 < s->calls) abort();
-  if (piece->call + 1 > s->calls) s->n = 0;
-  s->calls = piece->call + 1;
-  char *grown = realloc(s->text, s->n + piece->length);
-  if (!grown) abort();
-  s->text = grown;
-  memcpy(s->text + s->n, piece->text, piece->length);
-  s->n += piece->length;
+static void take(streamed *s, piece_list *pieces) {
+  for (const gale_piece *p; (p = pieces_next(pieces));) {
+    if (!utf8_valid(p->text, p->length)) abort();
+    if (p->kind == GALE_PIECE_CALL) {
+      if (p->call != s->calls++ || !*p->id) abort();
+      s->n = 0;
+    }
+    if (p->kind != GALE_PIECE_ARGUMENTS) continue;
+    if (p->call + 1 != s->calls || p->length == 0) abort();
+    char *grown = realloc(s->text, s->n + p->length);
+    if (!grown) abort();
+    s->text = grown;
+    memcpy(s->text + s->n, p->text, p->length);
+    s->n += p->length;
+  }
 }
 
-static void check_calls(gale_answer *answer, const streamed *s) {
+static void check_calls(answer *a, const streamed *s) {
   const gale_tool_call *calls;
   size_t n;
-  if (gale_answer_calls(answer, &calls, &n, NULL)) abort();
+  if (answer_calls(a, &calls, &n, NULL)) abort();
   for (size_t i = 0; i < n; i++)
     if (!calls[i].name || !calls[i].id || !calls[i].arguments) abort();
-  if (s->calls > n) abort();
+  if (s->calls != n) abort();
   /* A NUL ends what the struct shows. */
-  if (s->calls && s->calls == n && strncmp(calls[n - 1].arguments, s->text, s->n) != 0 && !memchr(s->text, 0, s->n))
-    abort();
+  if (n && s->n && strncmp(calls[n - 1].arguments, s->text, s->n) != 0 && !memchr(s->text, 0, s->n)) abort();
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-  gale_answer *answer;
-  gale_answer_piece piece;
+  answer *a;
+  piece_list pieces = {.stopped = -1};
   streamed s = {0};
   size_t n_names = 1; /* at least */
   const char *const *names = gale_chat_templates();
   if (size == 0) return 0;
   while (names[n_names]) n_names++;
   const gale_tokenizer *t = fuzz_bytes();
-  if (gale_answer_open(t, names[data[0] % n_names], &answer, NULL)) abort();
+  if (answer_open(t, names[data[0] % n_names], false, &a, NULL)) abort();
   for (size_t i = 1; i < size; i++) {
     bool mark = data[i] < ' ' && data[i] != '\n' && data[i] < FUZZ_MARKS;
-    if (gale_answer_push(answer, mark ? data[i] : FUZZ_MARKS + data[i], &piece, NULL)) abort();
-    take(&s, &piece);
+    if (answer_push(a, mark ? data[i] : FUZZ_MARKS + data[i], &pieces, NULL)) abort();
+    take(&s, &pieces);
   }
-  if (gale_answer_finish(answer, &piece, NULL)) abort();
-  take(&s, &piece);
-  check_calls(answer, &s);
-  gale_answer_close(&answer);
+  if (answer_finish(a, false, &pieces, NULL)) abort();
+  take(&s, &pieces);
+  check_calls(a, &s);
+  answer_close(&a);
+  pieces_free(&pieces);
   free(s.text);
   return 0;
 }

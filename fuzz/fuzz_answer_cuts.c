@@ -1,6 +1,7 @@
 /* Answers of any ids in every template: however the same bytes are divided into tokens, the same content, thinking
  * and calls come of them, and all of it is valid UTF-8. */
 #include "base/utf8.h"
+#include "chat/answer.h"
 #include "fuzz_text.h"
 #include "json/value.h"
 
@@ -65,26 +66,26 @@ static void add(byte_list *to, const char *what, const char *text, size_t n) {
   if (to->failed) abort();
 }
 
-static void add_piece(byte_list *kinds, const gale_answer_piece *piece) {
-  if (piece->length) add(&kinds[piece->kind], "", piece->text, piece->length);
+static void add_pieces(byte_list *kinds, piece_list *pieces) {
+  for (const gale_piece *p; (p = pieces_next(pieces));)
+    add(&kinds[p->kind], p->kind == GALE_PIECE_CALL ? "\n" : "", p->text, p->length);
 }
 
 /* All that came of an answer, and its calls. */
 static byte_list parse(const gale_tokenizer *t, const char *name, const int32_t *ids, size_t n) {
-  byte_list kinds[3] = {0}, whole = {0};
-  gale_answer *a;
-  gale_answer_piece piece;
+  byte_list kinds[4] = {0}, whole = {0};
+  answer *a;
+  piece_list pieces = {.stopped = -1};
   const gale_tool_call *calls;
   size_t n_calls;
-  if (gale_answer_open(t, name, &a, NULL)) abort();
+  if (answer_open(t, name, false, &a, NULL)) abort();
   for (size_t i = 0; i < n; i++) {
-    if (gale_answer_push(a, ids[i], &piece, NULL) || gale_answer_calls(a, &calls, &n_calls, NULL)) abort();
-    add_piece(kinds, &piece);
-    if (piece.kind == GALE_ANSWER_ARGUMENTS && piece.length && piece.call >= n_calls) abort();
+    if (answer_push(a, ids[i], &pieces, NULL) || answer_calls(a, &calls, &n_calls, NULL)) abort();
+    add_pieces(kinds, &pieces);
   }
-  if (gale_answer_finish(a, &piece, NULL) || gale_answer_calls(a, &calls, &n_calls, NULL)) abort();
-  add_piece(kinds, &piece);
-  for (int k = 0; k < 3; k++) {
+  if (answer_finish(a, false, &pieces, NULL) || answer_calls(a, &calls, &n_calls, NULL)) abort();
+  add_pieces(kinds, &pieces);
+  for (int k = 0; k < 4; k++) {
     add(&whole, "\n#", kinds[k].bytes ? kinds[k].bytes : "", kinds[k].n);
     free(kinds[k].bytes);
   }
@@ -93,7 +94,8 @@ static byte_list parse(const gale_tokenizer *t, const char *name, const int32_t 
     add(&whole, "\nwith ", calls[i].arguments, strlen(calls[i].arguments));
     if (!*calls[i].id) abort();
   }
-  gale_answer_close(&a);
+  answer_close(&a);
+  pieces_free(&pieces);
   return whole;
 }
 

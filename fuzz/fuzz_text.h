@@ -38,8 +38,12 @@ static inline void fuzz_use(const gale_tokenizer *t) {
   const gale_message message = {.role = "user", .content = TEXT};
   int32_t *ids;
   size_t n;
-  for (const char *const *name = gale_chat_templates(); *name; name++)
-    if (gale_chat_render(t, *name, &message, 1, &ids, &n, NULL) == GALE_OK) gale_free(ids);
+  gale_chat_options options;
+  gale_chat_defaults(&options);
+  for (const char *const *name = gale_chat_templates(); *name; name++) {
+    options.template_name = *name;
+    if (gale_chat_prompt(t, &message, 1, &options, &ids, &n, NULL) == GALE_OK) gale_free(ids);
+  }
 }
 
 /* GPT-2's printable stand-in for a byte. */

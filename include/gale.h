@@ -18,7 +18,7 @@
  *   gale_tokenizer  vocabulary and templates; immutable, shared freely between threads
  *   gale_session    key/value cache, scratch memory and worker threads; one caller at a time
  *   a sequence      an id inside a session: one text and its cache
- *   gale_sampler    settings and generator state of one sequence; one caller at a time
+ *   gale_generation one answer in the making; one caller at a time
  */
 #ifndef GALE_H
 #define GALE_H
@@ -174,13 +174,9 @@ GALE_API const char *gale_chat_template(const gale_tokenizer *tokenizer);
 /* Names of all templates, ended by NULL; static storage. */
 GALE_API const char *const *gale_chat_templates(void);
 
-/* Ids of the whole prompt of a conversation, up to where the assistant's answer begins. name NULL
- * means gale_chat_template(). Text in messages never becomes a control token. */
-GALE_API gale_status gale_chat_render(const gale_tokenizer *tokenizer, const char *name, const gale_message *messages,
-                                      size_t n_messages, int32_t **ids, size_t *n_ids, gale_error *error);
-
-/* The same with options (NULL: the defaults). GALE_E_ARGUMENT for what the template cannot express, and, in Mistral's
- * templates, for all that Mistral's own reference refuses; the message says what is wrong. */
+/* Ids of the whole prompt of a conversation, up to where the assistant's answer begins. Text in messages never becomes
+ * a control token. options NULL means the defaults. GALE_E_ARGUMENT for what the template cannot express, and, in
+ * Mistral's templates, for all that Mistral's own reference refuses; the message says what is wrong. */
 GALE_API gale_status gale_chat_prompt(const gale_tokenizer *tokenizer, const gale_message *messages, size_t n_messages,
                                       const gale_chat_options *options, int32_t **ids, size_t *n_ids,
                                       gale_error *error);
@@ -197,37 +193,6 @@ GALE_API gale_status gale_chat_request(const gale_tokenizer *tokenizer, const ch
 GALE_API gale_status gale_fim_prompt(const gale_tokenizer *tokenizer, const char *prefix, size_t n_prefix,
                                      const char *suffix, size_t n_suffix, int32_t **ids, size_t *n_ids,
                                      gale_error *error);
-
-/* An answer in the making: what is said, what is thought (v13 and v15) and which tools are called (v2 and later), told
- * apart by the control tokens of the template that asked for it. With Llama 3's templates an answer that is a JSON
- * object with "name" and "parameters", or several, is calls. Other templates' answers are content. */
-typedef struct gale_answer gale_answer;
-
-typedef enum gale_answer_kind { GALE_ANSWER_CONTENT, GALE_ANSWER_THINKING, GALE_ANSWER_ARGUMENTS } gale_answer_kind;
-
-typedef struct gale_answer_piece {
-  gale_answer_kind kind;
-  const char *text; /* length bytes of valid UTF-8, maybe none; valid until the next call on the answer */
-  size_t length;
-  size_t call; /* with GALE_ANSWER_ARGUMENTS: the call that the text belongs to */
-} gale_answer_piece;
-
-/* name NULL means gale_chat_template(). The tokenizer must outlive the answer. */
-GALE_API gale_status gale_answer_open(const gale_tokenizer *tokenizer, const char *name, gale_answer **answer,
-                                      gale_error *error);
-GALE_API void gale_answer_close(gale_answer **answer);
-
-/* Takes the next id and tells what text is sure by then. */
-GALE_API gale_status gale_answer_push(gale_answer *answer, int32_t id, gale_answer_piece *piece, gale_error *error);
-
-/* Must follow the last id. Where a list of calls (v2 to v7) turns out to be none, its text is the piece's content. */
-GALE_API gale_status gale_answer_finish(gale_answer *answer, gale_answer_piece *piece, gale_error *error);
-
-/* The calls so far; those of v2 to v7 are there once the answer is finished. From v11 on, and with Llama 3, a call is
- * whole but for its arguments as soon as a piece of them has come. Arguments are as the model wrote them, which may not
- * be JSON. *calls is owned by the answer, until the next call on it. */
-GALE_API gale_status gale_answer_calls(gale_answer *answer, const gale_tool_call **calls, size_t *n_calls,
-                                       gale_error *error);
 
 /* ---- Model -------------------------------------------------------------------------------- */
 
@@ -405,8 +370,6 @@ GALE_API void gale_session_get_stats_sized(const gale_session *session, gale_ses
 
 /* ---- Sampling ----------------------------------------------------------------------------- */
 
-typedef struct gale_sampler gale_sampler;
-
 /* Added to the logit of a token: -100 and below bans it; with 100 and above nothing but such tokens can be drawn,
  * unless none of them is allowed. */
 typedef struct gale_logit_bias {
@@ -415,8 +378,8 @@ typedef struct gale_logit_bias {
 } gale_logit_bias;
 
 /* The steps between a row of logits and a token: bias, penalties, DRY, ends, top_n_sigma, temperature, top_k,
- * typical_p, top_p, min_p, XTC, draw. docs/NUMERICS.md defines each. Arrays are copied when a sampler is opened.
- * "History" is what the sampler was told of the prompt and the answer. */
+ * typical_p, top_p, min_p, XTC, draw. docs/NUMERICS.md defines each. "History" is the prompt as far as a
+ * generation is told it, and the answer. */
 typedef struct gale_sampler_options {
   size_t size;           /* of this struct, as the caller knows it: gale_sampler_defaults() sets it */
   double temperature;    /* in [0, 100]; 0: the token with the largest logit, whatever the steps behind it */
@@ -439,7 +402,7 @@ typedef struct gale_sampler_options {
   int32_t dry_last;            /* tokens of the history that are looked at; 0: off; -1: all */
   const int32_t *dry_breakers; /* [n_dry_breakers] tokens that no repetition contains */
   size_t n_dry_breakers;
-  const int32_t *ends; /* [n_ends] tokens that end an answer */
+  const int32_t *ends; /* [n_ends] tokens that end an answer, beside the tokenizer's */
   size_t n_ends;
   int32_t min_tokens; /* no end is drawn before so many tokens were */
   bool ignore_end;    /* no end is ever drawn */
@@ -454,54 +417,129 @@ typedef struct gale_sampler_options {
 /* Temperature 0.8, top_k 40, top_p 0.95, min_p 0.05; all else off. */
 #define gale_sampler_defaults(options) gale_sampler_defaults_sized(options, sizeof *(options))
 GALE_API void gale_sampler_defaults_sized(gale_sampler_options *options, size_t size);
-GALE_API gale_status gale_sampler_open(const gale_sampler_options *options, int32_t vocab_size, gale_sampler **sampler,
-                                       gale_error *error);
-GALE_API void gale_sampler_close(gale_sampler **sampler);
-
-/* Chooses from a row of vocab_size logits. The same settings, seed and history give the same choice.
- * The choice is not yet part of the history: gale_sampler_accept() makes it so. GALE_E_NUMERIC if no
- * logit is finite. */
-GALE_API gale_status gale_sampler_choose(gale_sampler *sampler, const float *logits, int32_t *token, gale_error *error);
-
-/* Adds a token of the prompt or of the answer to the history that the repeat penalty looks at. */
-GALE_API gale_status gale_sampler_accept(gale_sampler *sampler, int32_t token, gale_error *error);
 
 /* ---- Generation --------------------------------------------------------------------------- */
 
+/* One answer in the making: tokens are chosen from rows of logits, or come from elsewhere, and become typed text. A
+ * generation reads rows but changes no session: whoever drives it feeds the tokens. So one thread may drive any number
+ * of them over one session, each taking from its own sequence's rows, and computes their tokens in one step:
+ *
+ *     gale_generation_take(g, session, sequence, 0, &token, error)
+ *     while ((piece = gale_generation_next(g))) ...
+ *     until gale_generation_get_result() says why it ended; else the token is part of the next gale_step()
+ *
+ * gale_generate() is that loop for one answer. A generation is small: its memory does not grow with the vocabulary. */
+typedef struct gale_generation gale_generation;
+
+typedef enum gale_piece_kind {
+  GALE_PIECE_CONTENT,
+  GALE_PIECE_THINKING,
+  GALE_PIECE_CALL,      /* a call of a tool begins: text is the function's name */
+  GALE_PIECE_ARGUMENTS, /* text of the call's arguments: JSON as the model writes it, which may turn out to be none */
+} gale_piece_kind;
+
+typedef struct gale_piece {
+  gale_piece_kind kind;
+  const char *text; /* length bytes of valid UTF-8, of whole characters */
+  size_t length;
+  size_t call;    /* of a call and its arguments: which of the answer's, from 0 */
+  const char *id; /* with GALE_PIECE_CALL: the call's id, ended by NUL */
+} gale_piece;
+
 typedef enum gale_finish {
-  GALE_FINISH_END,    /* the model ended its answer */
-  GALE_FINISH_STOP,   /* a stop text appeared; it is not part of the output */
-  GALE_FINISH_LENGTH, /* max_tokens or the context is reached */
+  GALE_FINISH_NONE,    /* the answer goes on */
+  GALE_FINISH_END,     /* the model ended it */
+  GALE_FINISH_STOP,    /* a stop text appeared; it is not part of the output */
+  GALE_FINISH_LENGTH,  /* max_tokens is reached */
+  GALE_FINISH_CONTEXT, /* the sequence's context or the session's pages are used up */
   GALE_FINISH_CANCELLED,
 } gale_finish;
 
-typedef struct gale_generate_options {
-  size_t size;             /* of this struct, as the caller knows it: gale_generate_defaults() sets it */
-  int32_t max_tokens;      /* -1: until the context is full */
-  const char *const *stop; /* n_stop texts, none empty */
+struct gale_constraint;
+
+typedef struct gale_generation_options {
+  size_t size;                          /* of this struct, as the caller knows it: its defaults call sets it */
+  const gale_sampler_options *sampling; /* NULL: the defaults */
+  const int32_t *prompt;                /* [n_prompt] ids before the answer, for the penalties; may be NULL */
+  size_t n_prompt;
+  /* Name of the template that asked for the answer, which decides what is thinking and what are calls: Mistral's from
+   * v13 on have thinking, those from v2 on and Llama 3's calls. NULL: all is content. gale_chat_template() is the
+   * model's own. */
+  const char *form;
+  const char *const *stop; /* [n_stop] texts, none empty; looked for in content, between other pieces */
   size_t n_stop;
-  bool ignore_end; /* go on after an end token */
-  bool special;    /* show control tokens */
-  /* Called for each sampled token with the text that is sure by then: whole characters that cannot become
-   * part of a stop text; length may be 0. What was held back at the end comes with token -1. Returning
-   * false stops. May be NULL. */
-  bool (*text)(void *user, int32_t token, const char *text, size_t length);
-  void *user;
-} gale_generate_options;
+  int32_t max_tokens;                       /* -1: as many as there is room for */
+  bool special;                             /* control tokens that tell nothing of the form are content too */
+  bool logprobs;                            /* compute log-probabilities */
+  int32_t top_logprobs;                     /* 0 to 1024: of so many of the likeliest tokens too */
+  const struct gale_constraint *constraint; /* must be NULL */
+} gale_generation_options;
 
-typedef struct gale_generate_result {
+#define gale_generation_defaults(options) gale_generation_defaults_sized(options, sizeof *(options))
+GALE_API void gale_generation_defaults_sized(gale_generation_options *options, size_t size);
+
+/* Begins an answer of a model. tokenizer NULL means the model's; model NULL: nothing can be taken, and tokens come by
+ * gale_generation_accept() alone. Both must outlive the generation; options are copied, with all they point at. */
+GALE_API gale_status gale_generation_open(const gale_model *model, const gale_tokenizer *tokenizer,
+                                          const gale_generation_options *options, gale_generation **generation,
+                                          gale_error *error);
+GALE_API void gale_generation_close(gale_generation **generation);
+
+/* Chooses the next token from a row of a sequence's logits (as in gale_logits()) and accepts it. The choice depends on
+ * options, prompt, answer so far and logits alone. Uses the session's scratch, but changes nothing of its sequences:
+ * the caller feeds *token, unless the answer has ended. GALE_E_ARGUMENT if it had ended before, if the sequence has no
+ * such row, or if the options ban every token; GALE_E_NUMERIC if no logit is finite; then nothing has changed. */
+GALE_API gale_status gale_generation_take(gale_generation *generation, gale_session *session, int32_t sequence,
+                                          size_t row, int32_t *token, gale_error *error);
+
+/* Takes the next token from the caller. Any error but GALE_E_ARGUMENT, with which nothing has changed, ends the answer.
+ */
+GALE_API gale_status gale_generation_accept(gale_generation *generation, int32_t token, gale_error *error);
+
+/* Ends the answer from outside, for GALE_FINISH_LENGTH, _CONTEXT or _CANCELLED; nothing happens if it has ended. What
+ * was held back becomes pieces, but for a character that is not whole. */
+GALE_API gale_status gale_generation_end(gale_generation *generation, gale_finish finish, gale_error *error);
+
+/* The next piece of text that is sure, or NULL: text that may become a stop text and characters that are not whole are
+ * held back. Valid until the next call with this generation that is not gale_generation_next(). */
+GALE_API const gale_piece *gale_generation_next(gale_generation *generation);
+
+/* The calls so far, arguments as far as they have come. In answers of v2 to v7, where calls are one list, they are
+ * there when it has ended. *calls is owned by the generation, until the next call with it. */
+GALE_API gale_status gale_generation_calls(gale_generation *generation, const gale_tool_call **calls, size_t *n_calls,
+                                           gale_error *error);
+
+typedef struct gale_logprob {
+  int32_t token;
+  double logprob; /* natural logarithm; -INFINITY where the logit is no number or minus infinity */
+} gale_logprob;
+
+/* Log-probabilities by the logits as the model gave them, of the token that was taken last and then of the likeliest,
+ * best first. *logprobs is owned by the generation, until its next token. Returns how many there are; 0 if they were
+ * not asked for. */
+GALE_API size_t gale_generation_logprobs(const gale_generation *generation, const gale_logprob **logprobs);
+
+typedef struct gale_generation_result {
+  size_t size; /* of this struct, as the caller knows it: gale_generation_get_result() sets it */
   gale_finish finish;
-  int32_t n_tokens; /* sampled, the end token included */
-} gale_generate_result;
+  int32_t stop;       /* with GALE_FINISH_STOP: index of the stop text; else -1 */
+  int32_t n_tokens;   /* so far; a token that ends the answer counts */
+  int32_t n_thinking; /* of these, thinking with its control tokens */
+} gale_generation_result;
 
-#define gale_generate_defaults(options) gale_generate_defaults_sized(options, sizeof *(options))
-GALE_API void gale_generate_defaults_sized(gale_generate_options *options, size_t size);
+#define gale_generation_get_result(generation, result)                                                                 \
+  gale_generation_get_result_sized(generation, result, sizeof *(result))
+GALE_API void gale_generation_get_result_sized(const gale_generation *generation, gale_generation_result *result,
+                                               size_t size);
 
-/* Samples from the logits that the last step left in row 0 for sequence, and goes on. All sampled
- * tokens but the last are in the sequence afterwards. */
-GALE_API gale_status gale_generate(gale_session *session, int32_t sequence, const gale_tokenizer *tokenizer,
-                                   gale_sampler *sampler, const gale_generate_options *options,
-                                   gale_generate_result *result, gale_error *error);
+/* Called with each piece; returning false stops. */
+typedef bool (*gale_piece_fn)(void *user, const gale_piece *piece);
+
+/* Generates until the answer ends, from the last row of logits that the sequence has. All tokens but the last are in
+ * the sequence afterwards. Where the session's pages run out the answer ends with GALE_FINISH_CONTEXT. piece may be
+ * NULL; when it returns false the answer is cancelled and no more pieces are given. */
+GALE_API gale_status gale_generate(gale_generation *generation, gale_session *session, int32_t sequence,
+                                   gale_piece_fn piece, void *user, gale_error *error);
 
 #ifdef __cplusplus
 }

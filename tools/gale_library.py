@@ -2,13 +2,21 @@
 import ctypes
 from ctypes import POINTER, byref, c_bool, c_char, c_char_p, c_int, c_int32, c_size_t, c_void_p
 
+ARGUMENTS, CANCELLED = 3, 5  # of gale_piece_kind and gale_finish
+
 
 class Error(ctypes.Structure):
     _fields_ = [("code", c_int), ("message", c_char * 512)]
 
 
 class Piece(ctypes.Structure):
-    _fields_ = [("kind", c_int), ("text", POINTER(c_char)), ("length", c_size_t), ("call", c_size_t)]
+    _fields_ = [("kind", c_int), ("text", POINTER(c_char)), ("length", c_size_t), ("call", c_size_t), ("id", c_char_p)]
+
+
+class Options(ctypes.Structure):
+    """The first fields of gale_generation_options; the library takes the others at their defaults."""
+
+    _fields_ = [("size", c_size_t), ("sampling", c_void_p), ("prompt", c_void_p), ("n_prompt", c_size_t), ("form", c_char_p)]
 
 
 class Call(ctypes.Structure):
@@ -79,20 +87,26 @@ class Tokenizer:
 
     def answer(self, ids, template=None):
         """Content, thinking, calls (id, name, arguments), and the arguments of each call as they were streamed."""
-        answer, piece, texts, streamed = c_void_p(), Piece(), ["", ""], {}
-        self.call("gale_answer_open", self.handle, template and template.encode(), byref(answer))
+        answer, options, texts, streamed = c_void_p(), Options(), ["", ""], {}
+        self.library.gale_generation_defaults_sized(byref(options), c_size_t(ctypes.sizeof(options)))
+        options.form = template.encode() if template else self.template().encode() or None
+        next_piece = self.library.gale_generation_next
+        next_piece.restype = POINTER(Piece)
+        self.call("gale_generation_open", None, self.handle, byref(options), byref(answer))
         for i in [*ids, None]:
             if i is None:
-                self.call("gale_answer_finish", answer, byref(piece))
+                self.call("gale_generation_end", answer, c_int(CANCELLED))
             else:
-                self.call("gale_answer_push", answer, c_int32(i), byref(piece))
-            text = piece.text[: piece.length].decode() if piece.length else ""
-            if piece.kind < 2:
-                texts[piece.kind] += text
-            else:
-                streamed[piece.call] = streamed.get(piece.call, "") + text
+                self.call("gale_generation_accept", answer, c_int32(i))
+            while piece := next_piece(answer):
+                piece = piece.contents
+                text = piece.text[: piece.length].decode()
+                if piece.kind < 2:
+                    texts[piece.kind] += text
+                elif piece.kind == ARGUMENTS:
+                    streamed[piece.call] = streamed.get(piece.call, "") + text
         calls, n = POINTER(Call)(), c_size_t()
-        self.call("gale_answer_calls", answer, byref(calls), byref(n))
+        self.call("gale_generation_calls", answer, byref(calls), byref(n))
         found = [tuple(t.decode() for t in (c.id, c.name, c.arguments)) for c in calls[: n.value]]
-        self.library.gale_answer_close(byref(answer))
+        self.library.gale_generation_close(byref(answer))
         return texts[0], texts[1], found, streamed

@@ -1,4 +1,6 @@
 /* Answers as they come, id by id: what is said, what is thought, and which tools are called. */
+#include "chat/answer.h"
+
 #include <stdlib.h>
 
 #include "chat/answer_json.h"
@@ -18,41 +20,39 @@ typedef struct answer_call {
   byte_list name, id, arguments; /* each with a NUL once it is given */
 } answer_call;
 
-struct gale_answer {
+struct answer {
   const gale_tokenizer *tokenizer;
   gale_detokenizer *stream;
   int version;
   answer_state state;
   byte_list list; /* text of STATE_LIST */
   json_calls objects;
-  byte_list content; /* of STATE_OBJECTS: not handed out yet, but for its first `given_content` bytes */
-  size_t given_content;
   answer_call *calls;
   gale_tool_call *given;
-  size_t n_calls;
-  uint64_t hash; /* of the ids so far */
+  size_t n_calls, n_told; /* of the calls, the first n_told were added as pieces */
+  uint64_t hash;          /* of the ids so far */
 };
 
-gale_status gale_answer_open(const gale_tokenizer *tokenizer, const char *name, gale_answer **answer,
-                             gale_error *error) {
-  const chat_template *row = name || tokenizer->chat ? chat_find(tokenizer, name, error) : NULL;
-  if (name && !row) return GALE_E_ARGUMENT;
-  gale_answer *a = calloc(1, sizeof *a);
+gale_status answer_open(const gale_tokenizer *tokenizer, const char *form, bool special, answer **opened,
+                        gale_error *error) {
+  const chat_template *row = form ? chat_find(tokenizer, form, error) : NULL;
+  if (form && !row) return GALE_E_ARGUMENT;
+  answer *a = calloc(1, sizeof *a);
   if (!a) return error_memory(error, sizeof *a);
   a->tokenizer = tokenizer;
   a->version = row ? row->version : 0;
   a->state = row && !row->version && row->tools ? STATE_OBJECTS : STATE_CONTENT;
-  gale_status status = gale_detokenizer_open(tokenizer, false, &a->stream, error);
+  gale_status status = gale_detokenizer_open(tokenizer, special, &a->stream, error);
   if (status)
     free(a);
   else
-    *answer = a;
+    *opened = a;
   return status;
 }
 
-void gale_answer_close(gale_answer **answer) {
-  if (!answer || !*answer) return;
-  gale_answer *a = *answer;
+void answer_close(answer **opened) {
+  answer *a = *opened;
+  if (!a) return;
   gale_detokenizer_close(&a->stream);
   for (size_t i = 0; i < a->n_calls; i++) {
     free(a->calls[i].name.bytes);
@@ -60,15 +60,14 @@ void gale_answer_close(gale_answer **answer) {
     free(a->calls[i].arguments.bytes);
   }
   json_calls_free(&a->objects);
-  free(a->content.bytes);
   free(a->list.bytes);
   free(a->calls);
   free(a->given);
   free(a);
-  *answer = NULL;
+  *opened = NULL;
 }
 
-static answer_call *new_call(gale_answer *a) {
+static answer_call *new_call(answer *a) {
   answer_call *calls = realloc(a->calls, (a->n_calls + 1) * sizeof *calls);
   if (!calls) return NULL;
   a->calls = calls;
@@ -78,7 +77,7 @@ static answer_call *new_call(gale_answer *a) {
 
 /* Where the model gives a call no id it gets one: nine letters and digits, as v3 wants them, that hang on the answer
  * so far. */
-static void make_id(gale_answer *a, answer_call *call) {
+static void make_id(answer *a, answer_call *call) {
   static const char DIGITS[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
   if (call->id.n) return;
   uint64_t hash = text_mix(a->hash ^ text_mix(a->n_calls));
@@ -88,7 +87,7 @@ static void make_id(gale_answer *a, answer_call *call) {
 }
 
 /* What a control token turns the answer to; *begins: with a new call. */
-static answer_state state_after(const gale_answer *a, int32_t id, bool *begins) {
+static answer_state state_after(const answer *a, int32_t id, bool *begins) {
   static const struct {
     const char *mark;
     answer_state state;
@@ -108,95 +107,94 @@ static answer_state state_after(const gale_answer *a, int32_t id, bool *begins) 
   return a->state;
 }
 
-static gale_status begin_object(gale_answer *a, slice name, gale_error *error) {
+/* Adds the calls that were not added yet; whatever their names and ids were to be is there. */
+static gale_status tell_calls(answer *a, piece_list *out, gale_error *error) {
+  gale_status status = GALE_OK;
+  for (; a->n_told < a->n_calls && !status; a->n_told++) {
+    answer_call *call = &a->calls[a->n_told];
+    make_id(a, call);
+    if (call->name.failed || call->id.failed) return error_memory(error, call->name.n + call->id.n);
+    status = pieces_add_call(out, a->n_told, (slice){call->name.bytes ? call->name.bytes : "", call->name.n},
+                             (slice){call->id.bytes, call->id.n}, error);
+  }
+  return status;
+}
+
+static gale_status begin_object(answer *a, slice name, piece_list *out, gale_error *error) {
   answer_call *call = new_call(a);
   if (!call) return error_memory(error, sizeof *call);
   bytes_add(&call->name, name);
-  make_id(a, call);
-  return call->name.failed || call->id.failed ? error_memory(error, name.n) : GALE_OK;
+  return tell_calls(a, out, error);
 }
 
-/* Content waits while there are arguments to hand out. */
-static gale_status take_objects(gale_answer *a, slice text, gale_answer_piece *piece, gale_error *error) {
-  slice arguments = {0}, what;
+static gale_status add_arguments(answer *a, slice text, piece_list *out, gale_error *error) {
+  byte_list *kept = &a->calls[a->n_calls - 1].arguments;
+  bytes_add(kept, text);
+  return kept->failed ? error_memory(error, text.n)
+                      : pieces_add(out, GALE_PIECE_ARGUMENTS, a->n_calls - 1, text, error);
+}
+
+static gale_status take_objects(answer *a, slice text, piece_list *out, gale_error *error) {
   gale_status status = GALE_OK;
-  bytes_drop(&a->content, a->given_content);
-  a->given_content = 0;
   while (text.n > 0 && !status) {
     json_found found;
+    slice what;
     size_t n = json_calls_take(&a->objects, text, &found, &what);
-    bool failed = found == FOUND_FAILURE;
-    if (found == FOUND_TEXT) {
-      bytes_add(&a->content, what);
-      failed = a->content.failed;
-    } else if (found == FOUND_CALL) {
-      status = begin_object(a, what, error);
-    } else if (found == FOUND_ARGUMENTS) {
-      byte_list *kept = &a->calls[a->n_calls - 1].arguments;
-      bytes_add(kept, what);
-      failed = kept->failed;
-      arguments = what;
-    }
-    if (failed) status = error_memory(error, text.n);
+    if (found == FOUND_FAILURE) status = error_memory(error, text.n);
+    if (found == FOUND_TEXT) status = pieces_add(out, GALE_PIECE_CONTENT, 0, what, error);
+    if (found == FOUND_CALL) status = begin_object(a, what, out, error);
+    if (found == FOUND_ARGUMENTS) status = add_arguments(a, what, out, error);
     text = (slice){text.s + n, text.n - n};
-  }
-  if (arguments.n) {
-    *piece = (gale_answer_piece){GALE_ANSWER_ARGUMENTS, arguments.s, arguments.n, a->n_calls - 1};
-  } else {
-    *piece = (gale_answer_piece){.text = a->content.bytes ? a->content.bytes : "", .length = a->content.n};
-    a->given_content = a->content.n;
   }
   return status;
 }
 
 /* Where text in the present state is kept: with the last call, or in the list of calls. */
-static byte_list *kept_in(gale_answer *a) {
+static byte_list *kept_in(answer *a) {
   answer_call *call = a->n_calls ? &a->calls[a->n_calls - 1] : NULL;
   if (call && a->state == STATE_NAME) return &call->name;
   if (call && a->state == STATE_ID) return &call->id;
-  if (call && a->state == STATE_ARGUMENTS) return &call->arguments;
   return &a->list;
 }
 
-/* Keeps what belongs to a call, and hands out what may be shown. */
-static gale_status take_text(gale_answer *a, const char *text, size_t length, gale_answer_piece *piece,
-                             gale_error *error) {
-  slice s = {text, length};
-  if (a->state == STATE_OBJECTS) return take_objects(a, s, piece, error);
-  *piece = (gale_answer_piece){.text = text, .length = length, .call = a->n_calls ? a->n_calls - 1 : 0};
-  if (a->state == STATE_CONTENT || a->state == STATE_THINKING) {
-    piece->kind = a->state == STATE_CONTENT ? GALE_ANSWER_CONTENT : GALE_ANSWER_THINKING;
-    return GALE_OK;
+/* Keeps what belongs to a call, and adds what may be shown. */
+static gale_status take_text(answer *a, slice text, piece_list *out, gale_error *error) {
+  switch (a->state) {
+  case STATE_OBJECTS:
+    return take_objects(a, text, out, error);
+  case STATE_CONTENT:
+    return pieces_add(out, GALE_PIECE_CONTENT, 0, text, error);
+  case STATE_THINKING:
+    return pieces_add(out, GALE_PIECE_THINKING, 0, text, error);
+  case STATE_ARGUMENTS:
+    return add_arguments(a, text, out, error);
+  case STATE_LIST:
+  case STATE_NAME:
+  case STATE_ID:
+    break;
   }
   byte_list *kept = kept_in(a);
-  bytes_add(kept, s);
-  if (kept->failed) return error_memory(error, length);
-  if (a->state == STATE_ARGUMENTS)
-    piece->kind = GALE_ANSWER_ARGUMENTS;
-  else
-    piece->length = 0;
-  return GALE_OK;
+  bytes_add(kept, text);
+  return kept->failed ? error_memory(error, text.n) : GALE_OK;
 }
 
-gale_status gale_answer_push(gale_answer *answer, int32_t id, gale_answer_piece *piece, gale_error *error) {
-  const char *text, *token;
-  size_t length;
+gale_status answer_push(answer *a, int32_t id, piece_list *out, gale_error *error) {
+  const char *token;
+  slice text;
   bool control = false, begins = false;
   gale_status status = GALE_OK;
-  gale_tokenizer_token(answer->tokenizer, id, &token, &length, &control);
+  gale_tokenizer_token(a->tokenizer, id, &token, &text.n, &control);
   /* Each text between control tokens was encoded by itself, and so it is decoded. */
-  answer_state next = control ? state_after(answer, id, &begins) : answer->state;
-  if (next != answer->state || begins)
-    status = gale_detokenizer_finish(answer->stream, &text, &length, error);
+  answer_state next = control ? state_after(a, id, &begins) : a->state;
+  if (next != a->state || begins)
+    status = gale_detokenizer_finish(a->stream, &text.s, &text.n, error);
   else
-    status = gale_detokenizer_push(answer->stream, id, &text, &length, error);
-  if (!status) status = take_text(answer, text, length, piece, error);
-  /* A call that ends without arguments gets its id here. */
-  if (!status && begins && answer->n_calls) make_id(answer, &answer->calls[answer->n_calls - 1]);
-  if (!status && begins && !new_call(answer)) status = error_memory(error, sizeof(answer_call));
-  if (!status && next == STATE_ARGUMENTS) make_id(answer, &answer->calls[answer->n_calls - 1]);
-  answer->hash = text_mix(answer->hash ^ (uint32_t)id);
-  if (!status) answer->state = next;
+    status = gale_detokenizer_push(a->stream, id, &text.s, &text.n, error);
+  if (!status) status = take_text(a, text, out, error);
+  if (!status && (begins || next == STATE_ARGUMENTS)) status = tell_calls(a, out, error);
+  if (!status && begins && !new_call(a)) status = error_memory(error, sizeof(answer_call));
+  a->hash = text_mix(a->hash ^ (uint32_t)id);
+  if (!status) a->state = next;
   return status;
 }
 
@@ -207,7 +205,7 @@ static bool is_call(const value *item) {
   return name && name->kind == VALUE_STRING && (!id || id->kind == VALUE_STRING);
 }
 
-static gale_status read_list(gale_answer *a, bool *good, gale_error *error) {
+static gale_status read_list(answer *a, bool *good, gale_error *error) {
   arena memory = {0};
   value *root;
   value_report report;
@@ -234,30 +232,30 @@ static gale_status read_list(gale_answer *a, bool *good, gale_error *error) {
   return failed ? error_memory(error, n) : GALE_OK;
 }
 
-/* What was held back is content after all. */
-static gale_status finish_objects(gale_answer *a, gale_answer_piece *piece, gale_error *error) {
-  if (piece->kind == GALE_ANSWER_ARGUMENTS) return GALE_OK;
-  bytes_add(&a->content, json_calls_rest(&a->objects));
-  if (a->content.failed) return error_memory(error, a->content.n);
-  piece->text = a->content.bytes ? a->content.bytes : "";
-  piece->length = a->given_content = a->content.n;
-  return GALE_OK;
+/* The list's calls with their arguments, or its text where it is no list of calls. */
+static gale_status finish_list(answer *a, piece_list *out, gale_error *error) {
+  bool good;
+  size_t first = a->n_calls;
+  gale_status status = read_list(a, &good, error);
+  a->state = STATE_CONTENT;
+  if (!status && !good) return pieces_add(out, GALE_PIECE_CONTENT, 0, (slice){a->list.bytes, a->list.n}, error);
+  for (size_t i = first; i < a->n_calls && !status; i++) {
+    const answer_call *call = &a->calls[i];
+    status = pieces_add_call(out, i, (slice){call->name.bytes ? call->name.bytes : "", call->name.n},
+                             (slice){call->id.bytes, call->id.n}, error);
+    if (!status)
+      status = pieces_add(out, GALE_PIECE_ARGUMENTS, i, (slice){call->arguments.bytes, call->arguments.n}, error);
+  }
+  return status;
 }
 
-gale_status gale_answer_finish(gale_answer *answer, gale_answer_piece *piece, gale_error *error) {
-  const char *text;
-  size_t length;
-  gale_status status = gale_detokenizer_finish(answer->stream, &text, &length, error);
-  if (!status) status = take_text(answer, text, length, piece, error);
-  if (!status && answer->state == STATE_OBJECTS) return finish_objects(answer, piece, error);
-  if (!status && answer->n_calls) make_id(answer, &answer->calls[answer->n_calls - 1]);
-  if (status || answer->state != STATE_LIST) return status;
-  bool good;
-  status = read_list(answer, &good, error);
-  answer->state = STATE_CONTENT;
-  if (!status && !good)
-    *piece = (gale_answer_piece){.kind = GALE_ANSWER_CONTENT, .text = answer->list.bytes, .length = answer->list.n};
-  return status;
+gale_status answer_finish(answer *a, bool cut, piece_list *out, gale_error *error) {
+  slice text;
+  gale_status status = gale_detokenizer_finish(a->stream, &text.s, &text.n, error);
+  if (!status && !cut) status = take_text(a, text, out, error);
+  if (status) return status;
+  if (a->state == STATE_OBJECTS) return pieces_add(out, GALE_PIECE_CONTENT, 0, json_calls_rest(&a->objects), error);
+  return a->state == STATE_LIST ? finish_list(a, out, error) : tell_calls(a, out, error);
 }
 
 /* ---- Calls ---- */
@@ -270,16 +268,20 @@ static const char *ended(byte_list *bytes) {
   return bytes->bytes;
 }
 
-gale_status gale_answer_calls(gale_answer *answer, const gale_tool_call **calls, size_t *n_calls, gale_error *error) {
-  gale_tool_call *given = realloc(answer->given, (answer->n_calls + 1) * sizeof *given);
-  if (!given) return error_memory(error, answer->n_calls * sizeof *given);
-  answer->given = given;
-  for (size_t i = 0; i < answer->n_calls; i++) {
-    answer_call *call = &answer->calls[i];
+gale_status answer_calls(answer *a, const gale_tool_call **calls, size_t *n_calls, gale_error *error) {
+  gale_tool_call *given = realloc(a->given, (a->n_calls + 1) * sizeof *given);
+  if (!given) return error_memory(error, a->n_calls * sizeof *given);
+  a->given = given;
+  for (size_t i = 0; i < a->n_calls; i++) {
+    answer_call *call = &a->calls[i];
     given[i] = (gale_tool_call){ended(&call->id), ended(&call->name), ended(&call->arguments)};
     if (!given[i].name || !given[i].id || !given[i].arguments) return error_memory(error, 1);
   }
   *calls = given;
-  *n_calls = answer->n_calls;
+  *n_calls = a->n_calls;
   return GALE_OK;
+}
+
+bool answer_thinks(const answer *a) {
+  return a->state == STATE_THINKING;
 }

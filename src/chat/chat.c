@@ -287,14 +287,6 @@ gale_status gale_chat_prompt(const gale_tokenizer *tokenizer, const gale_message
   return status;
 }
 
-gale_status gale_chat_render(const gale_tokenizer *tokenizer, const char *name, const gale_message *messages,
-                             size_t n_messages, int32_t **ids, size_t *n_ids, gale_error *error) {
-  gale_chat_options options;
-  gale_chat_defaults(&options);
-  options.template_name = name;
-  return gale_chat_prompt(tokenizer, messages, n_messages, &options, ids, n_ids, error);
-}
-
 gale_status gale_fim_prompt(const gale_tokenizer *tokenizer, const char *prefix, size_t n_prefix, const char *suffix,
                             size_t n_suffix, int32_t **ids, size_t *n_ids, gale_error *error) {
   /* The reference makes sure that the suffix has no space of its own in front: it encodes this character with it,

@@ -17,8 +17,8 @@ struct stop_matcher {
   arena memory;
   stop_text *texts;
   size_t n;
-  bool stopped;
-  char *held; /* n_held bytes that may yet become a stop text, behind n_given that were given out */
+  int stopped; /* the text that was found, or -1 */
+  char *held;  /* n_held bytes that may yet become a stop text, behind n_given that were given out */
   size_t n_given, n_held, capacity;
 };
 
@@ -48,6 +48,7 @@ gale_status stop_open(const char *const *texts, size_t n, stop_matcher **matcher
   if (!m) return error_memory(error, sizeof *m);
   m->texts = arena_array(&m->memory, n, sizeof *m->texts);
   m->n = n;
+  m->stopped = -1;
   gale_status status = m->texts ? GALE_OK : error_memory(error, n * sizeof *m->texts);
   for (size_t i = 0; i < n && !status; i++) status = add_text(m, &m->texts[i], texts[i], error);
   if (status)
@@ -65,20 +66,24 @@ void stop_close(stop_matcher **matcher) {
   *matcher = NULL;
 }
 
-/* Moves all texts on by a byte. Returns the length of the longest that is now complete, or 0. */
-static size_t advance(stop_matcher *m, char byte) {
+/* Moves all texts on by a byte. Returns the longest that is now complete, or -1. */
+static int advance(stop_matcher *m, char byte) {
   size_t complete = 0;
+  int found = -1;
   for (size_t i = 0; i < m->n; i++) {
     stop_text *s = &m->texts[i];
     while (s->matched > 0 && s->bytes[s->matched] != byte) s->matched = s->border[s->matched - 1];
     if (s->bytes[s->matched] == byte) s->matched++;
-    if (s->matched == s->length && s->length > complete) complete = s->length;
+    if (s->matched == s->length && s->length > complete) {
+      complete = s->length;
+      found = (int)i;
+    }
   }
-  return complete;
+  return found;
 }
 
 gale_status stop_push(stop_matcher *matcher, const char *text, size_t length, const char **out, size_t *out_length,
-                      bool *stopped, gale_error *error) {
+                      int *stopped, gale_error *error) {
   stop_matcher *m = matcher;
   if (length > SIZE_MAX / 4 - m->n_held) return error_memory(error, UINT64_MAX);
   if (m->n_held + length > m->capacity) {
@@ -93,17 +98,18 @@ gale_status stop_push(stop_matcher *matcher, const char *text, size_t length, co
     memmove(m->held, m->held + m->n_given, m->n_held);
   }
   m->n_given = 0;
-  size_t total = m->n_held, complete = 0;
-  for (size_t i = 0; i < length && !m->stopped; i++) {
+  bool before = m->stopped >= 0;
+  size_t total = m->n_held;
+  for (size_t i = 0; i < length && m->stopped < 0; i++) {
     m->held[total++] = text[i];
-    complete = advance(m, text[i]);
-    m->stopped = complete > 0;
+    m->stopped = advance(m, text[i]);
   }
   size_t hold = 0;
   for (size_t i = 0; i < m->n; i++)
     if (m->texts[i].matched > hold) hold = m->texts[i].matched;
-  m->n_given = m->stopped ? (complete ? total - complete : 0) : total - hold;
-  m->n_held = m->stopped ? 0 : hold;
+  bool found = m->stopped >= 0;
+  m->n_given = before ? 0 : found ? total - m->texts[m->stopped].length : total - hold;
+  m->n_held = found ? 0 : hold;
   *out = m->held ? m->held : "";
   *out_length = m->n_given;
   *stopped = m->stopped;
@@ -115,6 +121,6 @@ void stop_finish(stop_matcher *matcher, const char **out, size_t *out_length) {
   *out_length = matcher->n_held;
   matcher->n_held = 0;
   matcher->n_given = 0;
-  matcher->stopped = false;
+  matcher->stopped = -1;
   for (size_t i = 0; i < matcher->n; i++) matcher->texts[i].matched = 0;
 }

@@ -12,11 +12,11 @@ gale_status stop_open(const char *const *texts, size_t n, stop_matcher **matcher
 void stop_close(stop_matcher **matcher);
 
 /* Adds a piece of text. *out points at *out_length bytes that are sure: not part of a stop text, nor of
- * what may become one; valid until the next call. *stopped: a stop text has ended in this piece or before; *out is
- * then what stood in front of it (of those that end first, the longest), and everything behind it is
- * dropped, also from later pieces. Time: linear in the length, for each text. */
+ * what may become one; valid until the next call. *stopped becomes the index of the stop text that
+ * has ended in this piece or before (of those that end first, the longest), or -1; *out is then what stood in front of
+ * it, and everything behind it is dropped, also from later pieces. Time: linear in the length, for each text. */
 gale_status stop_push(stop_matcher *matcher, const char *text, size_t length, const char **out, size_t *out_length,
-                      bool *stopped, gale_error *error);
+                      int *stopped, gale_error *error);
 
 /* What is held back at the end of the stream; the matcher is then as new. */
 void stop_finish(stop_matcher *matcher, const char **out, size_t *out_length);

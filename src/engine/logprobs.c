@@ -11,18 +11,18 @@ static double logprob_of(float logit, float top, double ln_total) {
 }
 
 /* The candidates by rank. k is small, or few rows are asked for so many. */
-static void list_best(sampler_scratch *c, float top, double ln_total, size_t k, sampler_logprob *best) {
+static void list_best(sampler_scratch *c, float top, double ln_total, size_t k, gale_logprob *best) {
   for (size_t i = 0; i < k; i++) {
     size_t first = 0;
     for (size_t j = 1; j < c->n; j++)
       if (c->logit[j] > c->logit[first]) first = j;
-    best[i] = (sampler_logprob){c->token[first], logprob_of(c->logit[first], top, ln_total)};
+    best[i] = (gale_logprob){c->token[first], logprob_of(c->logit[first], top, ln_total)};
     c->logit[first] = -INFINITY;
   }
 }
 
-gale_status sampler_logprobs(sampler_scratch *c, const float *logits, int32_t n_tokens, sampler_logprob *chosen,
-                             size_t k, sampler_logprob *best, size_t *n_best, gale_error *error) {
+gale_status sampler_logprobs(sampler_scratch *c, const float *logits, int32_t n_tokens, gale_logprob *chosen, size_t k,
+                             gale_logprob *best, size_t *n_best, gale_error *error) {
   size_t n = (size_t)n_tokens;
   float top;
   candidates_look(c, logits, n, &top);

@@ -65,6 +65,7 @@ static gale_status open_parts(gale_session *s, gale_error *error) {
   const gale_model *m = s->model;
   const be_ops *be = m->device->ops;
   gale_status status = open_arrays(s, error);
+  if (!status) status = sampler_scratch_open(m->config.vocab_size, &s->sampling, error);
   if (status) return status;
   cache_options c = {o->kv_type, o->context, o->window, o->chunk, o->max_sequences, o->kv_bytes};
   status = cache_open(&s->cache, &m->config, m->device, &c, error);
@@ -109,6 +110,7 @@ void gale_session_close(gale_session **session) {
   be->context_close(&s->context);
   if (s->memory) be->release(s->model->device, s->memory, s->memory_bytes);
   cache_close(&s->cache);
+  sampler_scratch_close(&s->sampling);
   free(s->length);
   free(s->in_step);
   free(s->growths);
@@ -131,7 +133,8 @@ void gale_session_get_stats_sized(const gale_session *session, gale_session_stat
       .kv_page_bytes = (uint64_t)(c->n_pages - c->n_free) * c->page_bytes,
       .kv_peak_bytes = (uint64_t)c->peak_pages * c->page_bytes,
       .kv_reserved_bytes = (uint64_t)c->n_pages * c->page_bytes,
-      .scratch_bytes = session->memory_bytes + session->model->device->ops->context_bytes(session->context),
+      .scratch_bytes = session->memory_bytes + session->model->device->ops->context_bytes(session->context) +
+                       sampler_scratch_bytes(session->model->config.vocab_size),
       .tokens = session->tokens,
       .steps = session->steps,
   };

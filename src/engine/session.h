@@ -7,6 +7,7 @@
 #define ENGINE_SESSION_H
 
 #include "engine/cache.h"
+#include "engine/sampler.h"
 #include "model/forward.h"
 
 /* Rows of logits that belong to a sequence. */
@@ -29,6 +30,7 @@ struct gale_session {
   session_rows *logits;                     /* [max_sequences] */
   int32_t *token, *position, *table, *rows; /* [chunk]: the step's batch */
   int32_t n_rows;                           /* of the batch */
+  sampler_scratch *sampling;                /* of whoever chooses from a row */
   uint64_t tokens, steps;
 };
 

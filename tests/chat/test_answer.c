@@ -1,6 +1,8 @@
 /* Answers of each version of Mistral's prompts, told apart as they come. */
 #include "tokenizer/text_cases.h"
 
+#include "chat/answer.h"
+
 static gale_tokenizer *open_version(const char *version) {
   gale_tokenizer *t = NULL;
   gale_error error = {0};
@@ -34,17 +36,29 @@ static int32_t mark(const gale_tokenizer *t, const char *name) {
 }
 
 typedef struct told {
-  char content[200], thinking[200], arguments[4][200];
+  char content[200], thinking[200], arguments[4][200], names[4][200], ids[4][200];
+  size_t n_calls;
 } told;
 
-static void tell(told *to, const gale_answer_piece *piece) {
-  char *list[] = {to->content, to->thinking, to->arguments[piece->call]};
-  strncat(list[piece->kind], piece->text ? piece->text : "", piece->length);
+/* A call's arguments follow the piece that begins it. */
+static void tell(told *to, piece_list *pieces) {
+  for (const gale_piece *p; (p = pieces_next(pieces));) {
+    assert_true(p->length > 0 || p->kind == GALE_PIECE_CALL);
+    if (p->kind == GALE_PIECE_CONTENT) strncat(to->content, p->text, p->length);
+    if (p->kind == GALE_PIECE_THINKING) strncat(to->thinking, p->text, p->length);
+    if (p->kind == GALE_PIECE_ARGUMENTS) {
+      assert_int_equal(p->call + 1, to->n_calls);
+      strncat(to->arguments[p->call], p->text, p->length);
+    }
+    if (p->kind != GALE_PIECE_CALL) continue;
+    assert_int_equal(p->call, to->n_calls);
+    snprintf(to->names[p->call], sizeof to->names[0], "%.*s", (int)p->length, p->text);
+    snprintf(to->ids[to->n_calls++], sizeof to->ids[0], "%s", p->id);
+  }
 }
 
 /* Pushes texts, each encoded by itself; one that begins with [ is a control token if it is one of the marks. */
-static void push_all(gale_answer *answer, const gale_tokenizer *t, const char *const *parts, told *to) {
-  gale_answer_piece piece;
+static void push_all(answer *a, piece_list *pieces, const gale_tokenizer *t, const char *const *parts, told *to) {
   gale_error error = {0};
   for (; *parts; parts++) {
     int32_t *ids, one;
@@ -55,30 +69,32 @@ static void push_all(gale_answer *answer, const gale_tokenizer *t, const char *c
     else
       assert_int_equal(gale_tokenize(t, *parts, strlen(*parts), false, &ids, &n, NULL), GALE_OK);
     for (size_t i = 0; i < n; i++) {
-      if (gale_answer_push(answer, is_mark ? one : ids[i], &piece, &error)) fail_msg("%s", error.message);
-      tell(to, &piece);
+      if (answer_push(a, is_mark ? one : ids[i], pieces, &error)) fail_msg("%s", error.message);
+      if (i % 3) tell(to, pieces); /* several tokens' pieces may wait */
     }
     if (!is_mark) gale_free(ids);
   }
-  if (gale_answer_push(answer, gale_tokenizer_eos(t), &piece, &error)) fail_msg("%s", error.message);
-  tell(to, &piece);
-  if (gale_answer_finish(answer, &piece, &error)) fail_msg("%s", error.message);
-  tell(to, &piece);
+  if (answer_push(a, gale_tokenizer_eos(t), pieces, &error)) fail_msg("%s", error.message);
+  if (answer_finish(a, false, pieces, &error)) fail_msg("%s", error.message);
+  tell(to, pieces);
 }
 
 /* expected: content, thinking, then id, name and arguments of each call; an id "*" is one of gale's making. */
 static void answers(const char *version, const char *template, const char *const *parts, const char *const *expected) {
   gale_tokenizer *t = open_version(version);
-  gale_answer *answer;
+  answer *a;
+  piece_list pieces = {.stopped = -1};
   gale_error error = {0};
   told to = {0};
-  if (gale_answer_open(t, template, &answer, &error)) fail_msg("%s", error.message);
-  push_all(answer, t, parts, &to);
+  if (!template) template = gale_chat_template(t);
+  assert_non_null(template);
+  if (answer_open(t, template, false, &a, &error)) fail_msg("%s", error.message);
+  push_all(a, &pieces, t, parts, &to);
   assert_string_equal(to.content, expected[0]);
   assert_string_equal(to.thinking, expected[1]);
   const gale_tool_call *calls;
   size_t n, i = 0;
-  assert_int_equal(gale_answer_calls(answer, &calls, &n, &error), GALE_OK);
+  assert_int_equal(answer_calls(a, &calls, &n, &error), GALE_OK);
   for (const char *const *e = expected + 2; *e; e += 3, i++) {
     assert_true(i < n);
     if (strcmp(e[0], "*") == 0) {
@@ -89,11 +105,15 @@ static void answers(const char *version, const char *template, const char *const
     }
     assert_string_equal(calls[i].name, e[1]);
     assert_string_equal(calls[i].arguments, e[2]);
-    if (strlen(version) == 3) assert_string_equal(to.arguments[i], e[2]);
+    assert_string_equal(to.ids[i], calls[i].id);
+    assert_string_equal(to.names[i], e[1]);
+    assert_string_equal(to.arguments[i], e[2]);
   }
   assert_int_equal(i, n);
-  gale_answer_close(&answer);
-  assert_null(answer);
+  assert_int_equal(i, to.n_calls);
+  answer_close(&a);
+  assert_null(a);
+  pieces_free(&pieces);
   gale_tokenizer_close(&t);
 }
 
@@ -129,12 +149,12 @@ static void calls_by_marks(void **state) {
 static void unknown_template(void **state) {
   (void)state;
   gale_tokenizer *t = open_version("v13");
-  gale_answer *answer = NULL;
+  answer *a = NULL;
   gale_error error = {0};
-  assert_int_equal(gale_answer_open(t, "no-such", &answer, &error), GALE_E_ARGUMENT);
-  assert_null(answer);
+  assert_int_equal(answer_open(t, "no-such", false, &a, &error), GALE_E_ARGUMENT);
+  assert_null(a);
   assert_non_null(strstr(error.message, "no-such"));
-  gale_answer_close(&answer);
+  answer_close(&a);
   gale_tokenizer_close(&t);
 }
 

@@ -1,6 +1,8 @@
 /* Calls as JSON objects, told from content at whatever places the text is cut. */
 #include "tokenizer/text_cases.h"
 
+#include "chat/answer.h"
+
 #include "chat/answer_json.h"
 
 /* Everything found, written down: content as it is, a call as <name:arguments>. */
@@ -89,24 +91,25 @@ static void long_head(void **state) {
 
 static void through_an_answer(const gale_tokenizer *t, const char *text, const char *content,
                               const char *const *calls) {
-  gale_answer *answer;
-  gale_answer_piece piece;
+  answer *a;
+  piece_list pieces = {.stopped = -1};
   gale_error error = {0};
   char said[400] = "", streamed[4][200] = {{0}};
   int32_t *ids;
   size_t n;
-  if (gale_answer_open(t, "llama-3.1", &answer, &error)) fail_msg("%s", error.message);
+  if (answer_open(t, "llama-3.1", false, &a, &error)) fail_msg("%s", error.message);
   assert_int_equal(gale_tokenize(t, text, strlen(text), false, &ids, &n, NULL), GALE_OK);
   for (size_t i = 0; i <= n; i++) {
-    gale_status status =
-        i < n ? gale_answer_push(answer, ids[i], &piece, &error) : gale_answer_finish(answer, &piece, &error);
+    gale_status status = i < n ? answer_push(a, ids[i], &pieces, &error) : answer_finish(a, false, &pieces, &error);
     if (status) fail_msg("%s", error.message);
-    strncat(piece.kind == GALE_ANSWER_CONTENT ? said : streamed[piece.call], piece.text, piece.length);
+    for (const gale_piece *p; (p = pieces_next(&pieces));)
+      if (p->kind != GALE_PIECE_CALL)
+        strncat(p->kind == GALE_PIECE_CONTENT ? said : streamed[p->call], p->text, p->length);
   }
   gale_free(ids);
   assert_string_equal(said, content);
   const gale_tool_call *found;
-  assert_int_equal(gale_answer_calls(answer, &found, &n, &error), GALE_OK);
+  assert_int_equal(answer_calls(a, &found, &n, &error), GALE_OK);
   size_t i = 0;
   for (; calls && calls[2 * i]; i++) {
     assert_true(i < n);
@@ -117,7 +120,8 @@ static void through_an_answer(const gale_tokenizer *t, const char *text, const c
     assert_true(i == 0 || strcmp(found[i].id, found[i - 1].id) != 0);
   }
   assert_int_equal(i, n);
-  gale_answer_close(&answer);
+  answer_close(&a);
+  pieces_free(&pieces);
 }
 
 #define LIST(...) ((const char *const[]){__VA_ARGS__, NULL})

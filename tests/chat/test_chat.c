@@ -64,13 +64,21 @@ static gale_tokenizer *of_characters(const char *jinja, bool space_prefix) {
   return t;
 }
 
+static gale_status render(const gale_tokenizer *t, const char *name, const gale_message *messages, size_t n,
+                          int32_t **ids, size_t *n_ids, gale_error *error) {
+  gale_chat_options options;
+  gale_chat_defaults(&options);
+  options.template_name = name;
+  return gale_chat_prompt(t, messages, n, &options, ids, n_ids, error);
+}
+
 static void renders(const gale_tokenizer *t, const char *name, const gale_message *messages, size_t n,
                     const char *expected) {
   int32_t *ids;
   size_t n_ids, length;
   char *text;
   gale_error error = {0};
-  if (gale_chat_render(t, name, messages, n, &ids, &n_ids, &error)) fail_msg("%s", error.message);
+  if (render(t, name, messages, n, &ids, &n_ids, &error)) fail_msg("%s", error.message);
   assert_int_equal(gale_detokenize(t, ids, n_ids, true, &text, &length, NULL), GALE_OK);
   assert_string_equal(text, expected);
   gale_free(text);
@@ -137,7 +145,7 @@ static void names(void **state) {
     int32_t *ids;
     size_t n;
     gale_error error = {0};
-    gale_status status = gale_chat_render(t, *name, TALK, 2, &ids, &n, &error);
+    gale_status status = render(t, *name, TALK, 2, &ids, &n, &error);
     if (status == GALE_OK)
       gale_free(ids);
     else if (!strstr(error.message, "no control token"))
@@ -151,10 +159,10 @@ static void refused(const gale_tokenizer *t, const char *name, const gale_messag
   int32_t *ids = NULL;
   size_t n_ids;
   gale_error error = {0};
-  assert_int_equal(gale_chat_render(t, name, messages, n, &ids, &n_ids, &error), code);
+  assert_int_equal(render(t, name, messages, n, &ids, &n_ids, &error), code);
   assert_null(ids);
   if (!strstr(error.message, part)) fail_msg("\"%s\"", error.message);
-  assert_int_equal(gale_chat_render(t, name, messages, n, &ids, &n_ids, NULL), code);
+  assert_int_equal(render(t, name, messages, n, &ids, &n_ids, NULL), code);
 }
 
 static void refusals(void **state) {

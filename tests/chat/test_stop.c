@@ -3,10 +3,11 @@
 
 #include "chat/stop.h"
 
-static void push(stop_matcher *m, const char *text, const char *expected, bool stops) {
+/* stops: the index of the text that is found; -1: none. */
+static void push(stop_matcher *m, const char *text, const char *expected, int stops) {
   const char *out;
   size_t n;
-  bool stopped;
+  int stopped;
   assert_int_equal(stop_push(m, text, strlen(text), &out, &n, &stopped, NULL), GALE_OK);
   if (n != strlen(expected) || memcmp(out, expected, n) != 0)
     fail_msg("\"%s\": got \"%.*s\", expected \"%s\"", text, (int)n, out, expected);
@@ -26,25 +27,25 @@ static void holds_back_what_may_stop(void **state) {
   static const char *const TEXTS[] = {"\n\nUser:", "END", "ababc"};
   stop_matcher *m;
   assert_int_equal(stop_open(TEXTS, 3, &m, NULL), GALE_OK);
-  push(m, "Hello\n", "Hello", false);
-  push(m, "\n", "", false);
-  push(m, "\n", "\n", false);
-  push(m, "Use", "", false);
-  push(m, "x E", "\n\nUsex ", false);
-  push(m, "N", "", false);
-  push(m, "N", "ENN", false);
-  push(m, "abab", "", false);
+  push(m, "Hello\n", "Hello", -1);
+  push(m, "\n", "", -1);
+  push(m, "\n", "\n", -1);
+  push(m, "Use", "", -1);
+  push(m, "x E", "\n\nUsex ", -1);
+  push(m, "N", "", -1);
+  push(m, "N", "ENN", -1);
+  push(m, "abab", "", -1);
   push(m, "abx",
        "ababab"
        "x",
-       false);
-  push(m, "ab", "", false);
+       -1);
+  push(m, "ab", "", -1);
   finish(m, "ab");
-  push(m, "abc EN", "abc ", false);
-  push(m, "DE", "", true);
-  push(m, "more", "", true);
+  push(m, "abc EN", "abc ", -1);
+  push(m, "DE", "", 1);
+  push(m, "more", "", 1);
   finish(m, "");
-  push(m, "as new END", "as new ", true);
+  push(m, "as new END", "as new ", 1);
   stop_close(&m);
   stop_close(&m);
 }
@@ -54,14 +55,14 @@ static void the_first_to_end_then_the_longest(void **state) {
   static const char *const TEXTS[] = {"bc", "abc", "abcd", "c\xC3\xA9"};
   stop_matcher *m;
   assert_int_equal(stop_open(TEXTS, 4, &m, NULL), GALE_OK);
-  push(m, "xab", "x", false);
-  push(m, "cd", "", true);
+  push(m, "xab", "x", -1);
+  push(m, "cd", "", 1);
   finish(m, "");
-  push(m, "xbcd", "x", true);
+  push(m, "xbcd", "x", 0);
   stop_close(&m);
   assert_int_equal(stop_open(NULL, 0, &m, NULL), GALE_OK);
-  push(m, "anything", "anything", false);
-  push(m, "", "", false);
+  push(m, "anything", "anything", -1);
+  push(m, "", "", -1);
   finish(m, "");
   stop_close(&m);
 }
@@ -93,8 +94,8 @@ static void random_streams(void **state) {
     assert_int_equal(stop_open(TEXTS, 5, &m, NULL), GALE_OK);
     char text[64], given[64];
     size_t n = 0, n_given = 0;
-    bool stopped = false;
-    while (n < 60 && !stopped) {
+    int stopped = -1;
+    while (n < 60 && stopped < 0) {
       random = random * 1664525 + 1013904223;
       char piece[3];
       size_t length = random >> 30 & 3;
@@ -108,11 +109,12 @@ static void random_streams(void **state) {
       memcpy(given + n_given, out, n_out);
       n_given += n_out;
       assert_memory_equal(text, given, n_given);
-      if (!stopped) assert_int_equal(n - n_given, held_by_definition(TEXTS, 5, text, n));
+      if (stopped < 0) assert_int_equal(n - n_given, held_by_definition(TEXTS, 5, text, n));
       bool inside = false;
       text[n] = 0;
       for (int i = 0; i < 5; i++) inside |= strstr(text, TEXTS[i]) != NULL;
-      assert_int_equal(inside, stopped);
+      assert_int_equal(inside, stopped >= 0);
+      if (inside) assert_memory_equal(text + n_given, TEXTS[stopped], strlen(TEXTS[stopped]));
     }
     stop_close(&m);
   }

@@ -131,6 +131,62 @@ static gale_status open_and_close(const char *path, gale_error *error) {
   return status;
 }
 
+/* A few tokens of an answer with all that a generation can have, in a session with few pages. */
+static gale_status generate(const char *path, gale_error *error) {
+  static gale_model *model; /* opened once: what is looked at is what comes after */
+  static const char *const stops[] = {"stop", "\n\n"};
+  static const int32_t prompt[] = {4, 5, 6}, ends[] = {7};
+  static const gale_logit_bias bias[] = {{300, -100}};
+  if (!model) return gale_model_open(path, NULL, &model, error);
+  gale_session_options so;
+  gale_session_defaults(&so);
+  so.threads = 1;
+  so.context = 256;
+  so.chunk = 16;
+  so.kv_bytes = 1 << 16;
+  gale_sampler_options sampling;
+  gale_sampler_defaults(&sampling);
+  sampling.repeat_penalty = 1.1;
+  sampling.frequency_penalty = 0.1;
+  sampling.dry_multiplier = 0.5;
+  sampling.ends = ends;
+  sampling.bias = bias;
+  sampling.n_ends = sampling.n_bias = 1;
+  sampling.ignore_end = true;
+  gale_generation_options o;
+  gale_generation_defaults(&o);
+  o.sampling = &sampling;
+  o.form = "llama-3.1";
+  o.prompt = prompt;
+  o.n_prompt = 3;
+  o.stop = stops;
+  o.n_stop = 2;
+  o.max_tokens = 20;
+  o.logprobs = true;
+  o.top_logprobs = 2;
+  gale_session *session = NULL;
+  gale_generation *g = NULL;
+  int32_t sequence;
+  const gale_tool_call *calls;
+  size_t n_calls;
+  gale_status status = gale_session_open(model, &so, &session, error);
+  if (!status) status = gale_sequence_open(session, &sequence, error);
+  if (!status) status = gale_prefill(session, sequence, prompt, 3, NULL, NULL, error);
+  if (!status) status = gale_generation_open(model, NULL, &o, &g, error);
+  static const char call[] = "{\"name\": \"f\", \"parameters\": {\"a\": 1}}";
+  int32_t *ids = NULL;
+  size_t n_ids = 0;
+  if (!status) status = gale_tokenize(gale_model_tokenizer(model), call, sizeof call - 1, false, &ids, &n_ids, error);
+  for (size_t i = 0; i < n_ids && !status && i < 10; i++) status = gale_generation_accept(g, ids[i], error);
+  gale_free(ids);
+  if (!status) status = gale_generate(g, session, sequence, NULL, NULL, error);
+  if (!status) status = gale_generation_calls(g, &calls, &n_calls, error);
+  gale_generation_close(&g);
+  gale_session_close(&session);
+  if (path[0] == 0) gale_model_close(&model);
+  return status;
+}
+
 /* Weights of 8-bit floats with scales, without a model around them. */
 static gale_status open_weights(const char *path, gale_error *error) {
   checkpoint *c = NULL;
@@ -205,6 +261,19 @@ static void test_fp8(void **state) {
   assert_true(fail_each(READING, open_weights, directory) > 3);
 }
 
+static void test_generation(void **state) {
+  (void)state;
+  assert_int_equal(generate("shape:tiny@q8_0", NULL), GALE_OK);
+  long before = mapped;
+  mapped = 0;
+  long allocations = fail_each(ALLOCATION, generate, "shape:tiny@q8_0");
+  print_message("             %ld allocations\n", allocations);
+  assert_true(allocations > 40);
+  assert_int_equal(generate("", NULL), GALE_OK);
+  mapped += before;
+  assert_int_equal(mapped, 0);
+}
+
 /* Opening with a cache, which has the weights already or not: a failing call may cost the cache, but not the model's
  * soundness. What was written, if anything, can be used. */
 static void fail_each_cached(kind k, bool kept) {
@@ -255,9 +324,9 @@ static void test_cache(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      IN_A_DIRECTORY(test_gguf),      IN_A_DIRECTORY(test_gguf_shards), IN_A_DIRECTORY(test_hf),
-      IN_A_DIRECTORY(test_hf_shards), IN_A_DIRECTORY(test_mistral),     IN_A_DIRECTORY(test_fp8),
-      IN_A_DIRECTORY(test_cache),
+      IN_A_DIRECTORY(test_gguf),      IN_A_DIRECTORY(test_gguf_shards),  IN_A_DIRECTORY(test_hf),
+      IN_A_DIRECTORY(test_hf_shards), IN_A_DIRECTORY(test_mistral),      IN_A_DIRECTORY(test_fp8),
+      IN_A_DIRECTORY(test_cache),     cmocka_unit_test(test_generation),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

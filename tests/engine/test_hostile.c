@@ -3,6 +3,8 @@
  * must name the file and the field, and leave nothing behind. */
 #include "models/small_models.h"
 
+#include "engine/sampler.h"
+
 #include "format/reader.h"
 
 #include <math.h>
@@ -34,7 +36,8 @@ static gale_status run_model(const char *path, int32_t vocabulary) {
   gale_error error = {0};
   gale_model *model = NULL;
   gale_session *session = NULL;
-  gale_sampler *sampler = NULL;
+  sampler *s = NULL;
+  sampler_scratch *scratch = NULL;
   int32_t sequence, token = -1, ids[512];
   if (open_model(path, NULL, &model, &error)) fail_msg("%s", error.message);
   gale_session_options options;
@@ -47,11 +50,13 @@ static gale_status run_model(const char *path, int32_t vocabulary) {
   if (gale_prefill(session, sequence, ids, (size_t)vocabulary, NULL, NULL, &error)) fail_msg("%s", error.message);
   gale_model_info info;
   gale_model_get_info(model, &info);
-  assert_int_equal(gale_sampler_open(NULL, info.vocab_size, &sampler, &error), GALE_OK);
-  gale_status status = gale_sampler_choose(sampler, gale_logits(session, sequence, 0), &token, &error);
+  assert_int_equal(sampler_open(NULL, info.vocab_size, &s, &error), GALE_OK);
+  assert_int_equal(sampler_scratch_open(info.vocab_size, &scratch, &error), GALE_OK);
+  gale_status status = sampler_choose(s, scratch, gale_logits(session, sequence, 0), 0, NULL, &token, &error);
   assert_int_equal(token >= 0 && token < info.vocab_size, status == GALE_OK);
   assert_int_equal(error.code, status);
-  gale_sampler_close(&sampler);
+  sampler_close(&s);
+  sampler_scratch_close(&scratch);
   gale_session_close(&session);
   gale_model_close(&model);
   return status;

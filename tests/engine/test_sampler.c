@@ -3,11 +3,13 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
-#include "gale.h"
+#include "base/error.h"
+#include "engine/sampler.h"
 
 enum { N = 8 };
 
@@ -27,26 +29,64 @@ static gale_sampler_options plain(void) {
   return o;
 }
 
-static gale_sampler *open_sampler(gale_sampler_options o) {
-  gale_sampler *s = NULL;
+/* A sampler with a scratch and a position of its own. What it accepts before its first choice is the prompt. */
+typedef struct chooser {
+  sampler *sampler;
+  sampler_scratch *scratch;
+  int64_t position;
+} chooser;
+
+static void chooser_close(chooser **opened) {
+  chooser *s = *opened;
+  if (!s) return;
+  sampler_close(&s->sampler);
+  sampler_scratch_close(&s->scratch);
+  free(s);
+  *opened = NULL;
+}
+
+static gale_status chooser_open(const gale_sampler_options *o, int32_t n, chooser **opened, gale_error *error) {
+  chooser *s = calloc(1, sizeof *s);
+  assert_non_null(s);
+  gale_status status = sampler_open(o, n, &s->sampler, error);
+  if (!status) status = sampler_scratch_open(n, &s->scratch, error);
+  if (status)
+    chooser_close(&s);
+  else
+    *opened = s;
+  return status;
+}
+
+static gale_status chooser_accept(chooser *s, int32_t token, gale_error *error) {
+  return sampler_accept(s->sampler, token, s->position > 0, error);
+}
+
+static gale_status chooser_choose(chooser *s, const float *row, int32_t *token, gale_error *error) {
+  gale_status status = sampler_choose(s->sampler, s->scratch, row, s->position, NULL, token, error);
+  if (!status) s->position++;
+  return status;
+}
+
+static chooser *open_sampler(gale_sampler_options o) {
+  chooser *s = NULL;
   gale_error error = {0};
-  if (gale_sampler_open(&o, N, &s, &error)) fail_msg("%s", error.message);
+  if (chooser_open(&o, N, &s, &error)) fail_msg("%s", error.message);
   return s;
 }
 
-static int32_t choose(gale_sampler *s, const float *from) {
+static int32_t choose(chooser *s, const float *from) {
   int32_t token = -1;
   gale_error error = {0};
-  if (gale_sampler_choose(s, from, &token, &error)) fail_msg("%s", error.message);
+  if (chooser_choose(s, from, &token, &error)) fail_msg("%s", error.message);
   return token;
 }
 
 /* How often each token is chosen in `draws` draws. */
 static void count_choices(gale_sampler_options o, int draws, int count[N]) {
-  gale_sampler *s = open_sampler(o);
+  chooser *s = open_sampler(o);
   memset(count, 0, N * sizeof *count);
   for (int i = 0; i < draws; i++) count[choose(s, logits)]++;
-  gale_sampler_close(&s);
+  chooser_close(&s);
 }
 
 static void only(gale_sampler_options o, const char *allowed) {
@@ -85,12 +125,12 @@ static void test_greedy(void **state) {
   (void)state;
   gale_sampler_options o = plain();
   o.temperature = 0;
-  gale_sampler *s = open_sampler(o);
+  chooser *s = open_sampler(o);
   const float equal[N] = {1, 3, 3, 0, 3, -1, 2, 3}, infinite[N] = {1, -INFINITY, NAN, 0, 0.5f, 0, 0, 0};
   assert_int_equal(choose(s, logits), 4);
   assert_int_equal(choose(s, equal), 1);
   assert_int_equal(choose(s, infinite), 0);
-  gale_sampler_close(&s);
+  chooser_close(&s);
 }
 
 static void test_top_k(void **state) {
@@ -134,27 +174,27 @@ static void test_repeat_penalty(void **state) {
   o.temperature = 0;
   o.repeat_penalty = 2;
   o.repeat_last = 2;
-  gale_sampler *s = open_sampler(o);
-  assert_int_equal(gale_sampler_accept(s, 4, NULL), GALE_OK);
+  chooser *s = open_sampler(o);
+  assert_int_equal(chooser_accept(s, 4, NULL), GALE_OK);
   assert_int_equal(choose(s, logits), 0); /* 2.77 / 2 is below 2.08 */
-  assert_int_equal(gale_sampler_accept(s, 0, NULL), GALE_OK);
+  assert_int_equal(chooser_accept(s, 0, NULL), GALE_OK);
   /* Now 4 is at 1.38629436, a bit above or below 2 and 6 by rounding, and 0 at 1.04. */
   int32_t next = choose(s, logits);
   assert_true(next == 4 || next == 2);
-  assert_int_equal(gale_sampler_accept(s, 1, NULL), GALE_OK);
-  assert_int_equal(gale_sampler_accept(s, 1, NULL), GALE_OK);
+  assert_int_equal(chooser_accept(s, 1, NULL), GALE_OK);
+  assert_int_equal(chooser_accept(s, 1, NULL), GALE_OK);
   assert_int_equal(choose(s, logits), 4); /* forgotten again */
   const float negative[N] = {-1, -3, -9, -9, -0.9f, -9, -9, -9};
-  assert_int_equal(gale_sampler_accept(s, 4, NULL), GALE_OK);
+  assert_int_equal(chooser_accept(s, 4, NULL), GALE_OK);
   assert_int_equal(choose(s, negative), 0); /* -0.9 * 2 is below -1 */
-  gale_sampler_close(&s);
+  chooser_close(&s);
 }
 
 static void test_seed(void **state) {
   (void)state;
   gale_sampler_options o = plain(), p = plain();
   p.seed = 8;
-  gale_sampler *a = open_sampler(o), *b = open_sampler(o), *c = open_sampler(p);
+  chooser *a = open_sampler(o), *b = open_sampler(o), *c = open_sampler(p);
   int differ = 0;
   for (int i = 0; i < 100; i++) {
     int32_t x = choose(a, logits);
@@ -162,24 +202,24 @@ static void test_seed(void **state) {
     differ += x != choose(c, logits);
   }
   assert_true(differ > 10);
-  gale_sampler_close(&a);
-  gale_sampler_close(&b);
-  gale_sampler_close(&c);
+  chooser_close(&a);
+  chooser_close(&b);
+  chooser_close(&c);
   assert_null(a);
 }
 
 static void test_row_15_no_finite_logit(void **state) {
   (void)state;
-  gale_sampler *s = open_sampler(plain());
+  chooser *s = open_sampler(plain());
   float nan[N];
   for (int i = 0; i < N; i++) nan[i] = i % 2 ? NAN : INFINITY;
   int32_t token = -1;
   gale_error error = {0};
-  assert_int_equal(gale_sampler_choose(s, nan, &token, &error), GALE_E_NUMERIC);
+  assert_int_equal(chooser_choose(s, nan, &token, &error), GALE_E_NUMERIC);
   assert_int_equal(token, -1);
   assert_true(*error.message);
   assert_int_equal(choose(s, logits) >= 0, true);
-  gale_sampler_close(&s);
+  chooser_close(&s);
 }
 
 static void test_ranges(void **state) {
@@ -199,16 +239,16 @@ static void test_ranges(void **state) {
   bad[7].name = "repeat_penalty", bad[7].o.repeat_penalty = 0;
   bad[8].name = "repeat_last", bad[8].o.repeat_last = -2;
   for (int i = 0; i < 9; i++) {
-    gale_sampler *s = NULL;
+    chooser *s = NULL;
     gale_error error = {0};
-    assert_int_equal(gale_sampler_open(&bad[i].o, N, &s, &error), GALE_E_ARGUMENT);
+    assert_int_equal(chooser_open(&bad[i].o, N, &s, &error), GALE_E_ARGUMENT);
     assert_non_null(strstr(error.message, bad[i].name));
     assert_null(s);
   }
-  gale_sampler *s = open_sampler(plain());
-  assert_int_equal(gale_sampler_accept(s, N, NULL), GALE_E_ARGUMENT);
-  assert_int_equal(gale_sampler_accept(s, -1, NULL), GALE_E_ARGUMENT);
-  gale_sampler_close(&s);
+  chooser *s = open_sampler(plain());
+  assert_int_equal(chooser_accept(s, N, NULL), GALE_E_ARGUMENT);
+  assert_int_equal(chooser_accept(s, -1, NULL), GALE_E_ARGUMENT);
+  chooser_close(&s);
 }
 
 int main(void) {

@@ -345,7 +345,7 @@ static void test_padding_is_never_drawn(void **state) {
       assert_int_equal(sampler_choose(s, scratch, padded, i, NULL, &token, NULL), GALE_OK);
       assert_in_range(token, 0, 259);
     }
-    sampler_logprob best[5], chosen = {.token = 3};
+    gale_logprob best[5], chosen = {.token = 3};
     size_t n_best;
     assert_int_equal(sampler_logprobs(scratch, padded, 260, &chosen, 5, best, &n_best, NULL), GALE_OK);
     assert_true(fabs(chosen.logprob + log(260)) < 1e-12);
@@ -396,25 +396,25 @@ static void test_forced(void **state) {
 /* ---- Log-probabilities ---- */
 
 static int by_logit(const void *a, const void *b) {
-  const sampler_logprob *x = a, *y = b;
+  const gale_logprob *x = a, *y = b;
   if (x->logprob != y->logprob) return x->logprob > y->logprob ? -1 : 1;
   return x->token - y->token;
 }
 
 static void check_logprobs(const sampling_case *c, sampler_scratch *scratch) {
   long double sum = 0, top = -INFINITY;
-  sampler_logprob all[DIRECT_MAX], best[DIRECT_MAX];
+  gale_logprob all[DIRECT_MAX], best[DIRECT_MAX];
   int finite = 0;
   for (int i = 0; i < c->n; i++)
     if (isfinite(c->logits[i])) top = fmaxl(top, (long double)c->logits[i]);
   for (int i = 0; i < c->n; i++) {
     if (!isfinite(c->logits[i])) continue;
     sum += expl((long double)c->logits[i] - top);
-    all[finite++] = (sampler_logprob){i, (double)c->logits[i]};
+    all[finite++] = (gale_logprob){i, (double)c->logits[i]};
   }
   qsort(all, (size_t)finite, sizeof *all, by_logit);
   size_t k = c->number % 3 ? c->number % 21 : (size_t)c->n, n_best = 0;
-  sampler_logprob chosen = {.token = (int32_t)(c->number % (uint64_t)c->n)};
+  gale_logprob chosen = {.token = (int32_t)(c->number % (uint64_t)c->n)};
   gale_status status = sampler_logprobs(scratch, c->logits, c->n, &chosen, k, best, &n_best, NULL);
   assert_int_equal(status, finite ? GALE_OK : GALE_E_NUMERIC);
   if (!finite) return;
@@ -431,7 +431,7 @@ static void check_logprobs(const sampling_case *c, sampler_scratch *scratch) {
                 (long double)bound);
   }
   int32_t greedy = all[0].token;
-  sampler_logprob of_greedy = {.token = greedy};
+  gale_logprob of_greedy = {.token = greedy};
   assert_int_equal(sampler_logprobs(scratch, c->logits, c->n, &of_greedy, 0, NULL, NULL, NULL), GALE_OK);
   if (n_best) assert_true(of_greedy.logprob == best[0].logprob);
 }

@@ -105,7 +105,7 @@ static void run_chats(const char *folder, const char *name) {
     int32_t *ids;
     size_t n;
     gale_error error = {0};
-    gale_status status = gale_chat_render(t, NULL, messages, k, &ids, &n, &error);
+    gale_status status = gale_chat_prompt(t, messages, k, NULL, &ids, &n, &error);
     const json_t *expected = json_array_get(row, 1);
     char *what = json_dumps(row, 0);
     if (json_is_string(expected) != (status != GALE_OK)) fail_msg("%s: status %d %s", what, status, error.message);

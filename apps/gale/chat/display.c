@@ -22,9 +22,9 @@ static bool end_line(display *d) {
 
 /* What stands around a kind of text; the second set where there are colours. */
 static const char *const MARKS[][2][2] = {
-    [GALE_ANSWER_CONTENT] = {{"", ""}, {"", ""}},
-    [GALE_ANSWER_THINKING] = {{"[THINK]\n", "[/THINK]\n"}, {"\033[2m", "\033[0m"}},
-    [GALE_ANSWER_ARGUMENTS] = {{"", ""}, {"\033[36m", "\033[0m"}},
+    [GALE_PIECE_CONTENT] = {{"", ""}, {"", ""}},
+    [GALE_PIECE_THINKING] = {{"[THINK]\n", "[/THINK]\n"}, {"\033[2m", "\033[0m"}},
+    [GALE_PIECE_ARGUMENTS] = {{"", ""}, {"\033[36m", "\033[0m"}},
 };
 
 static bool put_mark(display *d, int side) {
@@ -36,35 +36,23 @@ static bool put_mark(display *d, int side) {
 }
 
 /* Ends what is written now and begins text of another kind on a line of its own. */
-static bool turn_to(display *d, gale_answer_kind kind) {
-  bool call = d->kind == GALE_ANSWER_ARGUMENTS;
+static bool turn_to(display *d, gale_piece_kind kind) {
+  bool call = d->kind == GALE_PIECE_ARGUMENTS;
   bool ok = (!call || put(d, ")", 1)) && end_line(d) && put_mark(d, 1);
   d->kind = kind;
   return ok && put_mark(d, 0);
 }
 
-static bool begin_call(display *d, const char *name) {
-  d->calls++;
-  return turn_to(d, GALE_ANSWER_ARGUMENTS) && put(d, "-> ", 3) && put(d, name, strlen(name)) && put(d, "(", 1);
-}
-
-bool display_piece(display *d, const gale_answer_piece *piece, const gale_tool_call *calls, size_t n_calls) {
-  if (piece->length == 0) return true;
-  bool ok = true;
-  if (piece->kind == GALE_ANSWER_ARGUMENTS) {
-    while (ok && d->calls <= piece->call && d->calls < n_calls) ok = begin_call(d, calls[d->calls].name);
-  } else if (piece->kind != d->kind) {
+bool display_piece(display *d, const gale_piece *piece) {
+  bool ok = true, call = piece->kind == GALE_PIECE_CALL;
+  if (call)
+    ok = turn_to(d, GALE_PIECE_ARGUMENTS) && put(d, "-> ", 3);
+  else if (piece->kind != d->kind)
     ok = turn_to(d, piece->kind);
-  }
-  return ok && put(d, piece->text, piece->length) && out_flush();
+  return ok && put(d, piece->text, piece->length) && (!call || put(d, "(", 1)) && out_flush();
 }
 
-bool display_end(display *d, const gale_tool_call *calls, size_t n_calls) {
-  bool ok = true;
-  while (ok && d->calls < n_calls) {
-    const gale_tool_call *call = &calls[d->calls];
-    ok = begin_call(d, call->name) && put(d, call->arguments, strlen(call->arguments));
-  }
-  if (d->kind != GALE_ANSWER_CONTENT) ok = ok && turn_to(d, GALE_ANSWER_CONTENT);
+bool display_end(display *d) {
+  bool ok = d->kind == GALE_PIECE_CONTENT || turn_to(d, GALE_PIECE_CONTENT);
   return ok && end_line(d) && out_flush();
 }

@@ -45,83 +45,16 @@ void generator_close(generator *g) {
 
 /* ---- One answer ---- */
 
-typedef struct stream {
-  generator *g;
-  answer *a;
-  display shown;
-  size_t n_ids; /* the prompt's and those sampled since */
-  /* With stop texts a piece may only be shown as far as gale_generate() is sure of it: what it has given by now, less
-   * what was shown. */
-  size_t sure;
-  text held; /* pieces of one kind that wait */
-  gale_answer_piece held_piece;
-  gale_error error;
-  bool failed;
-} stream;
-
-/* Shows text and keeps it. */
-static bool give(stream *s, const gale_answer_piece *piece) {
-  answer *a = s->a;
-  bool kept = true;
-  if (piece->kind == GALE_ANSWER_CONTENT) kept = text_append(&a->content, piece->text, piece->length);
-  if (piece->kind == GALE_ANSWER_THINKING) kept = text_append(&a->thinking, piece->text, piece->length);
-  if (!kept) s->failed = true;
-  if (a->parsed && gale_answer_calls(a->parsed, &a->calls, &a->n_calls, &s->error)) s->failed = true;
-  return !s->failed && display_piece(&s->shown, piece, a->calls, a->n_calls);
-}
-
-/* Shows what waits, n bytes of it at most. */
-static bool give_held(stream *s, size_t n) {
-  gale_answer_piece piece = s->held_piece;
-  piece.text = s->held.bytes;
-  piece.length = n < s->held.length ? n : s->held.length;
-  if (piece.length == 0) return true;
-  bool ok = give(s, &piece);
-  s->sure -= s->sure < piece.length ? s->sure : piece.length;
-  s->held.length -= piece.length;
-  memmove(s->held.bytes, s->held.bytes + piece.length, s->held.length);
-  return ok;
-}
-
-static bool take_piece(stream *s, const gale_answer_piece *piece) {
-  if (s->g->o->stop.length == 0) return give(s, piece);
-  bool same = piece->kind == s->held_piece.kind && piece->call == s->held_piece.call;
-  if (!same && piece->length && !give_held(s, s->held.length)) return false;
-  if (piece->length) s->held_piece = *piece;
-  if (piece->length && !text_append(&s->held, piece->text, piece->length)) s->failed = true;
-  return !s->failed && give_held(s, s->sure);
-}
-
-static bool on_text(void *user, int32_t token, const char *bytes, size_t length) {
-  stream *s = user;
-  if (token >= 0 && s->n_ids < s->g->capacity) s->g->ids[s->n_ids++] = token;
-  gale_answer_piece piece = {.kind = GALE_ANSWER_CONTENT, .text = bytes, .length = length};
-  bool ok = true;
-  s->sure += length;
-  if (!s->a->parsed) {
-    ok = give(s, &piece);
-  } else if (token < 0) {
-    ok = give_held(s, s->sure);
-  } else if (gale_answer_push(s->a->parsed, token, &piece, &s->error)) {
-    s->failed = true;
-  } else {
-    ok = take_piece(s, &piece);
+/* Shows the pieces that are sure, and keeps them. Returns 0, or an exit status after saying what is wrong. */
+static int show_pieces(answer *a, display *d) {
+  for (const gale_piece *p; (p = gale_generation_next(a->generation));) {
+    bool kept = true;
+    if (p->kind == GALE_PIECE_CONTENT) kept = text_append(&a->content, p->text, p->length);
+    if (p->kind == GALE_PIECE_THINKING) kept = text_append(&a->thinking, p->text, p->length);
+    if (!kept) return fail_memory();
+    if (!display_piece(d, p)) return 0; /* what lost standard output says so in the end */
   }
-  return ok && !s->failed && !signals_caught();
-}
-
-/* The end of the answer, unless a stop text cut it off. */
-static void finish_answer(stream *s) {
-  answer *a = s->a;
-  gale_answer_piece piece = {0};
-  if (a->parsed && gale_answer_finish(a->parsed, &piece, &s->error)) s->failed = true;
-  bool whole = a->finish != GALE_FINISH_STOP;
-  if (a->parsed && whole && !s->failed) {
-    give_held(s, s->held.length);
-    give(s, &piece);
-  }
-  if (a->parsed && !s->failed && gale_answer_calls(a->parsed, &a->calls, &a->n_calls, &s->error)) s->failed = true;
-  display_end(&s->shown, a->calls, a->n_calls);
+  return 0;
 }
 
 /* Keeps what the sequence and the prompt have in common, but not the whole prompt: its last token has
@@ -154,61 +87,77 @@ static gale_status read_prompt(generator *g, const int32_t *ids, size_t n_ids, a
   return status;
 }
 
-static gale_status make_sampler(generator *g, const int32_t *ids, size_t n_ids, gale_sampler **sampler,
-                                gale_error *error) {
-  gale_sampler_options settings = g->sampling.settings;
-  settings.seed = g->seed + g->answers;
-  gale_status status = gale_sampler_open(&settings, g->sampling.n_tokens, sampler, error);
-  for (size_t i = 0; status == GALE_OK && i < n_ids; i++) status = gale_sampler_accept(*sampler, ids[i], error);
+static gale_status begin(generator *g, const int32_t *ids, size_t n_ids, answer *a, gale_error *error) {
+  const options *o = g->o;
+  gale_sampler_options how = g->sampling.settings;
+  how.seed = g->seed + g->answers;
+  gale_generation_options settings;
+  gale_generation_defaults(&settings);
+  settings.sampling = &how;
+  settings.prompt = ids;
+  settings.n_prompt = n_ids;
+  if (!g->raw) settings.form = o->template ? o->template : gale_chat_template(g->tokenizer);
+  settings.stop = o->stop.items;
+  settings.n_stop = o->stop.length;
+  settings.max_tokens = o->predict;
+  return gale_generation_open(g->model, g->tokenizer, &settings, &a->generation, error);
+}
+
+/* One token: what it adds to the answer is shown, and unless it is the last it is computed. */
+static gale_status next_token(generator *g, answer *a, display *d, int *code, gale_error *error) {
+  int32_t token;
+  gale_generation_result r;
+  gale_status status = gale_generation_take(a->generation, g->session, g->sequence, 0, &token, error);
+  if (status) return status;
+  *code = show_pieces(a, d);
+  gale_generation_get_result(a->generation, &r);
+  if (*code || r.finish) return GALE_OK;
+  if (signals_caught() || !out_flush()) return gale_generation_end(a->generation, GALE_FINISH_CANCELLED, error);
+  gale_input in = {g->sequence, &token, 1, GALE_LOGITS_LAST};
+  status = gale_step(g->session, &in, 1, error);
+  if (status == GALE_E_CONTEXT) return gale_generation_end(a->generation, GALE_FINISH_CONTEXT, error);
+  if (!status) g->ids[g->n_ids++] = token;
   return status;
 }
 
-static gale_status sample(generator *g, gale_sampler *sampler, stream *s, gale_error *error) {
-  gale_generate_options settings;
-  gale_generate_defaults(&settings);
-  settings.max_tokens = g->o->predict;
-  settings.stop = g->o->stop.items;
-  settings.n_stop = g->o->stop.length;
-  settings.text = on_text;
-  settings.user = s;
-  s->n_ids = g->n_ids;
-  gale_generate_result result = {0};
+static gale_status generate(generator *g, answer *a, display *d, int *code, gale_error *error) {
+  gale_generation_result r;
+  gale_status status = GALE_OK;
   double start = seconds_now();
-  gale_status status = gale_generate(g->session, g->sequence, g->tokenizer, sampler, &settings, &result, error);
-  s->a->answer_seconds = seconds_now() - start;
-  /* The last id that was sampled is not in the sequence. */
-  size_t length = (size_t)gale_sequence_length(g->session, g->sequence);
-  g->n_ids = s->n_ids < length ? s->n_ids : length;
-  s->a->finish = result.finish;
-  s->a->answer_tokens = result.n_tokens;
+  for (gale_generation_get_result(a->generation, &r); !r.finish && !status && !*code;) {
+    status = next_token(g, a, d, code, error);
+    gale_generation_get_result(a->generation, &r);
+  }
+  a->answer_seconds = seconds_now() - start;
+  a->answer_tokens = r.n_tokens;
+  a->finish = r.finish;
   return status;
 }
 
 int generator_answer(generator *g, const int32_t *ids, size_t n_ids, answer *a) {
   *a = (answer){.finish = GALE_FINISH_LENGTH};
-  stream s = {.g = g, .a = a};
   gale_error error = {0};
-  gale_sampler *sampler = NULL;
-  display_start(&s.shown);
-  gale_status status = make_sampler(g, ids, n_ids, &sampler, &error);
-  if (status == GALE_OK && !g->raw) status = gale_answer_open(g->tokenizer, g->o->template, &a->parsed, &error);
+  display shown;
+  int code = 0;
+  display_start(&shown);
+  gale_status status = begin(g, ids, n_ids, a, &error);
   if (status == GALE_OK) status = read_prompt(g, ids, n_ids, a, &error);
-  if (status == GALE_OK && g->o->predict != 0) status = sample(g, sampler, &s, &error);
-  gale_sampler_close(&sampler);
+  if (status == GALE_OK) status = generate(g, a, &shown, &code, &error);
   g->answers++;
-  bool stopped = status == GALE_E_CANCELLED || signals_caught();
-  if (stopped) a->finish = GALE_FINISH_CANCELLED;
-  finish_answer(&s);
-  free(s.held.bytes);
-  if (status && !stopped) return fail_with(&error);
-  if (s.failed) return s.error.code ? fail_with(&s.error) : fail_memory();
-  return 0;
+  if (status == GALE_E_CANCELLED || signals_caught()) {
+    a->finish = GALE_FINISH_CANCELLED;
+    status = GALE_OK;
+  }
+  if (!status && !code) code = show_pieces(a, &shown);
+  if (!status) status = gale_generation_calls(a->generation, &a->calls, &a->n_calls, &error);
+  display_end(&shown);
+  return status ? fail_with(&error) : code;
 }
 
 void answer_free(answer *a) {
   free(a->content.bytes);
   free(a->thinking.bytes);
-  gale_answer_close(&a->parsed);
+  gale_generation_close(&a->generation);
   *a = (answer){0};
 }
 

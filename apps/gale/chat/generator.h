@@ -23,10 +23,10 @@ typedef struct generator {
 
 /* An answer, and what it took. */
 typedef struct answer {
-  text content, thinking; /* owned; bytes NULL: none */
-  gale_answer *parsed;    /* owned; NULL in raw text */
-  const gale_tool_call *calls;
-  size_t n_calls; /* calls belong to parsed */
+  gale_generation *generation; /* owned */
+  text content, thinking;      /* owned; bytes NULL: none */
+  const gale_tool_call *calls; /* n_calls, of the generation */
+  size_t n_calls;
   gale_finish finish;
   size_t prompt_tokens, reused_tokens; /* of the prompt: all, and those that were in the sequence */
   int32_t answer_tokens;

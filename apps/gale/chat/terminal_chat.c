@@ -35,7 +35,7 @@ static int keep_answer(chat *c, const answer *a) {
 static void report_end(const chat *c, const answer *a) {
   if (a->finish == GALE_FINISH_CANCELLED)
     fputs("[stopped]\n", stderr);
-  else if (a->finish == GALE_FINISH_LENGTH)
+  else if (a->finish == GALE_FINISH_LENGTH || a->finish == GALE_FINISH_CONTEXT)
     fputs("[cut: the context or -n is used up; /reset starts afresh]\n", stderr);
   if (conversation_open_calls(&c->talk)) note(c->g->o, "[the answer calls tools; /result TEXT gives a result]");
   if (c->g->o->verbose) answer_report(c->g, a);

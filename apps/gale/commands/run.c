@@ -35,7 +35,10 @@ static int render_prompt(const generator *g, const text *prompt, int32_t **ids, 
     const gale_message messages[] = {{.role = "system", .content = o->system},
                                      {.role = "user", .content = prompt->bytes}};
     bool system = o->system != NULL;
-    status = gale_chat_render(g->tokenizer, o->template, messages + !system, 1u + system, ids, n_ids, &error);
+    gale_chat_options settings;
+    gale_chat_defaults(&settings);
+    settings.template_name = o->template;
+    status = gale_chat_prompt(g->tokenizer, messages + !system, 1u + system, &settings, ids, n_ids, &error);
   }
   return status ? fail_with(&error) : 0;
 }

@@ -1,0 +1,250 @@
+/* Answers: tokens from rows of logits, and text from tokens. */
+#include "base/sized.h"
+#include "chat/answer.h"
+#include "engine/session.h"
+#include "tokenizer/built.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_LOGPROBS = 1024 };
+
+struct gale_generation {
+  const gale_model *model; /* or NULL */
+  const gale_tokenizer *tokenizer;
+  int32_t max_tokens;
+  bool ignore_end;
+  int32_t *ends; /* [n_ends] that the sampling options add */
+  size_t n_ends;
+  sampler *sampler; /* NULL without a model */
+  answer *answer;
+  piece_list pieces;
+  gale_generation_result result;
+  gale_logprob *logprobs; /* [1 + top]: of the token taken last, and of the best; NULL: not asked for */
+  size_t top, n_logprobs;
+};
+
+void gale_generation_defaults_sized(gale_generation_options *options, size_t size) {
+  const gale_generation_options defaults = {.max_tokens = -1};
+  sized_write(options, size, &defaults, sizeof defaults);
+}
+
+/* ---- Opening ---- */
+
+static gale_status check_options(const gale_generation_options *o, gale_error *error) {
+  if (o->constraint) return error_set(error, GALE_E_UNSUPPORTED, "constraint is set: only NULL is accepted");
+  if (o->max_tokens < -1)
+    return error_set(error, GALE_E_ARGUMENT, "max_tokens is %d: -1 (no limit) and more is accepted", o->max_tokens);
+  if (o->top_logprobs < 0 || o->top_logprobs > MOST_LOGPROBS)
+    return error_set(error, GALE_E_ARGUMENT, "top_logprobs is %d: 0 to %d is accepted", o->top_logprobs, MOST_LOGPROBS);
+  if (o->top_logprobs > 0 && !o->logprobs)
+    return error_set(error, GALE_E_ARGUMENT, "top_logprobs is %d without logprobs", o->top_logprobs);
+  return GALE_OK;
+}
+
+/* Tokens that can be drawn: those with both a row of logits and a text. */
+static int32_t count_tokens(const gale_model *m, const gale_tokenizer *t) {
+  int32_t n = gale_tokenizer_size(t);
+  return n < m->config.vocab_size ? n : m->config.vocab_size;
+}
+
+/* The sampler is told of all ends that it can draw, the tokenizer's too. */
+static gale_status open_sampler(gale_generation *g, gale_sampler_options *o, gale_error *error) {
+  const gale_tokenizer *t = g->tokenizer;
+  int32_t n_tokens = count_tokens(g->model, t);
+  int32_t *ends = malloc((o->n_ends + t->n_ends + 1) * sizeof *ends);
+  if (!ends) return error_memory(error, (o->n_ends + t->n_ends) * sizeof *ends);
+  size_t n = o->n_ends;
+  if (n) memcpy(ends, o->ends, n * sizeof *ends);
+  for (size_t i = 0; i < t->n_ends; i++)
+    if (t->ends[i] < n_tokens) ends[n++] = t->ends[i];
+  o->ends = ends;
+  o->n_ends = n;
+  gale_status status = sampler_open(o, n_tokens, &g->sampler, error);
+  free(ends);
+  return status;
+}
+
+static gale_status open_sampling(gale_generation *g, const gale_generation_options *o, gale_error *error) {
+  gale_sampler_options s;
+  gale_sampler_defaults(&s);
+  gale_status status = o->sampling ? sized_read(&s, sizeof s, o->sampling, "gale_sampler_options", error) : GALE_OK;
+  if (status) return status;
+  if (s.n_ends > SIZE_MAX / 16) return error_memory(error, UINT64_MAX);
+  g->ignore_end = s.ignore_end;
+  g->n_ends = s.n_ends;
+  if (s.n_ends && !(g->ends = malloc(s.n_ends * sizeof *g->ends)))
+    return error_memory(error, s.n_ends * sizeof *g->ends);
+  if (s.n_ends) memcpy(g->ends, s.ends, s.n_ends * sizeof *g->ends);
+  if (!g->model) return GALE_OK;
+  status = open_sampler(g, &s, error);
+  for (size_t i = 0; i < o->n_prompt && !status; i++) status = sampler_accept(g->sampler, o->prompt[i], false, error);
+  return status;
+}
+
+static gale_status open_parts(gale_generation *g, const gale_generation_options *o, gale_error *error) {
+  gale_status status = open_sampling(g, o, error);
+  if (!status) status = answer_open(g->tokenizer, o->form, o->special, &g->answer, error);
+  if (!status && o->n_stop) status = stop_open(o->stop, o->n_stop, &g->pieces.stop, error);
+  if (status || !o->logprobs) return status;
+  g->top = (size_t)o->top_logprobs;
+  g->logprobs = malloc((g->top + 1) * sizeof *g->logprobs);
+  return g->logprobs ? GALE_OK : error_memory(error, (g->top + 1) * sizeof *g->logprobs);
+}
+
+gale_status gale_generation_open(const gale_model *model, const gale_tokenizer *tokenizer,
+                                 const gale_generation_options *options, gale_generation **generation,
+                                 gale_error *error) {
+  gale_generation_options o;
+  gale_generation_defaults(&o);
+  gale_status status = options ? sized_read(&o, sizeof o, options, "gale_generation_options", error) : GALE_OK;
+  if (!status) status = check_options(&o, error);
+  if (status) return status;
+  if (!tokenizer && model) tokenizer = model->tokenizer;
+  if (!tokenizer) return error_set(error, GALE_E_ARGUMENT, "there is no tokenizer, and text needs one");
+  gale_generation *g = calloc(1, sizeof *g);
+  if (!g) return error_memory(error, sizeof *g);
+  g->model = model;
+  g->tokenizer = tokenizer;
+  g->max_tokens = o.max_tokens;
+  g->pieces.stopped = g->result.stop = -1;
+  if (o.max_tokens == 0) g->result.finish = GALE_FINISH_LENGTH;
+  status = open_parts(g, &o, error);
+  if (status)
+    gale_generation_close(&g);
+  else
+    *generation = g;
+  return status;
+}
+
+void gale_generation_close(gale_generation **generation) {
+  if (!generation || !*generation) return;
+  gale_generation *g = *generation;
+  sampler_close(&g->sampler);
+  answer_close(&g->answer);
+  pieces_free(&g->pieces);
+  free(g->ends);
+  free(g->logprobs);
+  free(g);
+  *generation = NULL;
+}
+
+/* ---- Tokens ---- */
+
+static bool is_end(const gale_generation *g, int32_t token) {
+  if (g->ignore_end) return false;
+  for (size_t i = 0; i < g->n_ends; i++)
+    if (g->ends[i] == token) return true;
+  return gale_tokenizer_is_end(g->tokenizer, token);
+}
+
+/* cut: not by the model, so that a character may lack its rest. */
+static gale_status end(gale_generation *g, gale_finish finish, bool cut, gale_error *error) {
+  g->result.finish = finish;
+  gale_status status = answer_finish(g->answer, cut, &g->pieces, error);
+  if (!status) status = pieces_flush(&g->pieces, error);
+  /* What the answer held back may have brought a stop text to its end. */
+  if (g->pieces.stopped >= 0) {
+    g->result.finish = GALE_FINISH_STOP;
+    g->result.stop = g->pieces.stopped;
+  }
+  return status;
+}
+
+static gale_status add_token(gale_generation *g, int32_t token, gale_error *error) {
+  g->result.n_tokens++;
+  if (is_end(g, token)) return end(g, GALE_FINISH_END, false, error);
+  bool thought = answer_thinks(g->answer);
+  gale_status status = answer_push(g->answer, token, &g->pieces, error);
+  if (status) return status;
+  g->result.n_thinking += thought || answer_thinks(g->answer);
+  if (g->pieces.stopped >= 0) {
+    g->result.finish = GALE_FINISH_STOP;
+    g->result.stop = g->pieces.stopped;
+  } else if (g->result.n_tokens == g->max_tokens) {
+    status = end(g, GALE_FINISH_LENGTH, true, error);
+  }
+  return status;
+}
+
+gale_status gale_generation_accept(gale_generation *g, int32_t token, gale_error *error) {
+  if (g->result.finish) return error_set(error, GALE_E_ARGUMENT, "the answer has ended: no token can follow");
+  int32_t n_tokens = gale_tokenizer_size(g->tokenizer);
+  if (token < 0 || token >= n_tokens)
+    return error_set(error, GALE_E_ARGUMENT, "token is %d: 0 to %d is accepted", token, n_tokens - 1);
+  gale_status status = g->sampler ? sampler_accept(g->sampler, token, true, error) : GALE_OK;
+  if (status == GALE_E_ARGUMENT) return status;
+  g->n_logprobs = 0;
+  if (!status) status = add_token(g, token, error);
+  if (status) g->result.finish = GALE_FINISH_CANCELLED;
+  return status;
+}
+
+static gale_status find_logprobs(gale_generation *g, gale_session *session, const float *logits, int32_t token,
+                                 size_t *n, gale_error *error) {
+  *n = 0;
+  if (!g->logprobs) return GALE_OK;
+  g->logprobs[0].token = token;
+  int32_t n_tokens = count_tokens(g->model, g->tokenizer);
+  size_t n_best = 0;
+  gale_status status =
+      sampler_logprobs(session->sampling, logits, n_tokens, &g->logprobs[0], g->top, g->logprobs + 1, &n_best, error);
+  *n = 1 + n_best;
+  return status;
+}
+
+/* True if the token behind a row of the last step has no place in the context. */
+static bool context_is_full(const gale_session *session, int32_t sequence, size_t row) {
+  size_t after = gale_logits_rows(session, sequence) - 1 - row;
+  return gale_sequence_length(session, sequence) - (int64_t)after >= session->options.context;
+}
+
+gale_status gale_generation_take(gale_generation *g, gale_session *session, int32_t sequence, size_t row,
+                                 int32_t *token, gale_error *error) {
+  if (g->result.finish) return error_set(error, GALE_E_ARGUMENT, "the answer has ended: no token can follow");
+  if (!g->model || session->model != g->model)
+    return error_set(error, GALE_E_ARGUMENT, "the generation was not opened for the session's model");
+  const float *logits = gale_logits(session, sequence, row);
+  if (!logits)
+    return error_set(error, GALE_E_ARGUMENT,
+                     "sequence %d has no row %zu of logits, but %zu: the session's last step must have computed them",
+                     sequence, row, gale_logits_rows(session, sequence));
+  int32_t chosen;
+  size_t n_logprobs;
+  gale_status status = sampler_choose(g->sampler, session->sampling, logits, g->result.n_tokens, NULL, &chosen, error);
+  if (!status) status = find_logprobs(g, session, logits, chosen, &n_logprobs, error);
+  if (status) return status;
+  status = gale_generation_accept(g, chosen, error);
+  if (status) return status;
+  g->n_logprobs = n_logprobs;
+  *token = chosen;
+  if (!g->result.finish && context_is_full(session, sequence, row)) return end(g, GALE_FINISH_CONTEXT, true, error);
+  return GALE_OK;
+}
+
+gale_status gale_generation_end(gale_generation *g, gale_finish finish, gale_error *error) {
+  if (finish != GALE_FINISH_LENGTH && finish != GALE_FINISH_CONTEXT && finish != GALE_FINISH_CANCELLED)
+    return error_set(error, GALE_E_ARGUMENT, "finish is %d: GALE_FINISH_LENGTH, _CONTEXT and _CANCELLED are accepted",
+                     (int)finish);
+  return g->result.finish ? GALE_OK : end(g, finish, true, error);
+}
+
+/* ---- What comes out ---- */
+
+const gale_piece *gale_generation_next(gale_generation *g) {
+  return pieces_next(&g->pieces);
+}
+
+gale_status gale_generation_calls(gale_generation *g, const gale_tool_call **calls, size_t *n_calls,
+                                  gale_error *error) {
+  return answer_calls(g->answer, calls, n_calls, error);
+}
+
+size_t gale_generation_logprobs(const gale_generation *g, const gale_logprob **logprobs) {
+  *logprobs = g->logprobs;
+  return g->n_logprobs;
+}
+
+void gale_generation_get_result_sized(const gale_generation *g, gale_generation_result *result, size_t size) {
+  sized_write(result, size, &g->result, sizeof g->result);
+}
