@@ -384,7 +384,7 @@ typedef struct gale_sampler_options {
   size_t size;           /* of this struct, as the caller knows it: gale_sampler_defaults() sets it */
   double temperature;    /* in [0, 100]; 0: the token with the largest logit, whatever the steps behind it */
   int32_t top_k;         /* 0: off */
-  double top_p;          /* in (0, 1]; 1: off */
+  double top_p;          /* in [0, 1]; 1: off */
   double min_p;          /* in [0, 1]; 0: off */
   double repeat_penalty; /* in (0, 100]; 1: off; over the last repeat_last tokens of the history */
   int32_t repeat_last;   /* 0: off; -1: all */

@@ -205,14 +205,12 @@ void candidates_keep_best(sampler_scratch *c, size_t k) {
   if (k < c->n) keep_first(c, &by_rank, false, k);
 }
 
-/* The least whole number that is at least share of total. */
-static uint64_t part_of(uint64_t total, double share) {
+uint64_t candidates_share(uint64_t total, double share) {
   double part = ceil(share * (double)total);
   return part < 1 ? 1 : part >= (double)total ? total : (uint64_t)part;
 }
 
-void candidates_keep_share(sampler_scratch *c, double share, uint64_t total) {
-  uint64_t target = part_of(total, share);
+void candidates_keep_weight(sampler_scratch *c, uint64_t target) {
   if (target < c->total) keep_first(c, &by_rank, true, target);
 }
 
@@ -220,7 +218,7 @@ void candidates_keep_typical(sampler_scratch *c, double share) {
   double sum = 0;
   for (size_t i = 0; i < c->n; i++) sum += (double)c->weight[i] * (((double)c->logit[i] - c->by.top) * c->by.scale);
   order o = {.kind = BY_DISTANCE, .expected = sum / (double)c->total};
-  uint64_t target = part_of(c->total, share);
+  uint64_t target = candidates_share(c->total, share);
   if (target < c->total) keep_first(c, &o, true, target);
 }
 

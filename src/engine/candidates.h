@@ -42,10 +42,13 @@ void candidates_weigh(sampler_scratch *c);
 /* Keeps the k that rank first. */
 void candidates_keep_best(sampler_scratch *c, size_t k);
 
-/* Keeps the first, by rank, whose weights make up share of `total` (at least c->total): as few as will do. */
-void candidates_keep_share(sampler_scratch *c, double share, uint64_t total);
+/* The least whole number that is at least share of total, and at least 1. */
+uint64_t candidates_share(uint64_t total, double share);
 
-/* The same, ranking by how near the surprise of a token is to the expected one. */
+/* Keeps as few of the first, by rank, as weigh at least `target` together; all if they weigh less. */
+void candidates_keep_weight(sampler_scratch *c, uint64_t target);
+
+/* Keeps a share of c->total likewise, ranking by how near the surprise of a token is to the expected one. */
 void candidates_keep_typical(sampler_scratch *c, double share);
 
 /* Keeps those whose weight is at least least times the largest one. */

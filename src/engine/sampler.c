@@ -32,7 +32,7 @@ static gale_status check_ranges(const gale_sampler_options *o, gale_error *error
       {"mirostat_eta", "0 to 1", o->mirostat_eta, o->mirostat_eta >= 0 && o->mirostat_eta <= 1},
       {"top_k", "0 (off) or more", o->top_k, o->top_k >= 0},
       {"typical_p", "above 0 up to 1", o->typical_p, o->typical_p > 0 && o->typical_p <= 1},
-      {"top_p", "above 0 up to 1", o->top_p, o->top_p > 0 && o->top_p <= 1},
+      {"top_p", "0 to 1", o->top_p, o->top_p >= 0 && o->top_p <= 1},
       {"min_p", "0 to 1", o->min_p, o->min_p >= 0 && o->min_p <= 1},
       {"xtc_probability", "0 to 1", o->xtc_probability, o->xtc_probability >= 0 && o->xtc_probability <= 1},
       {"xtc_threshold", "0 to 1", o->xtc_threshold, o->xtc_threshold >= 0 && o->xtc_threshold <= 1},
@@ -204,12 +204,13 @@ static bool truncates(const gale_sampler_options *o, int32_t n_tokens) {
 /* Takes the likeliest tokens, enough of them to have `share` of the weight of all: those down to a thousandth of it, or
  * to a sixteenth of that, and so on, at last to where all below are less than what may be missing. */
 static void take_share(sampler_scratch *c, const float *row, size_t n, double share, uint64_t total) {
+  uint64_t target = candidates_share(total, share);
   double all = (double)total, least = (1 - share) * all / (double)n * 0.999;
   if (least < 0.25) least = 0.25;
   for (double weight = all * 0x1p-10;; weight *= 0x1p-4) {
     candidates_take(c, row, n, logit_of_weight(&c->by, weight > least ? weight : least));
     candidates_weigh(c);
-    if (weight <= least || (double)c->total > share * all) return;
+    if (weight <= least || c->total >= target) return;
   }
 }
 
@@ -243,7 +244,7 @@ static int32_t choose_truncated(const sampler *s, sampler_scratch *c, const floa
     candidates_keep_typical(c, o->typical_p);
     total = c->total;
   }
-  if (o->top_p < 1) candidates_keep_share(c, o->top_p, total);
+  if (o->top_p < 1) candidates_keep_weight(c, candidates_share(total, o->top_p));
   if (o->min_p > 0) candidates_keep_above(c, o->min_p);
   if (o->xtc_probability > 0 && o->xtc_threshold <= 0.5 &&
       (double)(random_number(s, FOR_XTC, position) >> 11) * 0x1p-53 < o->xtc_probability)

@@ -118,7 +118,7 @@ static void direct_keep_share(direct_row *r, double share) {
   double sum = 0;
   for (int i = 0; i < r->n; i++) {
     double p = r->p[r->order[i]];
-    if (sum >= share) r->p[r->order[i]] = 0;
+    if (i > 0 && sum >= share) r->p[r->order[i]] = 0;
     sum += p;
   }
 }

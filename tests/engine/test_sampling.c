@@ -100,7 +100,7 @@ static void make_options(sampling_case *c) {
   o->seed = random_at(c->number, c->used++);
   o->temperature = chance(c, 0.3) ? 1 : chance(c, 0.1) ? 0 : 3 * uniform(c) + 0.05;
   o->top_k = chance(c, 0.4) ? 1 + below(c, chance(c, 0.5) ? 20 : c->n + 3) : 0;
-  o->top_p = chance(c, 0.4) ? 1 - uniform(c) : 1;
+  o->top_p = chance(c, 0.4) ? uniform(c) : chance(c, 0.1) ? 0 : 1;
   o->min_p = chance(c, 0.4) ? uniform(c) * uniform(c) : 0;
   o->typical_p = chance(c, 0.2) ? 1 - uniform(c) : 1;
   o->top_n_sigma = chance(c, 0.2) ? 3 * uniform(c) : 0;
