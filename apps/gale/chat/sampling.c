@@ -92,22 +92,6 @@ static int read_breakers(sampling *s, const options *o, const gale_tokenizer *t,
 
 /* ---- All ---- */
 
-static int list_ends(sampling *s, const gale_tokenizer *t, int32_t n) {
-  if (!s->settings.ignore_end && s->settings.min_tokens == 0) return 0;
-  for (int pass = 0; pass < 2; pass++) {
-    s->settings.n_ends = 0;
-    for (int32_t id = 0; id < n; id++) {
-      if (!gale_tokenizer_is_end(t, id)) continue;
-      if (s->ends) s->ends[s->settings.n_ends] = id;
-      s->settings.n_ends++;
-    }
-    if (!s->ends) s->ends = calloc(s->settings.n_ends + 1, sizeof *s->ends);
-    if (!s->ends) return fail_memory();
-  }
-  s->settings.ends = s->ends;
-  return 0;
-}
-
 int sampling_read(sampling *s, const options *o, const gale_tokenizer *tokenizer, int32_t vocab_size) {
   *s = (sampling){0};
   gale_sampler_options *to = &s->settings;
@@ -134,15 +118,11 @@ int sampling_read(sampling *s, const options *o, const gale_tokenizer *tokenizer
   to->min_tokens = o->min_tokens;
   to->ignore_end = o->ignore_eos;
   int32_t texts = gale_tokenizer_size(tokenizer), n = texts < vocab_size ? texts : vocab_size;
-  s->n_tokens = n;
   int code = read_biases(s, o, n);
-  if (!code) code = read_breakers(s, o, tokenizer, n);
-  if (!code) code = list_ends(s, tokenizer, n);
-  return code;
+  return code ? code : read_breakers(s, o, tokenizer, n);
 }
 
 void sampling_free(sampling *s) {
   free(s->breakers);
-  free(s->ends);
   *s = (sampling){0};
 }

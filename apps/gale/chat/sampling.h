@@ -6,9 +6,8 @@
 
 typedef struct sampling {
   gale_sampler_options settings; /* all but the seed; its arrays are below */
-  int32_t n_tokens;              /* that can be drawn: they have both logits and a text */
   gale_logit_bias bias[MAX_STOPS];
-  int32_t *breakers, *ends; /* owned */
+  int32_t *breakers; /* owned */
 } sampling;
 
 /* Returns 0, or an exit status after saying what is wrong; sampling_free() follows in both cases. */
