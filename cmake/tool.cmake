@@ -1,6 +1,6 @@
 # The gale command. It is linked with libgale.a, so that it can use only what gale.h and gale_tools.h offer.
 
-file(GLOB sources CONFIGURE_DEPENDS apps/gale/*/*.c)
+file(GLOB sources CONFIGURE_DEPENDS apps/gale/*.c apps/gale/*/*.c)
 if(sources)
   pkg_check_modules(EDIT REQUIRED IMPORTED_TARGET libedit)
   add_executable(gale ${sources})

@@ -61,9 +61,9 @@ static void say(conversation *c, const prompt_form *form, const text *message, s
   if (after != before && after != before + 2) abort();
 }
 
-static void do_command(conversation *c, const prompt_form *form, chat_command command, const char *argument) {
+static void do_command(conversation *c, const prompt_form *form, chat_command asked, const char *argument) {
   size_t before = conversation_length(c), n_open = conversation_open_calls(c);
-  switch (command) {
+  switch (asked) {
   case CHAT_SYSTEM:
     conversation_set_system(c, argument);
     break;
@@ -102,11 +102,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     typed_state state = typed_line(&message, (const char *)data + at, n);
     at += n + 1;
     if (state == TYPED_MORE) continue;
-    chat_command command = typed_command(&message, &argument);
-    if (command == CHAT_MESSAGE && message.text.length)
+    chat_command asked = typed_command(&message, &argument);
+    if (asked == CHAT_MESSAGE && message.text.length)
       say(&c, &form, &message.text, turn);
-    else if (command < N_CHAT_COMMANDS)
-      do_command(&c, &form, command, argument);
+    else if (asked < N_CHAT_COMMANDS)
+      do_command(&c, &form, asked, argument);
     free(message.text.bytes);
     message = (typed){0};
   }

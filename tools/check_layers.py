@@ -24,7 +24,12 @@ BELOW = {
     "measure": ("engine",),
     "convert": ("load",),
     "api": (),
-    "apps": (),
+    "apps": ("apps/commands",),
+    "apps/cli": (),
+    "apps/chat": ("apps/cli",),
+    "apps/bench": ("apps/cli",),
+    "apps/quality": ("apps/cli",),
+    "apps/commands": ("apps/chat", "apps/bench", "apps/quality"),
     "examples": (),
 }
 
@@ -45,6 +50,8 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 def layer_of(path):
     """Layer of a path relative to the root."""
     first = path.parts[0]
+    if first == "apps" and len(path.parts) > 3:
+        return f"apps/{path.parts[2]}"
     return {"src": path.parts[1], "include": "api"}.get(first, first)
 
 

@@ -86,7 +86,7 @@ class Chat(Case):
         self.environment.pop("NO_COLOR", None)
         self.environment.update(environment)
         t = Terminal(self.environment, self.folder, "run", model, "--temp", "0", *arguments, term=term)
-        t.wait(">>> ")
+        t.wait(">>>")
         return t
 
     def saved(self, t, name="chat.json"):
@@ -140,9 +140,37 @@ class Chat(Case):
                 shown = t.wait("OK").replace("\r", "")
                 self.assertEqual("\033[2mhm\n\033[0mOK" in shown, coloured, shown)
                 self.assertEqual("[THINK]" in shown, not coloured, shown)
-                prompt = t.wait(">>> ")  # before it the terminal would take Control-D for the end of a line
+                prompt = t.wait(">>>\033[0m " if coloured else ">>> ")  # before it the terminal would take Control-D for the end of a line
                 self.leave(t)
-                self.assertEqual("\033[1;32m>>> " in prompt, coloured, prompt)
+                self.assertEqual("\033[1;32m>>>\033[0m " in prompt, coloured, prompt)
+
+    def test_a_pasted_text_is_one_message(self):
+        t = self.start(PLAIN, term="xterm", NO_COLOR="1")
+        for pasted, kept in (("one\ntwo\nthree", "one\ntwo\nthree"), ("a\rb\rc", "a\nb\nc"),
+                             ("t\tab \033[31mé\x07", "t\tab [31mé"), ("/exit\nnow?", None)):
+            with self.subTest(pasted=pasted):
+                before = len(self.saved(t)["messages"])
+                t.send("\033[200~" + pasted + "\033[201~")
+                t.settle()
+                self.assertNotIn("OK", t.seen.decode(errors="replace"))  # it waits for Enter
+                t.send("\n")
+                if kept is None:
+                    self.assertEqual(t.status(), 0)
+                    return
+                t.wait("OK")
+                t.wait(">>>")
+                messages = self.saved(t)["messages"]
+                self.assertEqual((len(messages), messages[-2]["content"]), (before + 2, kept))
+
+    def test_the_terminal_is_asked_to_mark_pasted_text(self):
+        for term, asked in (("xterm", True), ("dumb", False)):
+            t = self.start(PLAIN, term=term, NO_COLOR="1")
+            t.send("Hi\n")
+            shown = t.wait("OK")
+            self.leave(t)
+            shown += t.seen.decode(errors="replace")
+            # Of the first prompt the beginning has been read already.
+            self.assertEqual((shown.count("\033[?2004h"), shown.count("\033[?2004l")), (1, 2) if asked else (0, 0))
 
     def test_one_answer_through_a_pipe(self):
         write_model(self.path("m"), THINKER)

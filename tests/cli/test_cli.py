@@ -10,7 +10,9 @@ import json
 import os
 import pty
 import re
+import resource
 import select
+import shlex
 import shutil
 import signal
 import struct
@@ -198,6 +200,33 @@ class Help(Case):
             r = subprocess.run(["bash", "-c", program], stdout=subprocess.PIPE, env=self.environment, check=True,
                                timeout=TIMEOUT, cwd=self.folder)
             self.assertEqual(r.stdout.decode().split(), [wanted])
+
+    def test_bash_completes_names_with_spaces(self):
+        if not shutil.which("bash"):
+            self.skipTest("no bash")
+        self.write("My model (Q4).gguf", b"")
+        script = self.write("script", self.good("help", "--completion", "bash"))
+        for typed in ("My", "My\\ mo", "'My mo", '"My model (', "My\\ model\\ \\("):
+            for words in (["gale", "info", typed], ["gale", "logits", "m", "--ids", typed]):
+                program = (f"source {script}; COMP_WORDS=({' '.join(map(shlex.quote, words))}); "
+                           f'COMP_CWORD={len(words) - 1}; _gale; printf "%s\\n" "${{COMPREPLY[@]}}"')
+                r = subprocess.run(["bash", "-c", program], stdout=subprocess.PIPE, env=self.environment, check=True,
+                                   timeout=TIMEOUT, cwd=self.folder)
+                self.assertEqual(r.stdout.decode().splitlines(), ["My model (Q4).gguf"], words)
+
+    @needs_demo
+    def test_completed_values_are_accepted(self):
+        text = self.good("help", "--completion", "bash").decode()
+        values = {name: re.search(rf" --{name}\) COMPREPLY=.*compgen -W '([^']*)'", text).group(1).split()
+                  for name in ("type", "template")}
+        for t in values["type"]:
+            with self.subTest(type=t):
+                r = self.gale("synth", "smollm2-135m:layers=1", self.path("x.gguf"), "--type", t)
+                if r.returncode:  # of these rows some are too short for blocks of 256
+                    self.assertIn(b"has rows of 576", r.stderr)
+        for t in values["template"]:
+            with self.subTest(template=t):
+                self.bad(1, "tokenize", DEMO, "--template", t, "--chat", self.write("r.json", b"{}"), says="messages")
 
     def test_lost_output_is_an_error(self):
         with open("/dev/full", "wb") as full:
@@ -444,6 +473,38 @@ class Synth(Case):
         out, message = p.communicate(timeout=TIMEOUT)
         self.assertEqual((p.returncode, out, message), (130, b"", b""))
         self.assertEqual(os.listdir(self.folder), [])
+
+    def test_hung_up(self):
+        p = subprocess.Popen([GALE, "synth", "mistral-7b", self.path("x.gguf"), "--type", "q4_0"], stderr=subprocess.PIPE,
+                             env=self.environment)
+        while not [name for name in os.listdir(self.folder) if name.startswith("x.gguf")]:
+            self.assertIsNone(p.poll())
+            time.sleep(0.01)
+        p.send_signal(signal.SIGHUP)
+        self.assertEqual((p.communicate(timeout=TIMEOUT)[1], p.returncode), (b"", 128 + signal.SIGHUP))
+        self.assertEqual([name for name in os.listdir(self.folder) if name.startswith("x.gguf")], [])
+
+    def test_limit_of_file_sizes(self):
+        model = self.write("m.gguf", b"")
+        self.good("synth", "smollm2-135m:layers=2", model, "--type", "q4_0")
+        os.utime(model, (1e9, 1e9))  # what was changed right now is not kept
+        self.environment["GALE_CACHE_LEAST"] = "0"
+        self.write("ids", b"1 2 3")
+
+        def limited(*arguments):
+            return subprocess.run([GALE, *arguments], capture_output=True, env=self.environment, timeout=TIMEOUT, cwd=self.folder,
+                                  preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20)))
+
+        for arguments in (["synth", "smollm2-135m", "out.gguf", "--type", "q4_0"], ["quantize", model, "out.gguf", "--type", "q8_0"],
+                          ["logits", model, "--ids", "ids", "--out", "out.npy", "-v"]):
+            with self.subTest(command=arguments[0]):
+                r = limited(*arguments)
+                small = arguments[0] == "logits"  # what it writes is not, but what the cache would keep
+                self.assertEqual(r.returncode, 0 if small else 1, r.stderr)
+                self.assertEqual(b"File too large" in r.stderr, not small, r.stderr)
+                self.assertEqual([name for name in os.listdir(self.folder) if name.startswith("out.gguf")], [])
+                packed = self.path("cache/gale/packed")
+                self.assertEqual(os.listdir(packed) if os.path.isdir(packed) else [], [])
 
 
 @needs_demo

@@ -22,7 +22,9 @@ struct editor {
   History *history;
   HistEvent event;
   char *history_path; /* NULL: nowhere to keep it */
-  bool continued;     /* a message has begun */
+  FILE *screen;
+  bool marks;     /* the terminal is asked to mark pasted text */
+  bool continued; /* a message has begun */
   char first[64], further[64];
 };
 
@@ -36,11 +38,12 @@ static char *show_prompt(EditLine *line) {
   return !e ? none : e->continued ? e->further : e->first;
 }
 
+/* libedit drops hidden text at the very end of a prompt, so that the space comes last. */
 static void set_prompt(char to[64], const char *prompt) {
   if (console_colour(STDERR_FILENO))
-    snprintf(to, 64, "%c\033[1;32m%c%.32s%c\033[0m%c", HIDDEN, HIDDEN, prompt, HIDDEN, HIDDEN);
+    snprintf(to, 64, "%c\033[1;32m%c%.32s%c\033[0m%c ", HIDDEN, HIDDEN, prompt, HIDDEN, HIDDEN);
   else
-    snprintf(to, 64, "%.32s", prompt);
+    snprintf(to, 64, "%.32s ", prompt);
 }
 
 /* Waits for input. Signals are let in only while waiting, so that none can slip by between the look at
@@ -50,6 +53,7 @@ static bool wait_for_input(void) {
   sigemptyset(&held);
   sigaddset(&held, SIGINT);
   sigaddset(&held, SIGTERM);
+  sigaddset(&held, SIGHUP);
   sigprocmask(SIG_BLOCK, &held, &before);
   struct pollfd input = {STDIN_FILENO, POLLIN, 0};
   while (!signals_caught() && ppoll(&input, 1, NULL, &before) < 0 && errno == EINTR) continue;
@@ -72,6 +76,43 @@ static int read_character(EditLine *line, wchar_t *character) {
   }
   errno = EINTR;
   return -1;
+}
+
+/* ---- Pasting: terminals put marks around a pasted text if they are asked to, so that its lines are one message ----
+ */
+
+static const char paste_begins[] = "\033[200~", paste_ends[] = "\033[201~";
+
+/* Asks the terminal for the marks, or no longer to send them. */
+static void ask_for_marks(const editor *e, bool wanted) {
+  if (!e->marks) return;
+  fputs(wanted ? "\033[?2004h" : "\033[?2004l", e->screen);
+  fflush(e->screen);
+}
+
+/* Adds a character of a pasted text to the line. Line breaks and tabs stay; other control characters would be commands
+ * of the editor or of the terminal. */
+static bool add_pasted(EditLine *line, wchar_t c) {
+  const wchar_t one[] = {c, 0};
+  bool kept = c == '\n' || c == '\t' || (c >= ' ' && c != 0x7F);
+  return !kept || el_winsertstr(line, one) == 0;
+}
+
+/* Reads a pasted text up to its end mark into the line. */
+static unsigned char paste(EditLine *line, int key) {
+  (void)key;
+  bool added = true;
+  size_t marked = 0; /* characters of the end mark that have come */
+  for (wchar_t c; added && el_wgetc(line, &c) == 1;) {
+    if (c == paste_ends[marked]) {
+      if (!paste_ends[++marked]) return CC_REFRESH;
+      continue;
+    }
+    for (size_t i = 0; i < marked; i++) added = added && add_pasted(line, paste_ends[i]);
+    marked = c == paste_ends[0];
+    if (!marked) added = added && add_pasted(line, c == '\r' ? '\n' : c);
+  }
+  return added ? CC_EOF : CC_ERROR;
 }
 
 /* Makes the folders on the way to a file. */
@@ -100,7 +141,10 @@ editor *editor_open(void) {
   if (strcmp(nl_langinfo(CODESET), "UTF-8") != 0) setlocale(LC_CTYPE, "C.UTF-8");
   editor *e = calloc(1, sizeof *e);
   if (!e) return NULL;
-  e->line = el_init("gale", stdin, isatty(STDERR_FILENO) ? stderr : stdout, stderr);
+  const char *terminal = getenv("TERM");
+  e->screen = isatty(STDERR_FILENO) ? stderr : stdout;
+  e->marks = isatty(STDIN_FILENO) && isatty(fileno(e->screen)) && terminal && strcmp(terminal, "dumb") != 0;
+  e->line = el_init("gale", stdin, e->screen, stderr);
   e->history = history_init();
   if (!e->line || !e->history) {
     editor_close(e);
@@ -108,13 +152,15 @@ editor *editor_open(void) {
   }
   el_set(e->line, EL_CLIENTDATA, e);
   el_set(e->line, EL_PROMPT_ESC, show_prompt, HIDDEN);
-  set_prompt(e->first, ">>> ");
-  set_prompt(e->further, "... ");
+  set_prompt(e->first, ">>>");
+  set_prompt(e->further, "...");
   el_set(e->line, EL_EDITOR, "emacs");
   el_set(e->line, EL_HIST, history, e->history);
   el_set(e->line, EL_GETCFN, read_character);
   el_set(e->line, EL_BIND, "^R", "em-inc-search-prev", NULL);
   el_source(e->line, NULL);
+  el_set(e->line, EL_ADDFN, "gale-paste", "insert a pasted text", paste);
+  el_set(e->line, EL_BIND, paste_begins, "gale-paste", NULL);
   history(e->history, &e->event, H_SETSIZE, HISTORY_LENGTH);
   history(e->history, &e->event, H_SETUNIQUE, 1);
   e->history_path = history_file();
@@ -131,19 +177,22 @@ void editor_close(editor *e) {
   free(e);
 }
 
-/* One line without its newline, kept in the history. */
+/* One line, or more that were pasted, without the newline at its end; kept in the history. */
 static editor_result read_line(editor *e, const char **line, size_t *length) {
   int n = 0;
   /* el_gets() shows the prompt first and only then takes over the terminal; a Ctrl-D in between would be lost. */
   el_set(e->line, EL_PREP_TERM, 1);
+  ask_for_marks(e, true);
   *line = el_gets(e->line, &n);
+  ask_for_marks(e, false);
   if (signals_caught()) {
     fputs("^C\n", stderr);
     el_reset(e->line);
     return EDITOR_INTERRUPTED;
   }
   if (!*line || n <= 0) return EDITOR_END;
-  *length = strcspn(*line, "\r\n");
+  *length = (size_t)n;
+  while (*length > 0 && strchr("\r\n", (*line)[*length - 1])) --*length;
   if (*length) history(e->history, &e->event, H_ENTER, *line);
   return EDITOR_MESSAGE;
 }

@@ -179,13 +179,13 @@ static void say_unknown(const char *line) {
 
 static void take_message(chat *c, const typed *t) {
   const char *argument;
-  chat_command command = typed_command(t, &argument);
-  if (command == CHAT_UNKNOWN)
+  chat_command asked = typed_command(t, &argument);
+  if (asked == CHAT_UNKNOWN)
     say_unknown(t->text.bytes);
-  else if (command == CHAT_MESSAGE && t->text.length)
+  else if (asked == CHAT_MESSAGE && t->text.length)
     say(c, t->text.bytes, t->text.length);
-  else if (command < N_CHAT_COMMANDS)
-    functions[command](c, argument);
+  else if (asked < N_CHAT_COMMANDS)
+    functions[asked](c, argument);
 }
 
 static void chat_step(chat *c, editor *e) {
@@ -210,11 +210,11 @@ int chat_loop(generator *g) {
   if (!e) return fail("standard input: this terminal cannot be edited on; give a prompt or -f FILE");
   signals_be_patient();
   note(g->o, "/help lists the commands; Ctrl-C stops an answer, Ctrl-D leaves.");
-  while (!c.over && signals_caught() != SIGTERM && out_flush()) {
+  while (!c.over && !signals_end_chat() && out_flush()) {
     signals_forget();
     chat_step(&c, e);
   }
-  code = signals_caught() == SIGTERM ? signals_exit_status() : 0;
+  code = signals_end_chat() ? signals_exit_status() : 0;
   if (!code) fputc('\n', stderr);
   editor_close(e);
   answer_free(&c.last);

@@ -1,7 +1,5 @@
 #include "gale/cli/console.h"
 
-#include "gale/commands/command.h"
-
 #include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -110,6 +108,9 @@ static void catch_signal(int number, int flags) {
 void signals_start(void) {
   catch_signal(SIGINT, 0);
   catch_signal(SIGTERM, 0);
+  catch_signal(SIGHUP, 0);
+  /* A write beyond the limit on the size of files is then an error like that of a full disk. */
+  signal(SIGXFSZ, SIG_IGN);
 }
 
 void signals_be_patient(void) {
@@ -119,6 +120,9 @@ void signals_be_patient(void) {
 }
 int signals_caught(void) {
   return caught;
+}
+bool signals_end_chat(void) {
+  return caught && caught != SIGINT;
 }
 void signals_forget(void) {
   caught = 0;

@@ -30,7 +30,7 @@ int out_finish(int code);
 /* True if colours may be written to this file descriptor: a terminal that has them, and NO_COLOR is not set. */
 bool console_colour(int fd);
 
-/* ---- Signals: SIGINT and SIGTERM ask the work to stop; a second one ends the process ---- */
+/* ---- Signals: SIGINT, SIGTERM and SIGHUP ask the work to stop; a second one ends the process ---- */
 
 void signals_start(void);
 /* From here on a second SIGINT only asks again. */
@@ -38,6 +38,8 @@ void signals_be_patient(void);
 /* The signal that asked to stop, or 0. */
 int signals_caught(void);
 void signals_forget(void);
+/* Whether it was another than SIGINT, which only ends an answer. */
+bool signals_end_chat(void);
 /* The exit status of work that a signal stopped, e.g. 130 for SIGINT. */
 int signals_exit_status(void);
 

@@ -107,7 +107,19 @@ typedef struct option_spec {
 
 extern const option_spec option_table[OPTION_COUNT];
 
-struct command;
+typedef struct options options;
+
+/* A command, as far as its command line goes. */
+typedef struct command {
+  const char *name;
+  const char *arguments; /* as usage shows them */
+  int min_arguments, max_arguments;
+  const option_id *options;     /* that it takes, ended by OPTION_COUNT */
+  int (*run)(const options *o); /* returns the exit status */
+  const char *surplus;          /* hint for an argument too many; may be NULL */
+  const char *summary;          /* half a line */
+  const char *description;      /* paragraphs */
+} command;
 
 typedef struct text_list {
   const char *items[MAX_STOPS];
@@ -120,8 +132,8 @@ typedef struct int_list {
 } int_list;
 
 /* A command line, parsed. Strings are borrowed from argv. */
-typedef struct options {
-  const struct command *command;
+struct options {
+  const command *command;
   const char *arguments[MAX_ARGUMENTS];
   int n_arguments;
   bool given[OPTION_COUNT];
@@ -141,11 +153,14 @@ typedef struct options {
   const char *file, *system, *template, *lines, *chat, *ids, *out, *type, *kl, *save, *plot, *completion;
   const char *fim[2];
   bool verbose, quiet, raw, tensors, json, bos, special, last, csv, markdown, man, help, no_cache, prune;
-} options;
+};
+
+/* Whether a list of options, ended by OPTION_COUNT, has one. */
+bool options_have(const option_id *list, option_id id);
 
 /* Reads the arguments that follow the command's name. Returns 0, or 2 after saying on standard error
  * what is wrong. With --help the number of arguments is not checked. */
-int options_parse(options *o, const struct command *command, int argc, char **argv);
+int options_parse(options *o, const command *command, int argc, char **argv);
 
 bool option_given(const options *o, option_id id);
 

@@ -1,7 +1,6 @@
 /* Reading a command line by option_table. */
 #include "gale/cli/console.h"
 #include "gale/cli/suggest.h"
-#include "gale/commands/command.h"
 
 #include <errno.h>
 #include <math.h>
@@ -16,6 +15,11 @@ typedef struct cursor {
   int next;
   bool only_arguments; /* a -- went by */
 } cursor;
+
+bool options_have(const option_id *list, option_id id) {
+  while (*list != OPTION_COUNT && *list != id) list++;
+  return *list == id && id != OPTION_COUNT;
+}
 
 bool option_given(const options *o, option_id id) {
   return o->given[id];

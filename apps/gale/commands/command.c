@@ -116,11 +116,6 @@ const command command_table[] = {
     {0},
 };
 
-bool options_have(const option_id *list, option_id id) {
-  while (*list != OPTION_COUNT && *list != id) list++;
-  return *list == id && id != OPTION_COUNT;
-}
-
 const command *command_find(const char *name) {
   for (const command *c = command_table; c->name; c++)
     if (strcmp(c->name, name) == 0) return c;

@@ -5,23 +5,9 @@
 
 #include "gale/cli/options.h"
 
-typedef struct command {
-  const char *name;
-  const char *arguments; /* as usage shows them */
-  int min_arguments, max_arguments;
-  const option_id *options;     /* that it takes, ended by OPTION_COUNT */
-  int (*run)(const options *o); /* returns the exit status */
-  const char *surplus;          /* hint for an argument too many; may be NULL */
-  const char *summary;          /* half a line */
-  const char *description;      /* paragraphs */
-} command;
-
 extern const command command_table[];    /* ended by an entry without a name */
 extern const option_id common_options[]; /* of every command that computes with a model; ended by OPTION_COUNT */
 extern const char model_help[];          /* what MODEL may be */
-
-/* Whether a list of options, ended by OPTION_COUNT, has one. */
-bool options_have(const option_id *list, option_id id);
 
 /* NULL if there is none. */
 const command *command_find(const char *name);

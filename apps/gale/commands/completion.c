@@ -8,8 +8,18 @@ static bool listed(const command *c, option_id id) {
   return options_have(c->options, id) && !option_table[id].hidden;
 }
 
-static void print_choices(const option_spec *s) {
-  for (const char *const *c = s->choices; *c; c++) out_printf("%s%s", c == s->choices ? "" : " ", *c);
+/* The values that are offered for an option, ended by NULL: its choices, or of an open set those with a name. */
+static const char *const *offered(option_id id) {
+  static const char *const types[] = {"f32",  "f16",  "bf16", "q8_0",   "q4_0",   "q4_1",   "q5_0", "q5_1",
+                                      "q4_k", "q5_k", "q6_k", "q4_k_s", "q4_k_m", "q5_k_m", NULL};
+  if (id == OPTION_TEMPLATE) return gale_chat_templates();
+  if (id == OPTION_TYPE || id == OPTION_QUANT) return types;
+  return option_table[id].choices;
+}
+
+static void print_offered(option_id id) {
+  const char *const *values = offered(id);
+  for (const char *const *c = values; *c; c++) out_printf("%s%s", c == values ? "" : " ", *c);
 }
 
 static void print_flags(const option_spec *s) {
@@ -31,12 +41,12 @@ static void bash_values(void) {
     out_printf("    ");
     if (s->letter) out_printf("-%c|", s->letter);
     out_printf("--%s) ", s->name);
-    if (s->choices) {
+    if (offered(id)) {
       out_printf("COMPREPLY=($(compgen -W '");
-      print_choices(s);
+      print_offered(id);
       out_printf("' -- \"$word\")); return ;;\n");
     } else if (s->kind == KIND_FILE) {
-      out_printf("COMPREPLY=($(compgen -f -- \"$word\")); return ;;\n");
+      out_printf("_gale_files \"$word\"; return ;;\n");
     } else {
       out_printf("return ;;\n");
     }
@@ -45,7 +55,13 @@ static void bash_values(void) {
 }
 
 static void bash_print(void) {
-  out_printf("# bash completion for gale; printed by: gale help --completion bash\n_gale() {\n"
+  out_printf("# bash completion for gale; printed by: gale help --completion bash\n"
+             "# Files whose names begin with a word as it is typed: its escapes and quotes are no part of a name.\n"
+             "_gale_files() {\n"
+             "  local typed=${1//\\\\/} name\n"
+             "  typed=${typed#[\\\"\\']}\n"
+             "  while IFS= read -r name; do COMPREPLY+=(\"$name\"); done < <(compgen -f -- \"$typed\")\n"
+             "}\n\n_gale() {\n"
              "  local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} words=\n"
              "  COMPREPLY=()\n"
              "  if ((COMP_CWORD == 1)); then\n    COMPREPLY=($(compgen -W '");
@@ -69,8 +85,8 @@ static void bash_print(void) {
   out_printf("' -- \"$word\"))\n"
              "  else\n"
              "    local models=${XDG_CACHE_HOME:-$HOME/.cache}/gale/models\n"
-             "    COMPREPLY=($(compgen -f -- \"$word\")"
-             " $(compgen -W \"$(command ls \"$models\" 2>/dev/null)\" -- \"$word\"))\n"
+             "    COMPREPLY=($(compgen -W \"$(command ls \"$models\" 2>/dev/null)\" -- \"$word\"))\n"
+             "    _gale_files \"$word\"\n"
              "  fi\n}\ncomplete -o filenames -F _gale gale\n");
 }
 
@@ -88,7 +104,8 @@ static void print_quoted(const char *text, const char *escaped) {
   }
 }
 
-static void zsh_option(const option_spec *s) {
+static void zsh_option(option_id id) {
+  const option_spec *s = &option_table[id];
   out_printf(" \\\n        ");
   if (s->letter)
     out_printf("'(-%c --%s)'{-%c,--%s}'", s->letter, s->name, s->letter, s->name);
@@ -99,9 +116,9 @@ static void zsh_option(const option_spec *s) {
   out_printf("]");
   if (s->kind != KIND_FLAG) out_printf(":%s:", s->argument);
   if (s->kind == KIND_FILE) out_printf("_files");
-  if (s->choices) {
+  if (offered(id)) {
     out_printf("(");
-    print_choices(s);
+    print_offered(id);
     out_printf(")");
   }
   out_printf("'");
@@ -123,7 +140,7 @@ static void zsh_print(void) {
   for (const command *c = command_table; c->name; c++) {
     out_printf("    %s)\n      _arguments", c->name);
     for (option_id id = 0; id < OPTION_COUNT; id++)
-      if (listed(c, id)) zsh_option(&option_table[id]);
+      if (listed(c, id)) zsh_option(id);
     if (strncmp(c->arguments, "MODEL", 5) == 0) out_printf(" \\\n        '1:MODEL:_gale_models'");
     if (c->max_arguments == 2) out_printf(" \\\n        '2: :_files'");
     if (strcmp(c->name, "help") == 0) {
@@ -156,9 +173,9 @@ static void fish_print(void) {
       out_printf("complete -c gale -n '__fish_seen_subcommand_from %s' -l %s", c->name, s->name);
       if (s->letter) out_printf(" -s %c", s->letter);
       if (s->kind != KIND_FLAG) out_printf(s->kind == KIND_FILE ? " -rF" : " -x");
-      if (s->choices) {
+      if (offered(id)) {
         out_printf(" -a '");
-        print_choices(s);
+        print_offered(id);
         out_printf("'");
       }
       out_printf(" -d '");

@@ -1,4 +1,11 @@
 # bash completion for gale; printed by: gale help --completion bash
+# Files whose names begin with a word as it is typed: its escapes and quotes are no part of a name.
+_gale_files() {
+  local typed=${1//\\/} name
+  typed=${typed#[\"\']}
+  while IFS= read -r name; do COMPREPLY+=("$name"); done < <(compgen -f -- "$typed")
+}
+
 _gale() {
   local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} words=
   COMPREPLY=()
@@ -13,7 +20,7 @@ _gale() {
     --kv) COMPREPLY=($(compgen -W 'f16 f32 q8' -- "$word")); return ;;
     --chunk) return ;;
     --cpu) COMPREPLY=($(compgen -W 'generic avx2 avxvnni avx512 amx neon' -- "$word")); return ;;
-    --quant) return ;;
+    --quant) COMPREPLY=($(compgen -W 'f32 f16 bf16 q8_0 q4_0 q4_1 q5_0 q5_1 q4_k q5_k q6_k q4_k_s q4_k_m q5_k_m' -- "$word")); return ;;
     --override) return ;;
     -n|--predict) return ;;
     --temp) return ;;
@@ -40,25 +47,25 @@ _gale() {
     --min-tokens) return ;;
     -s|--seed) return ;;
     --stop) return ;;
-    -f|--file) COMPREPLY=($(compgen -f -- "$word")); return ;;
+    -f|--file) _gale_files "$word"; return ;;
     --system) return ;;
-    --template) return ;;
-    --lines) COMPREPLY=($(compgen -f -- "$word")); return ;;
-    --chat) COMPREPLY=($(compgen -f -- "$word")); return ;;
+    --template) COMPREPLY=($(compgen -W 'chatml llama-3 llama-3.1 gemma llama-2 mistral-v1 mistral-v2 mistral-v3 mistral-v3-tekken mistral-v7 mistral-v7-tekken mistral-v11 mistral-v13 mistral-v15' -- "$word")); return ;;
+    --lines) _gale_files "$word"; return ;;
+    --chat) _gale_files "$word"; return ;;
     --fim) return ;;
-    --ids) COMPREPLY=($(compgen -f -- "$word")); return ;;
-    --out) COMPREPLY=($(compgen -f -- "$word")); return ;;
-    --type) return ;;
+    --ids) _gale_files "$word"; return ;;
+    --out) _gale_files "$word"; return ;;
+    --type) COMPREPLY=($(compgen -W 'f32 f16 bf16 q8_0 q4_0 q4_1 q5_0 q5_1 q4_k q5_k q6_k q4_k_s q4_k_m q5_k_m' -- "$word")); return ;;
     --ppl-stride) return ;;
     --chunks) return ;;
-    --kl) COMPREPLY=($(compgen -f -- "$word")); return ;;
-    --save) COMPREPLY=($(compgen -f -- "$word")); return ;;
+    --kl) _gale_files "$word"; return ;;
+    --save) _gale_files "$word"; return ;;
     -p|--n-prompt) return ;;
     -n|--n-gen) return ;;
     -b|--batch) return ;;
     -d|--n-depth) return ;;
     -r|--repetitions) return ;;
-    --plot) COMPREPLY=($(compgen -f -- "$word")); return ;;
+    --plot) _gale_files "$word"; return ;;
   esac
   case ${COMP_WORDS[1]} in
     run) words='-t --threads -c --context --window --kv --chunk --cpu --quant --override --no-cache -n --predict --temp --top-k --top-p --min-p --repeat-penalty --repeat-last-n --presence-penalty --frequency-penalty --dry-multiplier --dry-base --dry-allowed-length --dry-penalty-last-n --dry-sequence-breaker --top-nsigma --typical --xtc-probability --xtc-threshold --mirostat --mirostat-lr --mirostat-ent --logit-bias --min-tokens --ignore-eos -s --seed --stop -v --verbose -q --quiet -f --file --system --template --raw -h --help' ;;
@@ -79,7 +86,8 @@ _gale() {
     COMPREPLY=($(compgen -W 'run info tokenize detokenize logits bench perplexity quantize synth list help' -- "$word"))
   else
     local models=${XDG_CACHE_HOME:-$HOME/.cache}/gale/models
-    COMPREPLY=($(compgen -f -- "$word") $(compgen -W "$(command ls "$models" 2>/dev/null)" -- "$word"))
+    COMPREPLY=($(compgen -W "$(command ls "$models" 2>/dev/null)" -- "$word"))
+    _gale_files "$word"
   fi
 }
 complete -o filenames -F _gale gale
