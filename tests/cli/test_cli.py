@@ -688,6 +688,10 @@ class Run(Case):
         self.assertEqual(r.returncode, 1)
         self.assertIn(b"standard output: No space left on device", r.stderr)
 
+    def test_a_context_beyond_the_models_is_said(self):
+        self.assertIn(b"was made for 8192 positions", self.gale("run", DEMO, "Hi", "-n", "1", "-c", "9000").stderr)
+        self.assertNotIn(b"was made for", self.gale("run", DEMO, "Hi", "-n", "1", "-c", "8192").stderr)
+
     def test_interrupted(self):
         p = subprocess.Popen([GALE, "run", DEMO, "--raw", "1 2 3 4 5 6 7 8 9", "--temp", "0", "-q"],
                              stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -826,11 +830,20 @@ class Chat(Case):
         t.send("\x04")
         self.assertEqual(t.status(), 0)
 
+    def test_interrupted_prompts_count_what_was_computed(self):
+        prompt = self.write("long.txt", "word " * 7500)
+        t = Terminal(self.environment, self.folder, "run", DEMO, "-f", prompt, "--raw", "-n", "3", "-t", "1")
+        t.wait("reading the prompt")
+        os.kill(t.pid, signal.SIGINT)
+        found = re.search(r"prompt: (\d+) tokens \(stopped after (\d+)\), ", t.wait("tokens/s; answer: 0 tokens"))
+        self.assertTrue(0 < int(found[2]) < int(found[1]), found[0])
+        self.assertEqual(t.status(), 130)
+
     def test_a_message_too_long_is_taken_back(self):
         t = self.start("-n", "4", "-c", "64")
         t.send("word " * 100 + "\n")
         t.wait("gale: ")
-        t.wait(">>> ")
+        self.assertIn("/reset starts afresh, and -c N", t.wait(">>> "))
         t.send("/stats\n")
         t.wait("0 messages")
         t.wait(">>> ")

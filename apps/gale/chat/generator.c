@@ -83,6 +83,7 @@ static gale_status read_prompt(generator *g, const int32_t *ids, size_t n_ids, a
   /* A prefill that was stopped leaves what it did. */
   size_t length = (size_t)gale_sequence_length(g->session, g->sequence);
   for (size_t i = g->n_ids; i < length; i++) g->ids[i] = ids[i];
+  a->computed_tokens = length - g->n_ids;
   g->n_ids = length;
   return status;
 }
@@ -162,11 +163,12 @@ void answer_free(answer *a) {
 }
 
 void answer_report(const generator *g, const answer *a) {
-  size_t computed = a->prompt_tokens - a->reused_tokens;
-  double prompt_rate = a->prompt_seconds > 0 ? (double)computed / a->prompt_seconds : 0;
+  double prompt_rate = a->prompt_seconds > 0 ? (double)a->computed_tokens / a->prompt_seconds : 0;
   double answer_rate = a->answer_seconds > 0 ? a->answer_tokens / a->answer_seconds : 0;
-  char reused[64] = "";
+  char reused[64] = "", stopped[64] = "";
   if (a->reused_tokens) snprintf(reused, sizeof reused, " (%zu of them reused)", a->reused_tokens);
-  fprintf(stderr, "prompt: %zu tokens%s, %.1f tokens/s; answer: %d tokens, %.1f tokens/s; seed %" PRIu64 "\n",
-          a->prompt_tokens, reused, prompt_rate, a->answer_tokens, answer_rate, g->seed + g->answers - 1);
+  if (a->reused_tokens + a->computed_tokens < a->prompt_tokens)
+    snprintf(stopped, sizeof stopped, " (stopped after %zu)", a->reused_tokens + a->computed_tokens);
+  fprintf(stderr, "prompt: %zu tokens%s%s, %.1f tokens/s; answer: %d tokens, %.1f tokens/s; seed %" PRIu64 "\n",
+          a->prompt_tokens, reused, stopped, prompt_rate, a->answer_tokens, answer_rate, g->seed + g->answers - 1);
 }

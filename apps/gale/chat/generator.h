@@ -29,6 +29,7 @@ typedef struct answer {
   size_t n_calls;
   gale_finish finish;
   size_t prompt_tokens, reused_tokens; /* of the prompt: all, and those that were in the sequence */
+  size_t computed_tokens;              /* and those that were computed: fewer than the others where it was stopped */
   int32_t answer_tokens;
   double prompt_seconds, answer_seconds;
 } answer;

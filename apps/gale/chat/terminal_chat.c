@@ -50,6 +50,8 @@ static int take_turn(chat *c) {
   code = n_ids ? 0 : fail("the message is empty");
   answer a = {0};
   if (!code) code = generator_answer(c->g, ids, n_ids, &a);
+  if (code && n_ids > c->g->capacity)
+    note(c->g->o, "[the conversation is too long; /reset starts afresh, and -c N at the start gives it more room]");
   gale_free(ids);
   if (!code) code = keep_answer(c, &a);
   if (!code) report_end(c, &a);

@@ -104,6 +104,9 @@ int open_session(const options *o, const gale_model *model, size_t least, gale_s
     note(o, "gale: the model was made for %d positions; the context is raised to %zu", info.context, least);
     settings.context = (int32_t)least;
   }
+  if (o->context > info.context)
+    note(o, "gale: the model was made for %d positions; with -c %d its answers may get worse beyond them", info.context,
+         o->context);
   gale_error error = {0};
   return gale_session_open(model, &settings, session, &error) ? fail_with(&error) : 0;
 }
