@@ -77,9 +77,24 @@ typedef struct gale_tokenizer gale_tokenizer;
 /* Opens a tokenizer alone: a SentencePiece model file, tokenizer.json, a vocabulary-carrying GGUF
  * file, or a model directory. */
 GALE_API gale_status gale_tokenizer_open(const char *path, gale_tokenizer **tokenizer, gale_error *error);
+
+typedef struct gale_tokenizer_options {
+  size_t size;                  /* of this struct, as the caller knows it: gale_tokenizer_defaults() sets it */
+  const char *const *overrides; /* as in gale_model_options; a tokenizer's file alone takes none */
+  size_t n_overrides;
+} gale_tokenizer_options;
+
+#define gale_tokenizer_defaults(options) gale_tokenizer_defaults_sized(options, sizeof *(options))
+GALE_API void gale_tokenizer_defaults_sized(gale_tokenizer_options *options, size_t size);
+
+/* The same with options (NULL: the defaults). */
+GALE_API gale_status gale_tokenizer_open_with(const char *path, const gale_tokenizer_options *options,
+                                              gale_tokenizer **tokenizer, gale_error *error);
+
 GALE_API void gale_tokenizer_close(gale_tokenizer **tokenizer);
 
-/* Number of ids; every id is in [0, gale_tokenizer_size). */
+/* Number of ids; every id is in [0, gale_tokenizer_size). A model may have fewer rows, or rows without a token: see
+ * n_drawable in gale_model_info. */
 GALE_API int32_t gale_tokenizer_size(const gale_tokenizer *tokenizer);
 
 /* Ids of the marks, or -1 where the vocabulary has none. */
@@ -94,6 +109,9 @@ GALE_API bool gale_tokenizer_adds_bos(const gale_tokenizer *tokenizer);
 
 /* Short name of the algorithm, e.g. "SentencePiece" or "byte-level BPE (smollm)"; static storage. */
 GALE_API const char *gale_tokenizer_kind(const gale_tokenizer *tokenizer);
+
+/* Something that the user should be told about the tokenizer, one line in static storage, or NULL. */
+GALE_API const char *gale_tokenizer_note(const gale_tokenizer *tokenizer);
 
 /* Bytes of a token as it is stored, and whether it is a control token. *text is owned by the
  * tokenizer and not terminated. Returns false if id is out of range. */
@@ -170,6 +188,18 @@ GALE_API void gale_chat_defaults_sized(gale_chat_options *options, size_t size);
 /* Name of the template that the model's files ask for ("chatml", ...), or NULL if there is none that
  * gale knows. */
 GALE_API const char *gale_chat_template(const gale_tokenizer *tokenizer);
+
+/* Where gale_chat_template() comes from. */
+typedef enum gale_template_source {
+  GALE_TEMPLATE_NONE,    /* nowhere: the files have no template, and their control tokens are those of none */
+  GALE_TEMPLATE_STATED,  /* the model's own template, or what its tokenizer's file states */
+  GALE_TEMPLATE_MARKS,   /* the files have none, and control tokens alone show it: it may be a base model */
+  GALE_TEMPLATE_UNKNOWN, /* the files have a template, and it is none that gale knows: gale_chat_template() is NULL */
+} gale_template_source;
+
+/* *beginning (may be NULL): with GALE_TEMPLATE_UNKNOWN the first characters of the model's own template, owned by the
+ * tokenizer; else NULL. */
+GALE_API gale_template_source gale_chat_template_source(const gale_tokenizer *tokenizer, const char **beginning);
 
 /* Names of all templates, ended by NULL; static storage. */
 GALE_API const char *const *gale_chat_templates(void);
@@ -253,6 +283,7 @@ typedef struct gale_model_info {
   bool kept;              /* the cache has the packed weights for the next time, */
   bool from_cache;        /* and had them already */
   const char *cache_note; /* what became of the cache, e.g. "kept for the next start"; NULL: none was asked for */
+  int32_t n_drawable;     /* ids below it have a row and a token, and may be drawn; vocab_size without a tokenizer */
 } gale_model_info;
 #define gale_model_get_info(model, info) gale_model_get_info_sized(model, info, sizeof *(info))
 GALE_API void gale_model_get_info_sized(const gale_model *model, gale_model_info *info, size_t size);

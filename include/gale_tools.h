@@ -35,6 +35,22 @@ GALE_API gale_status gale_synth(const char *shape, const char *type, const char 
 GALE_API gale_status gale_quantize(const char *in, const char *out, const char *type, int threads,
                                    gale_progress_fn progress, void *user, gale_error *error);
 
+typedef struct gale_quantize_options {
+  size_t size;               /* of this struct, as the caller knows it: gale_quantize_defaults() sets it */
+  int threads;               /* 0: one per processor */
+  gale_progress_fn progress; /* may be NULL */
+  void *progress_user;
+  const char *const *overrides; /* as in gale_model_options; what they say is written */
+  size_t n_overrides;
+} gale_quantize_options;
+
+#define gale_quantize_defaults(options) gale_quantize_defaults_sized(options, sizeof *(options))
+GALE_API void gale_quantize_defaults_sized(gale_quantize_options *options, size_t size);
+
+/* gale_quantize() with options (NULL: the defaults). */
+GALE_API gale_status gale_quantize_with(const char *in, const char *out, const char *type,
+                                        const gale_quantize_options *options, gale_error *error);
+
 /* Names of the shapes, ended by NULL; static storage. */
 GALE_API const char *const *gale_shapes(void);
 

@@ -75,12 +75,17 @@ static answer_call *new_call(answer *a) {
   return &calls[a->n_calls++];
 }
 
+static uint64_t mix_ids(uint64_t x) {
+  x *= UINT64_C(0x9E3779B97F4A7C15);
+  return x ^ x >> 32;
+}
+
 /* Where the model gives a call no id it gets one: nine letters and digits, as v3 wants them, that hang on the answer
  * so far. */
 static void make_id(answer *a, answer_call *call) {
   static const char DIGITS[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
   if (call->id.n) return;
-  uint64_t hash = text_mix(a->hash ^ text_mix(a->n_calls));
+  uint64_t hash = mix_ids(a->hash ^ mix_ids(a->n_calls));
   char id[9];
   for (size_t i = 0; i < sizeof id; i++, hash /= 62) id[i] = DIGITS[hash % 62];
   bytes_add(&call->id, (slice){id, sizeof id});
@@ -193,7 +198,7 @@ gale_status answer_push(answer *a, int32_t id, piece_list *out, gale_error *erro
   if (!status) status = take_text(a, text, out, error);
   if (!status && (begins || next == STATE_ARGUMENTS)) status = tell_calls(a, out, error);
   if (!status && begins && !new_call(a)) status = error_memory(error, sizeof(answer_call));
-  a->hash = text_mix(a->hash ^ (uint32_t)id);
+  a->hash = mix_ids(a->hash ^ (uint32_t)id);
   if (!status) a->state = next;
   return status;
 }

@@ -38,6 +38,8 @@ void prompt_flush(prompt *p) {
 static void put_id(prompt *p, int32_t id, const char *what) {
   prompt_flush(p);
   if (id < 0) prompt_refuse(p, "the vocabulary has no control token %s, which the template needs", what);
+  if (id >= (int32_t)p->tokenizer->n_rows)
+    prompt_refuse(p, "the model's embedding has no row for the control token %s (id %d)", what, (int)id);
   if (p->status) return;
   if (!id_list_reserve(&p->ids, 1)) {
     p->status = error_memory(p->error, sizeof id);
@@ -211,6 +213,12 @@ const char *gale_chat_template(const gale_tokenizer *tokenizer) {
   return tokenizer->chat ? tokenizer->chat->name : NULL;
 }
 
+gale_template_source gale_chat_template_source(const gale_tokenizer *tokenizer, const char **beginning) {
+  if (beginning) *beginning = tokenizer->unknown_template;
+  if (!tokenizer->chat) return tokenizer->unknown_template ? GALE_TEMPLATE_UNKNOWN : GALE_TEMPLATE_NONE;
+  return tokenizer->chat_by_marks ? GALE_TEMPLATE_MARKS : GALE_TEMPLATE_STATED;
+}
+
 static void take_calls(prompt *p, const gale_message *from, size_t index, chat_message *m) {
   chat_call *calls = prompt_memory(p, from->n_tool_calls, sizeof *calls);
   for (size_t i = 0; calls && i < from->n_tool_calls; i++) {
@@ -270,7 +278,8 @@ gale_status gale_chat_prompt(const gale_tokenizer *tokenizer, const gale_message
   gale_chat_defaults(&o);
   gale_status status = options ? sized_read(&o, sizeof o, options, "gale_chat_options", error) : GALE_OK;
   if (status) return status;
-  prompt p = {.tokenizer = tokenizer, .error = error, .row = chat_find(tokenizer, o.template_name, error)};
+  prompt p = {.tokenizer = tokenizer, .error = error, .own = !o.template_name};
+  p.row = chat_find(tokenizer, o.template_name, error);
   if (!p.row) return error->code;
   chat c = {.n = n_messages, .effort = slice_of(o.reasoning_effort), .date = slice_of(o.date)};
   c.messages = prompt_memory(&p, n_messages, sizeof *c.messages);

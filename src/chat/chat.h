@@ -48,6 +48,7 @@ typedef struct chat {
 typedef struct prompt {
   const gale_tokenizer *tokenizer;
   const chat_template *row;
+  bool own;     /* row is what the model's files ask for, not one that was named: what their template adds counts too */
   arena memory; /* until the prompt is done */
   id_list ids;
   byte_list run; /* text not encoded yet */

@@ -206,7 +206,7 @@ gale_status gale_chat_request(const gale_tokenizer *tokenizer, const char *name,
                               int32_t **ids, size_t *n_ids, gale_error *error) {
   gale_error unused;
   if (!error) error = &unused;
-  prompt p = {.tokenizer = tokenizer, .error = error, .row = chat_find(tokenizer, name, error)};
+  prompt p = {.tokenizer = tokenizer, .error = error, .own = !name, .row = chat_find(tokenizer, name, error)};
   if (!p.row) return error->code;
   chat c = {0};
   read_body(&p, json, length, &c);

@@ -13,8 +13,8 @@ static void chatml_message(prompt *p, const char *role, slice content) {
 }
 
 void render_chatml(prompt *p, const chat *c) {
-  const char *system = p->tokenizer->default_system;
-  if (p->tokenizer->chat_bos) prompt_bos(p);
+  const char *system = p->own ? p->tokenizer->default_system : NULL;
+  if (p->own && p->tokenizer->chat_bos) prompt_bos(p);
   if (system && c->messages[0].role != ROLE_SYSTEM) chatml_message(p, "system", slice_of(system));
   for (size_t i = 0; i < c->n; i++) chatml_message(p, role_name(c->messages[i].role), message_text(p, &c->messages[i]));
   prompt_mark(p, "<|im_start|>");

@@ -25,7 +25,7 @@ static void add_text(writer *w, const char *key, const char *text) {
 }
 
 static void add_id(writer *w, const char *key, int32_t id) {
-  if (id >= 0) add(w, (setting){.key = key, .type = SETTING_INT, .integer = id});
+  if (id >= 0 && (size_t)id < w->n_rows) add(w, (setting){.key = key, .type = SETTING_INT, .integer = id});
 }
 
 static void add_flag(writer *w, const char *key, bool value) {
@@ -54,8 +54,8 @@ static setting copy_texts(writer *w, const char *key, const char *const *texts, 
   return (setting){.key = key, .type = SETTING_ARRAY, .array = {items, n}};
 }
 
-/* Rows of the embedding without a token, and ids that stand for nothing, become tokens of a name of their own: other
- * engines count tokens to know the rows. */
+/* Tokens without a row are left out. Rows of the embedding without a token, and ids that stand for nothing, become
+ * tokens of a name of their own: other engines count tokens to know the rows. */
 static void add_tokens(writer *w, const vocabulary *v) {
   setting *tokens = make_list(w, w->n_rows), *types = make_list(w, w->n_rows);
   for (size_t i = 0; i < w->n_rows && !w->status; i++) {
@@ -211,6 +211,12 @@ static void add_marks(writer *w, const vocabulary *v) {
   size_t used = 0;
   for (size_t i = 0; i < v->n_ends && used < 2; i++)
     if (v->ends[i] >= 0 && v->ends[i] != v->eos) add_id(w, keys[used++], v->ends[i]);
+  setting *ends = make_list(w, v->n_ends);
+  size_t n_ends = 0;
+  for (size_t i = 0; i < v->n_ends && !w->status; i++)
+    if (v->ends[i] >= 0 && (size_t)v->ends[i] < w->n_rows)
+      ends[n_ends++] = (setting){.type = SETTING_INT, .integer = v->ends[i]};
+  if (n_ends > 1) add_list(w, "tokenizer.ggml.eos_token_ids", ends, n_ends);
   add_flag(w, "tokenizer.ggml.add_bos_token", v->add_bos);
   add_flag(w, "tokenizer.ggml.add_eos_token", false);
   if (v->kind == VOCABULARY_SENTENCEPIECE) add_flag(w, "tokenizer.ggml.add_space_prefix", v->add_space_prefix);
@@ -240,9 +246,11 @@ static void add_merges(writer *w, const vocabulary *v) {
 static gale_status write_vocabulary(const vocabulary *v, void *user, gale_error *error) {
   writer *w = user;
   w->error = error;
-  if (v->n_tokens > w->n_rows)
-    return error_set(error, GALE_E_FORMAT, "%s: the tokenizer has %zu tokens, the embedding %zu rows", v->source,
-                     v->n_tokens, w->n_rows);
+  for (size_t i = w->n_rows; i < v->n_tokens; i++)
+    if (!v->types || (v->types[i] != TOKEN_CONTROL && v->types[i] != TOKEN_USER_DEFINED && v->types[i] != TOKEN_UNUSED))
+      return error_set(error, GALE_E_FORMAT,
+                       "%s: the tokenizer has %zu tokens, the embedding %zu rows, and token %zu is an ordinary one",
+                       v->source, v->n_tokens, w->n_rows, i);
   bool pieces = v->kind == VOCABULARY_SENTENCEPIECE;
   add_text(w, "tokenizer.ggml.model", pieces ? "llama" : "gpt2");
   add_text(w, "tokenizer.ggml.pre", pieces ? "default" : v->pre);

@@ -1,5 +1,6 @@
 /* Quantising a model to a file. */
 #include "base/cpu.h"
+#include "base/sized.h"
 #include "convert/convert.h"
 #include "gale_tools.h"
 
@@ -30,25 +31,41 @@ static gale_status write_converted(const model_source *source, const recipe *r, 
   return status;
 }
 
-gale_status gale_quantize(const char *in, const char *out, const char *type, int threads, gale_progress_fn progress,
-                          void *user, gale_error *error) {
+void gale_quantize_defaults_sized(gale_quantize_options *options, size_t size) {
+  const gale_quantize_options defaults = {0};
+  sized_write(options, size, &defaults, sizeof defaults);
+}
+
+gale_status gale_quantize_with(const char *in, const char *out, const char *type, const gale_quantize_options *options,
+                               gale_error *error) {
   const recipe *r = NULL;
   checkpoint *c = NULL;
   arena memory = {0};
   model_config config;
   model_weights weights;
-  if (threads < 0 || threads > 1024)
-    return error_set(error, GALE_E_ARGUMENT, "threads is %d: 0 to 1024 is accepted", threads);
-  gale_status status = recipe_find(type, &r, error);
+  gale_quantize_options o = {0};
+  gale_status status = options ? sized_read(&o, sizeof o, options, "gale_quantize_options", error) : GALE_OK;
+  if (status) return status;
+  if (o.threads < 0 || o.threads > 1024)
+    return error_set(error, GALE_E_ARGUMENT, "threads is %d: 0 to 1024 is accepted", o.threads);
+  status = recipe_find(type, &r, error);
   if (!status) status = checkpoint_open(in, &c, error);
   if (!status) status = refuse_same(c, out, error);
+  if (!status) status = checkpoint_override_all(c, o.overrides, o.n_overrides, error);
   if (!status) status = model_configure(c, &memory, &config, error);
   if (!status) status = weights_find(c, &config, &memory, &weights, error);
   if (!status) {
     const model_source source = {c, &config, &weights};
-    status = write_converted(&source, r, threads, out, progress, user, error);
+    status = write_converted(&source, r, o.threads, out, o.progress, o.progress_user, error);
   }
   checkpoint_close(&c);
   arena_free(&memory);
   return status;
+}
+
+gale_status gale_quantize(const char *in, const char *out, const char *type, int threads, gale_progress_fn progress,
+                          void *user, gale_error *error) {
+  const gale_quantize_options options = {
+      .size = sizeof options, .threads = threads, .progress = progress, .progress_user = user};
+  return gale_quantize_with(in, out, type, &options, error);
 }

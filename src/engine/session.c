@@ -214,6 +214,16 @@ gale_status gale_sequence_truncate(gale_session *session, int32_t sequence, int3
 
 /* ---- Steps ---- */
 
+static gale_status bad_token(const gale_model *m, int32_t at, int32_t id, gale_error *error) {
+  const char *text = "";
+  size_t length = 0;
+  bool control;
+  bool named = m->tokenizer && gale_tokenizer_token(m->tokenizer, id, &text, &length, &control);
+  return error_set(error, GALE_E_ARGUMENT, "token %d of the input is %d%s%.*s%s: 0 to %d is accepted", at, id,
+                   named ? ", \"" : "", (int)(length < 64 ? length : 64), text,
+                   named ? "\", which has no row in the embedding" : "", m->config.vocab_size - 1);
+}
+
 /* All but the tokens. */
 static gale_status check_input(const gale_session *s, const gale_input *in, gale_error *error) {
   gale_status status = session_check(s, in->sequence, error);
@@ -232,8 +242,7 @@ static gale_status check_input(const gale_session *s, const gale_input *in, gale
 static gale_status check_tokens(const gale_session *s, const gale_input *in, gale_error *error) {
   for (int32_t i = 0; i < in->n_tokens; i++)
     if (in->tokens[i] < 0 || in->tokens[i] >= s->model->config.vocab_size)
-      return error_set(error, GALE_E_ARGUMENT, "token %d of the input is %d: 0 to %d is accepted", i, in->tokens[i],
-                       s->model->config.vocab_size - 1);
+      return bad_token(s->model, i, in->tokens[i], error);
   return GALE_OK;
 }
 

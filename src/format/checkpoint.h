@@ -27,8 +27,8 @@ typedef enum setting_type {
  * Array elements are settings without a key, all of one type in GGUF files. A JSON array that holds
  * arrays or objects is left out whole; a GGUF array of arrays is an error. In a Hugging Face directory
  * the values of generation_config.json and tokenizer_config.json are there too, under
- * "generation_config." and "tokenizer_config."; "tokenizer_config.chat_template" is the default one of
- * several, or the text of chat_template.jinja. */
+ * "generation_config." and "tokenizer_config.", and those of added_tokens.json under "added_tokens.";
+ * "tokenizer_config.chat_template" is the default one of several, or the text of chat_template.jinja. */
 typedef struct setting {
   const char *key;
   setting_type type;
@@ -124,6 +124,8 @@ const char *checkpoint_foreign(const checkpoint *c, const char *name);
  * number, a boolean or a string, else what it looks like: true, 7, 0.5, [1, null], null (the key counts as absent),
  * or otherwise a string. Call it before anything has looked at the settings. */
 gale_status checkpoint_override(checkpoint *c, const char *key_value, gale_error *error);
+/* The same for n of them, in order. */
+gale_status checkpoint_override_all(checkpoint *c, const char *const *key_values, size_t n, gale_error *error);
 
 /* Reads n bytes of a tensor's storage from byte offset on, both multiples of its type's block_bytes.
  * Thread-safe. */

@@ -86,3 +86,48 @@ const char *directory_instead(arena *memory, const char *directory) {
   }
   return "";
 }
+
+/* Behind ".model.v" in a name, or NULL: tokenizer.model.v3, mistral_instruct_tokenizer_240323.model.v3. */
+static const char *version_of(const char *name) {
+  static const char MARK[] = ".model.v";
+  const char *at = strstr(name, MARK);
+  return at && at[sizeof MARK - 1] >= '0' && at[sizeof MARK - 1] <= '9' ? at + sizeof MARK - 1 : NULL;
+}
+
+/* The name of the latest version among Mistral's own files, tekken.json before SentencePiece models; NULL: none. */
+static gale_status find_mistral(arena *memory, const char *directory, const char **found, gale_error *error) {
+  const char **names, *best = NULL;
+  size_t n;
+  gale_status status = directory_scan(memory, directory, "tekken", ".json", &names, &n, error);
+  for (size_t i = 0; i < n && !status; i++)
+    if (!best || strcmp(best, "tekken.json") != 0) best = names[i];
+  if (status || best) {
+    *found = best;
+    return status;
+  }
+  status = directory_scan(memory, directory, "", "", &names, &n, error);
+  for (size_t i = 0; i < n && !status; i++) {
+    const char *version = version_of(names[i]);
+    if (version && (!best || strverscmp(version, version_of(best)) >= 0)) best = names[i];
+  }
+  *found = best;
+  return status;
+}
+
+gale_status directory_tokenizer(arena *memory, const char *directory, bool mistral, const char **path,
+                                gale_error *error) {
+  static const char *const COMMON[] = {"tokenizer.json", "tokenizer.model"};
+  const char *own, *name = NULL;
+  *path = NULL;
+  gale_status status = find_mistral(memory, directory, &own, error);
+  if (status) return status;
+  if (mistral) name = own;
+  for (int i = 0; i < 2 && !name; i++) {
+    status = directory_entry(memory, directory, COMMON[i], path, error);
+    if (status || *path) return status;
+  }
+  if (!name) name = own;
+  if (!name) return GALE_OK;
+  *path = arena_path(memory, directory, name);
+  return *path ? GALE_OK : error_memory(error, strlen(directory));
+}

@@ -67,10 +67,12 @@ static gale_status read_template(checkpoint *c, const char *directory, gale_erro
   return status;
 }
 
-static gale_status find_tokenizer(checkpoint *c, const char *directory, gale_error *error) {
-  gale_status status = directory_entry(&c->memory, directory, "tokenizer.json", &c->tokenizer_path, error);
-  if (status || c->tokenizer_path) return status;
-  return directory_entry(&c->memory, directory, "tokenizer.model", &c->tokenizer_path, error);
+/* Tokens that are added to a SentencePiece model; a tokenizer.json lists its own. */
+static gale_status read_added_tokens(checkpoint *c, const char *directory, gale_error *error) {
+  const char *path = NULL;
+  gale_status status = directory_entry(&c->memory, directory, "added_tokens.json", &path, error);
+  if (status || !path) return status;
+  return json_settings_file(c, path, "added_tokens.", JSON_INTEGERS_EXACT, error);
 }
 
 static gale_status begin(checkpoint *c, const char *directory, gale_error *error) {
@@ -81,9 +83,10 @@ static gale_status begin(checkpoint *c, const char *directory, gale_error *error
 }
 
 static gale_status read_beside_weights(checkpoint *c, const char *directory, gale_error *error) {
-  gale_status status = find_tokenizer(c, directory, error);
+  gale_status status = directory_tokenizer(&c->memory, directory, false, &c->tokenizer_path, error);
   if (!status) status = read_generation_config(c, directory, error);
   if (!status) status = read_tokenizer_config(c, directory, error);
+  if (!status) status = read_added_tokens(c, directory, error);
   if (!status) status = read_template(c, directory, error);
   return status;
 }

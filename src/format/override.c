@@ -99,3 +99,9 @@ gale_status checkpoint_override(checkpoint *c, const char *key_value, gale_error
   *s = fresh;
   return checkpoint_index(c, error);
 }
+
+gale_status checkpoint_override_all(checkpoint *c, const char *const *key_values, size_t n, gale_error *error) {
+  gale_status status = GALE_OK;
+  for (size_t i = 0; i < n && !status; i++) status = checkpoint_override(c, key_values[i], error);
+  return status;
+}

@@ -47,6 +47,11 @@ const char *directory_instead(arena *memory, const char *directory);
 gale_status directory_entry(arena *memory, const char *directory, const char *name, const char **path,
                             gale_error *error);
 
+/* The tokenizer's file among those of a directory, or NULL: tokenizer.json, tokenizer.model or one of Mistral's,
+ * tekken.json or NAME.model.vN; with mistral these first. Of several versions the latest counts. */
+gale_status directory_tokenizer(arena *memory, const char *directory, bool mistral, const char **path,
+                                gale_error *error);
+
 /* Names in a directory that begin with prefix and end with suffix, by version order ("v2" before
  * "v11"), allocated in memory. */
 gale_status directory_scan(arena *memory, const char *directory, const char *prefix, const char *suffix,

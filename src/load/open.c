@@ -31,9 +31,9 @@ static const char *list_types(const checkpoint *c, arena *memory) {
   }
 }
 
-/* Rows beyond the vocabulary are padding; a vocabulary beyond the rows has nothing to look up. */
+/* Rows beyond the vocabulary are padding; a token of text beyond the rows has nothing to look up. */
 static gale_status check_vocabulary(const gale_model *m, gale_error *error) {
-  if (!m->tokenizer || gale_tokenizer_size(m->tokenizer) <= m->config.vocab_size) return GALE_OK;
+  if (!m->tokenizer || tokenizer_rows(m->tokenizer) <= m->config.vocab_size) return GALE_OK;
   return error_set(error, GALE_E_FORMAT, "%s: the tokenizer has %d tokens, the embedding %d rows", m->checkpoint->path,
                    gale_tokenizer_size(m->tokenizer), m->config.vocab_size);
 }
@@ -61,8 +61,7 @@ static gale_status quantize(gale_model *m, const char *type, gale_error *error) 
 static gale_status open_parts(gale_model *m, const char *path, const gale_model_options *options, gale_error *error) {
   gale_status status = be_open(options->cpu, &m->device, error);
   if (!status) status = checkpoint_open(path, &m->checkpoint, error);
-  for (size_t i = 0; i < options->n_overrides && !status; i++)
-    status = checkpoint_override(m->checkpoint, options->overrides[i], error);
+  if (!status) status = checkpoint_override_all(m->checkpoint, options->overrides, options->n_overrides, error);
   if (!status) status = model_configure(m->checkpoint, &m->memory, &m->config, error);
   if (!status) status = weights_find(m->checkpoint, &m->config, &m->memory, &m->weights, error);
   if (!status) status = vocabulary_load(m->checkpoint, &m->tokenizer, error);

@@ -1,5 +1,8 @@
 #include "load/vocabulary.h"
 
+#include "base/sized.h"
+
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,6 +44,21 @@ static gale_status read_id(const checkpoint *c, const char *key, size_t n_tokens
     return bad_setting(c, key, "the id of a token of the vocabulary is accepted", error);
   *value = (int32_t)s->integer;
   return GALE_OK;
+}
+
+/* Rows of the embedding, or 0 where the checkpoint has none. */
+static size_t embedding_rows(const checkpoint *c) {
+  static const char *const NAMES[] = {"token_embd.weight", "tok_embeddings.weight", "embed_tokens.weight"};
+  for (size_t i = 0; i < c->n_tensors; i++) {
+    const tensor *t = &c->tensors[i];
+    size_t n = strlen(t->name);
+    for (size_t k = 0; k < sizeof NAMES / sizeof *NAMES; k++) {
+      size_t m = strlen(NAMES[k]);
+      bool whole = n == m || (n > m && t->name[n - m - 1] == '.');
+      if (whole && strcmp(t->name + n - m, NAMES[k]) == 0 && t->n_dims == 2) return (size_t)t->shape[0];
+    }
+  }
+  return 0;
 }
 
 /* ---- GGUF ---- */
@@ -161,19 +179,38 @@ static gale_status gguf_prompts(arena *memory, const checkpoint *c, vocabulary *
   return status ? status : read_text(c, VOCABULARY_EFFORT, &settings->default_effort, error);
 }
 
-static gale_status gguf_marks(const checkpoint *c, vocabulary *v, int32_t ends[2], gale_error *error) {
+/* Tokens that end an answer beside EOS: one for turns, one for messages, and a list. */
+static gale_status gguf_ends(arena *memory, const checkpoint *c, vocabulary *v, gale_error *error) {
+  static const char LIST[] = "tokenizer.ggml.eos_token_ids",
+                    ACCEPTED[] = "ids of tokens of the vocabulary are accepted";
+  const setting *list = checkpoint_setting(c, LIST);
+  if (list && list->type == SETTING_NULL) list = NULL;
+  if (list && list->type != SETTING_ARRAY) return bad_setting(c, LIST, ACCEPTED, error);
+  size_t n = list ? list->array.length : 0;
+  int32_t *ends = arena_array(memory, n + 2, sizeof *ends);
+  if (!ends) return error_memory(error, n * sizeof *ends);
+  for (size_t i = 0; i < n; i++) {
+    const setting *id = &list->array.items[i];
+    if (id->type != SETTING_INT || id->integer < 0 || (uint64_t)id->integer >= v->n_tokens)
+      return bad_setting(c, LIST, ACCEPTED, error);
+    ends[i] = (int32_t)id->integer;
+  }
+  ends[n] = ends[n + 1] = -1;
+  v->ends = ends;
+  v->n_ends = n + 2;
+  gale_status status = read_id(c, "tokenizer.ggml.eot_token_id", v->n_tokens, &ends[n], error);
+  return status ? status : read_id(c, "tokenizer.ggml.eom_token_id", v->n_tokens, &ends[n + 1], error);
+}
+
+static gale_status gguf_marks(arena *memory, const checkpoint *c, vocabulary *v, gale_error *error) {
   size_t n = v->n_tokens;
-  ends[0] = ends[1] = -1;
   gale_status status = read_id(c, "tokenizer.ggml.bos_token_id", n, &v->bos, error);
   if (!status) status = read_id(c, "tokenizer.ggml.eos_token_id", n, &v->eos, error);
   if (!status) status = read_id(c, "tokenizer.ggml.unknown_token_id", n, &v->unk, error);
-  if (!status) status = read_id(c, "tokenizer.ggml.eot_token_id", n, &ends[0], error);
-  if (!status) status = read_id(c, "tokenizer.ggml.eom_token_id", n, &ends[1], error);
+  if (!status) status = gguf_ends(memory, c, v, error);
   if (!status) status = read_flag(c, "tokenizer.ggml.add_bos_token", &v->add_bos, error);
   if (!status) status = read_flag(c, "tokenizer.ggml.add_space_prefix", &v->add_space_prefix, error);
   if (!status) status = read_text(c, "tokenizer.chat_template", &v->chat_template, error);
-  v->ends = ends;
-  v->n_ends = 2;
   return status;
 }
 
@@ -182,11 +219,15 @@ static gale_status load_gguf(const checkpoint *c, gale_tokenizer **tokenizer, ga
   gale_status status = read_text(c, "tokenizer.ggml.model", &model, error);
   if (status || !model || strcmp(model, "none") == 0 || strcmp(model, "no_vocab") == 0) return status;
   arena memory = {0};
-  int32_t ends[2];
-  vocabulary v = {.source = c->config_path, .bos = -1, .eos = -1, .unk = -1};
+  vocabulary v = {.source = c->config_path,
+                  .n_rows = embedding_rows(c),
+                  .template_by_marks = true,
+                  .bos = -1,
+                  .eos = -1,
+                  .unk = -1};
   status = gguf_tokens(&memory, c, &v, error);
   if (!status) status = gguf_kind(&memory, c, model, &v, error);
-  if (!status) status = gguf_marks(c, &v, ends, error);
+  if (!status) status = gguf_marks(&memory, c, &v, error);
   if (!status) status = gguf_prompts(&memory, c, &v, error);
   if (!status) status = tokenizer_create(&v, tokenizer, error);
   arena_free(&memory);
@@ -230,16 +271,89 @@ static void add_end(const setting *s, int32_t *ends, size_t *n) {
 /* Ids that end an answer: a number or an array, in generation_config.json, else in config.json. */
 static void read_ends(const checkpoint *c, int32_t *ends, size_t *n) {
   const setting *s = checkpoint_setting(c, "generation_config.eos_token_id");
-  if (!s) s = checkpoint_setting(c, "eos_token_id");
+  if (!s || s->type == SETTING_NULL) s = checkpoint_setting(c, "eos_token_id");
   if (!s) return;
   add_end(s, ends, n);
   for (size_t i = 0; s->type == SETTING_ARRAY && i < s->array.length; i++) add_end(&s->array.items[i], ends, n);
 }
 
+/* ---- Tokens that are added to a SentencePiece model ---- */
+
+#define ADDED_TOKENS "added_tokens."
+#define ADDED_DECODER "tokenizer_config.added_tokens_decoder."
+
+/* What stands behind a prefix, or NULL. */
+static const char *behind(const char *text, const char *prefix) {
+  size_t n = strlen(prefix);
+  return strncmp(text, prefix, n) == 0 ? text + n : NULL;
+}
+
+/* Notes in special[] which entries of added_tokens.json have this text. */
+static void note_special(const checkpoint *c, const setting *text, bool *special) {
+  char key[256];
+  int n = text->type == SETTING_STRING ? snprintf(key, sizeof key, ADDED_TOKENS "%s", text->string.bytes) : -1;
+  const setting *entry = n > 0 && n < (int)sizeof key ? checkpoint_setting(c, key) : NULL;
+  if (entry) special[entry - c->settings] = true;
+}
+
+/* The special tokens that tokenizer_config.json names: BOS and the like, as strings or objects, and a list of others.
+ */
+static void find_special(const checkpoint *c, bool *special) {
+  for (size_t i = 0; i < c->n_settings; i++) {
+    const setting *s = &c->settings[i];
+    const char *name = behind(s->key, "tokenizer_config.");
+    if (!name) continue;
+    size_t n = strcspn(name, ".");
+    bool named = n > 6 && memcmp(name + n - 6, "_token", 6) == 0 && (!name[n] || strcmp(name + n, ".content") == 0);
+    if (named) note_special(c, s, special);
+    if (strcmp(name, "additional_special_tokens") != 0 || s->type != SETTING_ARRAY) continue;
+    for (size_t k = 0; k < s->array.length; k++) note_special(c, &s->array.items[k], special);
+  }
+}
+
+/* tokenizer_config.json: {"added_tokens_decoder": {ID: {"content": TEXT, "special": ...}}}. */
+static gale_status read_decoder_entry(const checkpoint *c, const setting *s, added_token *to, gale_error *error) {
+  char id[24], key[96];
+  const char *number = behind(s->key, ADDED_DECODER);
+  size_t n = strcspn(number, ".");
+  if (n == 0 || n > 10 || strspn(number, "0123456789") != n)
+    return bad_setting(c, s->key, "the id of a token is accepted as its key", error);
+  memcpy(id, number, n);
+  id[n] = 0;
+  bool special = false;
+  snprintf(key, sizeof key, ADDED_DECODER "%s.special", id);
+  gale_status status = read_flag(c, key, &special, error);
+  *to = (added_token){s->string.bytes, s->string.length, strtoll(id, NULL, 10), special};
+  return status;
+}
+
+/* Both lists of added tokens: that one, and added_tokens.json, {TEXT: ID}. */
+static gale_status read_added(arena *memory, const checkpoint *c, tokenizer_hints *hints, gale_error *error) {
+  added_token *list = arena_array(memory, c->n_settings, sizeof *list);
+  bool *special = arena_array(memory, c->n_settings, sizeof *special);
+  if (!list || !special) return error_memory(error, c->n_settings * sizeof *list);
+  hints->added = list;
+  find_special(c, special);
+  gale_status status = GALE_OK;
+  for (size_t i = 0; i < c->n_settings && !status; i++) {
+    const setting *s = &c->settings[i];
+    const char *text = behind(s->key, ADDED_TOKENS), *field = behind(s->key, ADDED_DECODER);
+    if (text) {
+      if (s->type != SETTING_INT) return bad_setting(c, s->key, "the id of a token is accepted", error);
+      list[hints->n_added++] = (added_token){text, strlen(text), s->integer, special[i]};
+    } else if (field && strcmp(field + strcspn(field, "."), ".content") == 0) {
+      if (s->type != SETTING_STRING) return bad_setting(c, s->key, "a string is accepted", error);
+      status = read_decoder_entry(c, s, &list[hints->n_added++], error);
+    }
+  }
+  return status;
+}
+
 gale_status vocabulary_read(const checkpoint *c, vocabulary_fn use, void *user, gale_error *error) {
   int32_t ends[MOST_ENDS];
   bool add_bos = false;
-  tokenizer_hints hints = {.ends = ends};
+  arena memory = {0};
+  tokenizer_hints hints = {.ends = ends, .n_rows = embedding_rows(c)};
   gale_status status =
       read_named(c, "tokenizer_config.bos_token", "tokenizer_config.bos_token.content", &hints.bos, error);
   if (!status)
@@ -250,7 +364,10 @@ gale_status vocabulary_read(const checkpoint *c, vocabulary_fn use, void *user, 
   const setting *said = checkpoint_setting(c, "tokenizer_config.add_bos_token");
   if (said && said->type == SETTING_BOOL) hints.add_bos = &add_bos;
   read_ends(c, ends, &hints.n_ends);
-  return read_file(c->tokenizer_path, &hints, use, user, error);
+  status = read_added(&memory, c, &hints, error);
+  if (!status) status = read_file(c->tokenizer_path, &hints, use, user, error);
+  arena_free(&memory);
+  return status;
 }
 
 gale_status vocabulary_load(const checkpoint *c, gale_tokenizer **tokenizer, gale_error *error) {
@@ -262,22 +379,11 @@ gale_status vocabulary_load(const checkpoint *c, gale_tokenizer **tokenizer, gal
 
 /* ---- gale.h ---- */
 
-/* The tokenizer file of a directory that is no checkpoint, or NULL; the caller frees it. */
-static char *find_file(const char *directory) {
-  static const char *const NAMES[] = {"tekken.json",        "tokenizer.json",     "tokenizer.model",
-                                      "tokenizer.model.v7", "tokenizer.model.v3", "tokenizer.model.v2",
-                                      "tokenizer.model.v1"};
-  for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++) {
-    char *path = path_join(directory, NAMES[i]);
-    if (path && path_is_file(path)) return path;
-    free(path);
-  }
-  return NULL;
-}
-
-static gale_status take_tokenizer(checkpoint *c, const char *path, gale_tokenizer **tokenizer, gale_error *error) {
+static gale_status take_tokenizer(checkpoint *c, const char *path, const gale_tokenizer_options *options,
+                                  gale_tokenizer **tokenizer, gale_error *error) {
   gale_tokenizer *loaded = NULL;
-  gale_status status = vocabulary_load(c, &loaded, error);
+  gale_status status = checkpoint_override_all(c, options->overrides, options->n_overrides, error);
+  if (!status) status = vocabulary_load(c, &loaded, error);
   if (!status && loaded)
     *tokenizer = loaded;
   else if (!status)
@@ -286,39 +392,53 @@ static gale_status take_tokenizer(checkpoint *c, const char *path, gale_tokenize
   return status;
 }
 
-static gale_status open_checkpoint(const char *path, gale_tokenizer **tokenizer, gale_error *error) {
+static gale_status open_checkpoint(const char *path, const gale_tokenizer_options *options, gale_tokenizer **tokenizer,
+                                   gale_error *error) {
   checkpoint *c;
   gale_status status = checkpoint_open(path, &c, error);
-  return status ? status : take_tokenizer(c, path, tokenizer, error);
+  return status ? status : take_tokenizer(c, path, options, tokenizer, error);
 }
 
 /* Without its weights or configuration a directory still has its tokenizer. */
-static gale_status open_directory(const char *path, gale_tokenizer **tokenizer, gale_error *error) {
-  gale_status status = open_checkpoint(path, tokenizer, error);
-  char *found = status ? find_file(path) : NULL;
-  if (!found) return status;
-  const char *name = strrchr(found, '/') + 1;
-  if (strcmp(name, "tokenizer.json") == 0 || strcmp(name, "tokenizer.model") == 0) {
-    checkpoint *c;
-    status = checkpoint_open_tokenizer(path, &c, error);
-    if (!status) status = take_tokenizer(c, path, tokenizer, error);
-  } else {
-    status = read_file(found, NULL, vocabulary_create, tokenizer, error);
-  }
-  free(found);
+static gale_status open_directory(const char *path, const gale_tokenizer_options *options, gale_tokenizer **tokenizer,
+                                  gale_error *error) {
+  gale_status status = open_checkpoint(path, options, tokenizer, error);
+  checkpoint *c;
+  gale_error other;
+  if (!status || checkpoint_open_tokenizer(path, &c, &other)) return status;
+  if (c->tokenizer_path) return take_tokenizer(c, path, options, tokenizer, error);
+  checkpoint_close(&c);
   return status;
 }
 
-gale_status gale_tokenizer_open(const char *path, gale_tokenizer **tokenizer, gale_error *error) {
-  if (path_is_directory(path)) return open_directory(path, tokenizer, error);
-  if (strncmp(path, "shape:", 6) == 0) return open_checkpoint(path, tokenizer, error);
+void gale_tokenizer_defaults_sized(gale_tokenizer_options *options, size_t size) {
+  const gale_tokenizer_options defaults = {0};
+  sized_write(options, size, &defaults, sizeof defaults);
+}
+
+gale_status gale_tokenizer_open_with(const char *path, const gale_tokenizer_options *options,
+                                     gale_tokenizer **tokenizer, gale_error *error) {
+  gale_tokenizer_options o = {0};
+  gale_status status = options ? sized_read(&o, sizeof o, options, "gale_tokenizer_options", error) : GALE_OK;
+  if (status) return status;
+  if (path_is_directory(path)) return open_directory(path, &o, tokenizer, error);
+  if (strncmp(path, "shape:", 6) == 0) return open_checkpoint(path, &o, tokenizer, error);
   file f;
   char magic[4] = "";
-  gale_status status = file_open(&f, path, error);
+  status = file_open(&f, path, error);
   if (status) return status;
   if (f.size >= sizeof magic) status = file_read(&f, 0, magic, sizeof magic, error);
   file_close(&f);
   if (status) return status;
-  if (memcmp(magic, "GGUF", sizeof magic) == 0) return open_checkpoint(path, tokenizer, error);
+  if (memcmp(magic, "GGUF", sizeof magic) == 0) return open_checkpoint(path, &o, tokenizer, error);
+  if (o.n_overrides)
+    return error_set(error, GALE_E_ARGUMENT,
+                     "%s: override \"%.120s\": a tokenizer's file alone has no metadata; a "
+                     "model's is accepted",
+                     path, o.overrides[0]);
   return read_file(path, NULL, vocabulary_create, tokenizer, error);
+}
+
+gale_status gale_tokenizer_open(const char *path, gale_tokenizer **tokenizer, gale_error *error) {
+  return gale_tokenizer_open_with(path, NULL, tokenizer, error);
 }

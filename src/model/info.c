@@ -18,15 +18,23 @@ static const char *unused_parts(int parts) {
                          : NULL;
 }
 
+int32_t model_drawable(const gale_model *m) {
+  int32_t tokens = m->tokenizer ? gale_tokenizer_size(m->tokenizer) : INT32_MAX;
+  return tokens < m->config.vocab_size ? tokens : m->config.vocab_size;
+}
+
 void gale_model_get_info_sized(const gale_model *model, gale_model_info *info, size_t size) {
   const model_config *c = &model->config;
+  const char *tokenizer_note = model->tokenizer ? gale_tokenizer_note(model->tokenizer) : NULL;
   gale_model_info all = {
       .name = c->name,
       .family = c->family->name,
       .format = model->checkpoint->format,
       .types = model->types,
       .cpu = model->device->ops->name(model->device),
-      .note = c->note ? c->note : unused_parts(model->weights.other_parts),
+      .note = c->note          ? c->note
+              : tokenizer_note ? tokenizer_note
+                               : unused_parts(model->weights.other_parts),
       .dim = c->dim,
       .n_layers = c->n_layers,
       .head_dim = c->head_dim,
@@ -45,6 +53,7 @@ void gale_model_get_info_sized(const gale_model *model, gale_model_info *info, s
       .packed_bytes = model->weights.memory_bytes,
       .kept = model->load.kept,
       .from_cache = model->load.from_cache,
+      .n_drawable = model_drawable(model),
       .cache_note = model->load.note.message[0] ? model->load.note.message : NULL,
   };
   for (int32_t l = 0; l < c->n_layers; l++) {

@@ -16,11 +16,13 @@ enum { LONGEST_PIECE = 1024 };
 typedef struct char_pairs {
   uint8_t ascii[128][16]; /* bit right & 7 of byte [left][right >> 3]: exact */
   uint64_t *bits;         /* the others: a hashed set that may say yes too often */
+  text_key key;
   uint32_t mask;
 } char_pairs;
 
 struct gale_tokenizer {
   arena memory;
+  text_key key;
   vocabulary_kind kind;
   const char *kind_name;
   const pretokenizer *pre; /* BPE */
@@ -44,13 +46,16 @@ struct gale_tokenizer {
   bool user_first[256]; /* a user-defined token begins with this byte */
   size_t longest;       /* bytes of the longest plain or stored text */
 
+  uint32_t n_rows; /* ids from here on have no row in the embedding; n_tokens where that is not known */
   int32_t bos, eos, unk;
   int32_t *ends; /* ids that end an answer */
   size_t n_ends;
   bool add_bos, add_space_prefix;
   int version;                    /* of Mistral's prompts; 0: not said */
   const model_settings *settings; /* NULL: none */
+  const char *note;               /* for gale_tokenizer_note() */
   const chat_template *chat;      /* NULL: none that is known */
+  bool chat_by_marks;             /* the files state none: control tokens alone show it */
   const char *unknown_template;   /* how the model's own template begins, where it is not known; else NULL */
   bool chat_bos;                  /* the model's own template puts BOS in front */
   const char *default_system;     /* the system prompt that the model's own template puts in; NULL: none */
@@ -58,6 +63,9 @@ struct gale_tokenizer {
 
 /* The control token with this stored text, or -1. */
 int32_t tokenizer_mark(const gale_tokenizer *t, const char *text);
+
+/* Ids of all tokens of a type, sorted by their text, which is then searched; false when out of memory. */
+bool sorted_tokens(gale_tokenizer *t, token_type type, texts *text, uint32_t **list, uint32_t *n);
 
 /* The first of a sorted list of tokens whose text is s, or SYMBOL_NONE. */
 uint32_t find_sorted(const uint32_t *list, uint32_t n, const texts *text, const char *s, size_t length);
@@ -84,7 +92,14 @@ gale_status vocabulary_apply(vocabulary *v, const tokenizer_hints *hints, gale_e
 /* The byte that "<0xXX>" spells, or -1. */
 int spelled_byte(const char *s, size_t n);
 
-/* The parts of tokenizer_create(), in the order of their calls. False when out of memory. */
+static inline token_type vocabulary_type(const vocabulary *v, size_t i) {
+  return v->types ? (token_type)v->types[i] : TOKEN_NORMAL;
+}
+
+/* The parts of tokenizer_create(), in the order of their calls; texts are copied between the first two. False when out
+ * of memory. */
+gale_status build_types(gale_tokenizer *t, const vocabulary *v, gale_error *error);
+gale_status build_chat(gale_tokenizer *t, const vocabulary *v, gale_error *error);
 gale_status build_merges(gale_tokenizer *t, const vocabulary *v, gale_error *error);
 bool build_pairs(gale_tokenizer *t);
 bool build_alone(gale_tokenizer *t, bool ignore_merges);
@@ -103,8 +118,7 @@ size_t plain_text(vocabulary_kind kind, const char *text, size_t length, char *t
 /* May answer true for a pair that was never added, and never false for one that was. */
 static inline bool char_pairs_has(const char_pairs *p, uint32_t left, uint32_t right) {
   if ((left | right) < 128) return p->ascii[left][right >> 3] >> (right & 7) & 1;
-  uint64_t hash = text_mix((uint64_t)left << 32 | right) >> 20;
-  uint32_t bit = (uint32_t)hash & p->mask;
+  uint32_t bit = (uint32_t)(hash_mix(&p->key, (uint64_t)left << 32 | right) >> 40) & p->mask;
   return p->bits[bit >> 6] >> (bit & 63) & 1;
 }
 

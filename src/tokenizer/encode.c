@@ -126,7 +126,7 @@ static bool merge_and_put(encoder *e, const char *s, size_t n) {
 static bool put_word(encoder *e, size_t at, size_t n) {
   const gale_tokenizer *t = e->t;
   const char *s = e->text + at;
-  uint64_t hash = text_hash(s, n);
+  uint64_t hash = text_hash(&t->words.key, s, n);
   uint32_t symbol = lookup_find_hashed(&t->words, s, n, hash);
   if (symbol < t->n_tokens && t->alone[symbol]) return put(e, symbol);
   seen_word *seen = &e->seen[(uint32_t)hash & e->seen_mask];

@@ -21,29 +21,54 @@ static inline const char *texts_get(const texts *t, uint32_t i, size_t *length) 
   return t->bytes + t->at[i];
 }
 
-static inline uint64_t text_mix(uint64_t x) {
-  x *= UINT64_C(0x9E3779B97F4A7C15);
-  return x ^ x >> 32;
+/* What a tokenizer's hashes depend on beside what they hash: numbers that nobody knows who writes a vocabulary, so that
+ * none can be made whose tokens collide. Nothing but the places in hash tables depends on them. */
+typedef struct text_key {
+  uint64_t point;         /* in [2^32, 2^61 - 1) */
+  uint64_t first, second; /* odd */
+} text_key;
+
+/* A key from random numbers of the system. */
+text_key text_key_draw(void);
+/* The key that three numbers give. */
+text_key text_key_of(const uint64_t numbers[3]);
+
+/* Any 64 bits to 64 bits whose highest place a slot: no two numbers give the same, and numbers that share their highest
+ * bits do so by chance. */
+static inline uint64_t hash_mix(const text_key *key, uint64_t x) {
+  x *= key->first;
+  return (x ^ x >> 32) * key->second;
 }
 
-/* Eight bytes a step; the last step takes what is left without reading past it. */
-static inline uint64_t text_hash(const char *s, size_t n) {
+/* x * y modulo 2^61 - 1, but for one multiple of that: x below 2^62, y below 2^61. */
+static inline uint64_t hash_multiply(uint64_t x, uint64_t y) {
+  unsigned __int128 product = (unsigned __int128)x * y;
+  return ((uint64_t)product & ((UINT64_C(1) << 61) - 1)) + (uint64_t)(product >> 61);
+}
+
+/* The polynomial whose coefficients are the text's length and its bytes, seven at a time, at the key's point modulo
+ * 2^61 - 1: two texts of n bytes are equal there for at most n / 7 + 1 of all points. The last step takes what is left
+ * without reading past it. */
+static inline uint64_t text_hash(const text_key *key, const char *s, size_t n) {
   uint64_t h = n, word;
-  for (; n > 8; n -= 8, s += 8) {
+  for (; n > 7; n -= 7, s += 7) {
     memcpy(&word, s, 8);
-    h = text_mix(h ^ word);
+    h = hash_multiply(h, key->point) + (word & ((UINT64_C(1) << 56) - 1));
+    h = (h & ((UINT64_C(1) << 61) - 1)) + (h >> 61);
   }
   if (n >= 4) {
     uint32_t low, high;
     memcpy(&low, s, 4);
     memcpy(&high, s + n - 4, 4);
-    word = low | (uint64_t)high << 32;
+    word = low | (uint64_t)high >> 8 * (8 - n) << 32;
   } else if (n > 0) {
     word = (unsigned char)s[0] | (uint64_t)(unsigned char)s[n / 2] << 8 | (uint64_t)(unsigned char)s[n - 1] << 16;
   } else {
     word = 0;
   }
-  return text_mix(text_mix(h ^ word));
+  h = hash_multiply(h, key->point) + word;
+  h = (h & ((UINT64_C(1) << 61) - 1)) + (h >> 61);
+  return hash_mix(key, h);
 }
 
 typedef struct lookup_slot {
@@ -52,19 +77,21 @@ typedef struct lookup_slot {
 
 typedef struct lookup {
   texts texts;
+  text_key key;
   lookup_slot *slots;
   uint32_t mask;
+  int shift; /* of a hash, to a place */
 } lookup;
 
 /* Room for n symbols; false when out of memory. Texts may be added to t later. */
-bool lookup_create(lookup *l, arena *memory, texts t, size_t n);
+bool lookup_create(lookup *l, arena *memory, const text_key *key, texts t, size_t n);
 
 /* Adds a symbol unless its text is there already; true if it was added. At most n may be. */
 bool lookup_add(lookup *l, uint32_t symbol);
 
 /* Where the search for a text with this hash begins. */
 static inline uint32_t lookup_place(const lookup *l, uint64_t hash) {
-  return (uint32_t)(hash >> 32) & l->mask;
+  return (uint32_t)(hash >> l->shift);
 }
 
 static inline uint32_t lookup_find_hashed(const lookup *l, const char *s, size_t n, uint64_t hash) {
@@ -80,7 +107,7 @@ static inline uint32_t lookup_find_hashed(const lookup *l, const char *s, size_t
 
 /* The symbol with these bytes, or SYMBOL_NONE. */
 static inline uint32_t lookup_find(const lookup *l, const char *s, size_t n) {
-  return lookup_find_hashed(l, s, n, text_hash(s, n));
+  return lookup_find_hashed(l, s, n, text_hash(&l->key, s, n));
 }
 
 #endif

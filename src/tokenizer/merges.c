@@ -5,12 +5,15 @@
 /* Words up to this long are scanned for their best pair, which beats a heap there. */
 enum { SHORT_WORD = 48 };
 
-bool merge_table_create(merge_table *m, arena *memory, size_t n) {
+bool merge_table_create(merge_table *m, arena *memory, const text_key *key, size_t n) {
   size_t slots = 16;
-  while (slots < 2 * n) slots *= 2;
+  int shift = 60;
+  for (; slots < 2 * n; slots *= 2) shift--;
   if (slots > UINT32_MAX / 2) return false;
-  m->mask = (uint32_t)(slots - 1);
-  m->slots = arena_array(memory, slots, sizeof *m->slots);
+  *m = (merge_table){.key = *key,
+                     .mask = (uint32_t)(slots - 1),
+                     .shift = shift,
+                     .slots = arena_array(memory, slots, sizeof *m->slots)};
   if (!m->slots) return false;
   memset(m->slots, 0xFF, slots * sizeof *m->slots);
   return true;

@@ -17,18 +17,20 @@ typedef struct merge {
 
 typedef struct merge_table {
   merge *slots; /* open addressing; rank RANK_NONE: empty */
+  text_key key;
   uint32_t mask;
+  int shift; /* of a hash, to a place */
 } merge_table;
 
 /* Room for n pairs; false when out of memory. */
-bool merge_table_create(merge_table *m, arena *memory, size_t n);
+bool merge_table_create(merge_table *m, arena *memory, const text_key *key, size_t n);
 
 /* Adds a pair unless it is there already. At most n may be added. */
 void merge_table_add(merge_table *m, merge pair);
 
 /* Where the search for a pair begins. */
 static inline uint32_t merge_place(const merge_table *m, uint32_t left, uint32_t right) {
-  return (uint32_t)(text_mix((uint64_t)left << 32 | right) >> 8) & m->mask;
+  return (uint32_t)(hash_mix(&m->key, (uint64_t)left << 32 | right) >> m->shift);
 }
 
 /* The entry of a pair, or an empty one with rank RANK_NONE. */

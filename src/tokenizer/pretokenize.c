@@ -205,25 +205,41 @@ static size_t next_tekken(const char *s, size_t at, size_t end) {
 }
 
 static const pretokenizer TABLE[] = {
-    {"smollm", NULL, "byte-level BPE (smollm)", NULL, false, false, next_smollm},
-    {"gpt-2", "gpt2", "byte-level BPE (gpt-2)",
-     "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+", false, false, next_gpt2},
-    {"llama-bpe", "llama3", "byte-level BPE (llama-bpe)",
+    {"smollm", " starcoder refact command-r codeshell exaone minerva-7b ", "byte-level BPE (smollm)", NULL, false,
+     false, next_smollm},
+    {"gpt-2",
+     " gpt2 phi-2 jina-es jina-de jina-v1-en jina-v2-code jina-v2-es jina-v2-de roberta-bpe modern-bert gigachat "
+     "a.x-4.0 "
+     "mellum mpt olmo jais trillion exaone4 granite-docling ",
+     "byte-level BPE (gpt-2)", "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",
+     false, false, next_gpt2},
+    /* For some weeks of 2024 Llama 3 itself was written as smaug-bpe. */
+    {"llama-bpe", " llama3 llama-v3 smaug-bpe pixtral falcon3 falcon-h1 midm-2.0 lfm2 jina-v5-nano ",
+     "byte-level BPE (llama-bpe)",
      "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*"
      "|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
      true, true, next_llama},
-    {"tekken", NULL, "byte-level BPE (tekken)",
+    {"tekken", "", "byte-level BPE (tekken)",
      "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+"
      "|[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*"
      "|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
      true, true, next_tekken},
-    {"default", NULL, "byte-level BPE (default)", NULL, false, false, next_default},
+    {"dbrx", " glm4 chatglm-bpe ", "byte-level BPE (dbrx)", NULL, false, false, next_llama},
+    {"default", "", "byte-level BPE (default)", NULL, false, false, next_default},
 };
 enum { TABLE_ROWS = sizeof TABLE / sizeof *TABLE };
 
+/* True if a list of words, with spaces around each, has this one. */
+static bool has_word(const char *words, const char *word) {
+  size_t n = strlen(word);
+  for (const char *at = words; n > 0 && (at = strstr(at, word)); at += n)
+    if (at > words && at[-1] == ' ' && at[n] == ' ') return true;
+  return false;
+}
+
 const pretokenizer *pretokenizer_find(const char *name) {
   for (int i = 0; i < TABLE_ROWS; i++)
-    if (strcmp(TABLE[i].name, name) == 0 || (TABLE[i].alias && strcmp(TABLE[i].alias, name) == 0)) return &TABLE[i];
+    if (strcmp(TABLE[i].name, name) == 0 || (!strchr(name, ' ') && has_word(TABLE[i].others, name))) return &TABLE[i];
   return NULL;
 }
 

@@ -7,7 +7,7 @@
 
 typedef struct pretokenizer {
   const char *name;    /* as GGUF files name it in tokenizer.ggml.pre */
-  const char *alias;   /* another name, or NULL */
+  const char *others;  /* other names under which files have the same split, a space in front of and behind each */
   const char *kind;    /* for gale_tokenizer_kind() */
   const char *pattern; /* the Split pattern that stands for it in tokenizer.json; NULL: it has none */
   bool ignore_merges;  /* a word that is a token becomes it, whatever the merges would give */
@@ -21,7 +21,7 @@ typedef struct pretokenizer {
 const pretokenizer *pretokenizer_find(const char *name);
 /* The one with exactly this Split pattern, or NULL. */
 const pretokenizer *pretokenizer_by_pattern(const char *pattern);
-/* Names of all, separated by commas, for messages; at most size bytes with the NUL. */
+/* First names of all, separated by commas, for messages; at most size bytes with the NUL. */
 void pretokenizer_names(char *to, size_t size);
 
 #endif

@@ -216,6 +216,60 @@ static gale_status read_file(reader whole, arena *memory, pieces *p, settings *s
   return r.status ? r.status : check_settings(r.source, s, r.error);
 }
 
+enum { MOST_GAPS = 1024 };
+
+/* Room for the ids of added tokens behind the pieces; ids that nothing names stand for nothing. */
+static gale_status add_room(const char *source, arena *memory, pieces *p, const tokenizer_hints *hints,
+                            gale_error *error) {
+  size_t most = p->n + hints->n_added + MOST_GAPS, n = p->n;
+  for (size_t i = 0; i < hints->n_added; i++) {
+    const added_token *a = &hints->added[i];
+    if (a->id < 0 || (uint64_t)a->id >= most || a->length > UINT32_MAX / 4)
+      return error_set(error, GALE_E_FORMAT,
+                       "%s: the added token \"%.64s\" has the id %lld; behind %zu pieces 0 to %zu are accepted", source,
+                       a->text, (long long)a->id, p->n, most - 1);
+    if ((size_t)a->id >= n) n = (size_t)a->id + 1;
+  }
+  pieces grown = {.n = n, .capacity = n};
+  grown.tokens = arena_array(memory, n, sizeof *grown.tokens);
+  grown.lengths = arena_array(memory, n, sizeof *grown.lengths);
+  grown.scores = arena_array(memory, n, sizeof *grown.scores);
+  grown.types = arena_array(memory, n, sizeof *grown.types);
+  if (!grown.tokens || !grown.lengths || !grown.scores || !grown.types) return error_memory(error, n * 32);
+  memcpy(grown.tokens, p->tokens, p->n * sizeof *p->tokens);
+  memcpy(grown.lengths, p->lengths, p->n * sizeof *p->lengths);
+  memcpy(grown.scores, p->scores, p->n * sizeof *p->scores);
+  memcpy(grown.types, p->types, p->n);
+  for (size_t i = p->n; i < n; i++) {
+    grown.tokens[i] = "";
+    grown.types[i] = TOKEN_UNUSED;
+  }
+  *p = grown;
+  return GALE_OK;
+}
+
+/* An added token takes the place of a piece with its id; of one with its text, it only changes what kind it is. */
+static gale_status add_tokens(const char *source, arena *memory, pieces *p, const tokenizer_hints *hints,
+                              gale_error *error) {
+  if (!hints || !hints->n_added) return GALE_OK;
+  size_t n_pieces = p->n;
+  gale_status status = add_room(source, memory, p, hints, error);
+  for (size_t i = 0; i < hints->n_added && !status; i++) {
+    const added_token *a = &hints->added[i];
+    size_t id = (size_t)a->id;
+    bool same = p->lengths[id] == a->length && memcmp(p->tokens[id], a->text, a->length) == 0;
+    if (!same && id >= n_pieces && p->lengths[id])
+      status = error_set(error, GALE_E_FORMAT, "%s: id %zu is given to the added tokens \"%.64s\" and \"%.64s\"",
+                         source, id, p->tokens[id], a->text);
+    if (same && (p->types[id] == TOKEN_UNKNOWN || p->types[id] == TOKEN_BYTE || p->types[id] == TOKEN_CONTROL))
+      continue;
+    p->tokens[id] = a->text;
+    p->lengths[id] = (uint32_t)a->length;
+    p->types[id] = a->control ? TOKEN_CONTROL : TOKEN_USER_DEFINED;
+  }
+  return status;
+}
+
 /* Mistral's files say in their names which prompts they are for: tokenizer.model.v3, .v7m1 with images. */
 static int version_of(const char *source) {
   static const char MARK[] = ".model.v";
@@ -235,6 +289,7 @@ gale_status vocabulary_from_sentencepiece(const char *source, const void *data, 
       .model_type = 1, .dummy_prefix = true, .collapse_spaces = true, .escape_spaces = true, .bos = 1, .eos = 2};
   reader whole = {.source = source, .data = data, .end = n, .error = error};
   gale_status status = read_file(whole, &memory, &p, &s);
+  if (!status) status = add_tokens(source, &memory, &p, hints, error);
   if (!status) {
     vocabulary v = {.kind = VOCABULARY_SENTENCEPIECE,
                     .source = source,

@@ -42,7 +42,7 @@ static gale_status listed_merges(gale_tokenizer *t, const vocabulary *v, gale_er
   for (size_t i = 0; i < v->n_merges; i++)
     if (v->merge_lengths[i] > longest) longest = v->merge_lengths[i];
   char *plain = malloc(longest + 1);
-  if (!plain || !merge_table_create(&t->merges, &t->memory, v->n_merges)) {
+  if (!plain || !merge_table_create(&t->merges, &t->memory, &t->key, v->n_merges)) {
     free(plain);
     return error_memory(error, v->n_merges * 2 * sizeof(merge));
   }
@@ -123,7 +123,7 @@ static bool cut_piece(const gale_tokenizer *t, uint32_t id, uint32_t rank, merge
   for (size_t k = uncut(t, s, n); k < n;) {
     size_t count = 0;
     for (; count < BATCH && k < n; k += uncut(t, s + k, n - k), count++) {
-      cuts[count] = (cut){k, text_hash(s, k), text_hash(s + k, n - k)};
+      cuts[count] = (cut){k, text_hash(&words->key, s, k), text_hash(&words->key, s + k, n - k)};
       __builtin_prefetch(&words->slots[lookup_place(words, cuts[count].left)]);
       __builtin_prefetch(&words->slots[lookup_place(words, cuts[count].right)]);
     }
@@ -140,7 +140,7 @@ static bool cut_piece(const gale_tokenizer *t, uint32_t id, uint32_t rank, merge
 
 static bool fill_merges(gale_tokenizer *t, const merge_list *list) {
   enum { AHEAD = 8 };
-  if (!merge_table_create(&t->merges, &t->memory, list->n)) return false;
+  if (!merge_table_create(&t->merges, &t->memory, &t->key, list->n)) return false;
   for (size_t i = 0; i < list->n; i++) {
     const merge *later = &list->pairs[i + AHEAD < list->n ? i + AHEAD : i];
     __builtin_prefetch(&t->merges.slots[merge_place(&t->merges, later->left, later->right)], 1);
@@ -172,7 +172,7 @@ static void char_pairs_add(char_pairs *p, uint32_t left, uint32_t right) {
     p->ascii[left][right >> 3] |= (uint8_t)(1 << (right & 7));
     return;
   }
-  uint32_t bit = (uint32_t)(text_mix((uint64_t)left << 32 | right) >> 20) & p->mask;
+  uint32_t bit = (uint32_t)(hash_mix(&p->key, (uint64_t)left << 32 | right) >> 40) & p->mask;
   p->bits[bit >> 6] |= UINT64_C(1) << (bit & 63);
 }
 
@@ -183,6 +183,7 @@ bool build_pairs(gale_tokenizer *t) {
   t->pairs.bits = arena_array(&t->memory, bits / 64, sizeof *t->pairs.bits);
   if (!t->pairs.bits) return false;
   t->pairs.mask = (uint32_t)(bits - 1);
+  t->pairs.key = t->key;
   for (uint32_t i = 0; i < t->n_tokens; i++) {
     size_t n, step;
     const char *s = texts_get(&t->plain, i, &n);

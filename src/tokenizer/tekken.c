@@ -257,7 +257,8 @@ static gale_status check_unique(tekken *t) {
   for (size_t i = 0; i < t->n_words; i++) total += t->lengths[t->n_special + i];
   char *bytes = arena_alloc(&t->memory, total);
   lookup words;
-  if (!at || !bytes || total > UINT32_MAX || !lookup_create(&words, &t->memory, (texts){bytes, at}, t->n_words))
+  const text_key key = text_key_draw();
+  if (!at || !bytes || total > UINT32_MAX || !lookup_create(&words, &t->memory, &key, (texts){bytes, at}, t->n_words))
     return error_memory(t->error, total);
   for (uint32_t i = 0; i < t->n_words; i++) {
     size_t length = t->lengths[t->n_special + i];

@@ -24,20 +24,44 @@ static bool has_all_parts(const char *text, const char *const *parts) {
   return count_parts(text, parts) == n;
 }
 
-static bool row_fits(const chat_template *row, const gale_tokenizer *t, const char *jinja) {
+/* Whether each "content" of a template is followed by a name, with no more between than what ends an expression:
+ * message['content'] + eos_token. */
+static bool content_precedes(const char *jinja, const char *name) {
+  static const char CONTENT[] = "content";
+  int found = 0;
+  for (const char *s = jinja; (s = strstr(s, CONTENT)); found++) {
+    s += sizeof CONTENT - 1;
+    s += strspn(s, "'\"]) +~");
+    if (strncmp(s, name, strlen(name)) != 0) return false;
+  }
+  return found > 0;
+}
+
+static bool jinja_fits(const chat_template *row, const char *jinja) {
+  return row->jinja[0] && has_all_parts(jinja, row->jinja) && count_parts(jinja, row->jinja_not) == 0 &&
+         (!row->behind_content || content_precedes(jinja, row->behind_content));
+}
+
+static bool marks_fit(const chat_template *row, const gale_tokenizer *t, bool by_marks) {
+  if (!row->by_mark || tokenizer_mark(t, row->by_mark) < 0 || (row->bos && t->bos < 0)) return false;
+  bool ends = by_marks || !row->ends[0];
+  for (int i = 0; i < 2 && row->ends[i]; i++) ends |= gale_tokenizer_is_end(t, tokenizer_mark(t, row->ends[i]));
+  return ends;
+}
+
+static bool row_fits(const chat_template *row, const gale_tokenizer *t, const char *jinja, bool by_marks) {
   if (row->kind >= 0 && row->kind != (int)t->kind) return false;
   for (int i = 0; i < CHAT_MARKS && row->marks[i]; i++)
     if (tokenizer_mark(t, row->marks[i]) < 0) return false;
   if (row->mark_not && tokenizer_mark(t, row->mark_not) >= 0) return false;
   /* What the tokenizer's file says of its version is surer than a text that looks like it. */
   if (t->version && (!jinja || strstr(jinja, "[INST]"))) return row->version == t->version;
-  if (jinja) return has_all_parts(jinja, row->jinja) && count_parts(jinja, row->jinja_not) == 0;
-  return row->by_mark && tokenizer_mark(t, row->by_mark) >= 0;
+  return jinja ? jinja_fits(row, jinja) : marks_fit(row, t, by_marks);
 }
 
-const chat_template *template_recognise(const gale_tokenizer *t, const char *jinja) {
+const chat_template *template_recognise(const gale_tokenizer *t, const char *jinja, bool by_marks) {
   for (const chat_template *row = CHAT_TEMPLATES; row->name; row++)
-    if (row_fits(row, t, jinja)) return row;
+    if (row_fits(row, t, jinja, by_marks)) return row;
   return NULL;
 }
 

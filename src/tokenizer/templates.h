@@ -13,8 +13,10 @@ typedef struct chat_template {
    * version that the tokenizer's file states, or by a control token. In each case the control tokens `marks` must be
    * there and mark_not must not. */
   const char *jinja[CHAT_PARTS], *jinja_not[CHAT_PARTS];
+  const char *behind_content; /* what the model's own template writes behind each message's content; NULL: anything */
   const char *by_mark;
   const char *marks[CHAT_MARKS], *mark_not;
+  bool bos;            /* prompts begin with BOS, which a vocabulary must have to be recognised by a control token */
   int kind;            /* vocabulary_kind, or -1: any */
   int version;         /* of Mistral's prompts; 0: another family's */
   bool tools;          /* where there is no version: tools can be offered and called */
@@ -24,8 +26,10 @@ typedef struct chat_template {
 /* All rows; the last has no name. */
 extern const chat_template CHAT_TEMPLATES[];
 
-/* The row for a tokenizer whose control tokens are set up, or NULL. jinja is the model's own template; NULL: none. */
-const chat_template *template_recognise(const gale_tokenizer *t, const char *jinja);
+/* The row for a tokenizer whose control tokens and ends are set up, or NULL. jinja is the model's own template; NULL:
+ * none. Then by_marks says that the files of a chat model often lack one: the row's control tokens are enough. Else an
+ * end of the row must also be one of the model's ends, since base models have the control tokens too. */
+const chat_template *template_recognise(const gale_tokenizer *t, const char *jinja, bool by_marks);
 
 /* True if text is a control token of any template. A file may call such a token user-defined; text must
  * not become it all the same. */

@@ -60,10 +60,6 @@ int spelled_byte(const char *s, size_t n) {
   return high < 0 || low < 0 ? -1 : high * 16 + low;
 }
 
-static token_type type_of(const vocabulary *v, size_t i) {
-  return v->types ? (token_type)v->types[i] : TOKEN_NORMAL;
-}
-
 static gale_status check_id(const vocabulary *v, const char *name, int32_t id, gale_error *error) {
   if (id >= -1 && id < (int64_t)v->n_tokens) return GALE_OK;
   return error_set(error, GALE_E_FORMAT, "%s: %s is %d, but the vocabulary has %zu tokens", v->source, name, (int)id,
@@ -71,7 +67,7 @@ static gale_status check_id(const vocabulary *v, const char *name, int32_t id, g
 }
 
 static gale_status check_token(const vocabulary *v, size_t i, gale_error *error) {
-  token_type type = type_of(v, i);
+  token_type type = vocabulary_type(v, i);
   if (type < TOKEN_NORMAL || type > TOKEN_BYTE)
     return error_set(error, GALE_E_FORMAT, "%s: token %zu has type %d; types are 1 to 6", v->source, i, (int)type);
   if (type == TOKEN_BYTE && spelled_byte(v->tokens[i], v->lengths[i]) < 0)
@@ -179,8 +175,7 @@ static int compare_ids(const void *a, const void *b, void *context) {
   return order ? order : (i > j) - (i < j);
 }
 
-/* Ids of all tokens of a type, sorted by their text. */
-static bool sorted_tokens(gale_tokenizer *t, token_type type, texts *text, uint32_t **list, uint32_t *n) {
+bool sorted_tokens(gale_tokenizer *t, token_type type, texts *text, uint32_t **list, uint32_t *n) {
   uint32_t count = 0;
   for (uint32_t i = 0; i < t->n_tokens; i++) count += t->types[i] == type;
   *list = arena_array(&t->memory, count, sizeof **list);
@@ -254,7 +249,7 @@ static void add_characters(gale_tokenizer *t, lookup *l) {
 }
 
 static bool build_words(gale_tokenizer *t, size_t chars) {
-  if (!lookup_create(&t->words, &t->memory, t->plain, t->n_tokens + chars)) return false;
+  if (!lookup_create(&t->words, &t->memory, &t->key, t->plain, t->n_tokens + chars)) return false;
   for (uint32_t i = 0; i < t->n_tokens; i++)
     if (mergeable(t, i)) lookup_add(&t->words, i);
   if (t->kind == VOCABULARY_SENTENCEPIECE) add_characters(t, &t->words);
@@ -274,37 +269,6 @@ static bool build_words(gale_tokenizer *t, size_t chars) {
 
 /* ---- Creation ---- */
 
-/* Tokens that steer the model are control tokens whatever type the file gives them, so that no text can
- * become one. */
-static void set_control(gale_tokenizer *t, int32_t id) {
-  if (id < 0) return;
-  t->types[id] = TOKEN_CONTROL;
-  if (id == t->unk) t->unk = -1;
-}
-
-static gale_status set_ends(gale_tokenizer *t, const vocabulary *v, gale_error *error) {
-  t->ends = arena_array(&t->memory, v->n_ends + 3, sizeof *t->ends);
-  if (!t->ends) return error_memory(error, v->n_ends * sizeof *t->ends);
-  if (v->eos >= 0) t->ends[t->n_ends++] = v->eos;
-  for (size_t i = 0; i < v->n_ends; i++)
-    if (v->ends[i] >= 0) t->ends[t->n_ends++] = v->ends[i];
-  for (size_t i = 0; i < t->n_ends; i++) set_control(t, t->ends[i]);
-  set_control(t, v->bos);
-  return GALE_OK;
-}
-
-static void set_types(gale_tokenizer *t, const vocabulary *v) {
-  for (size_t i = 0; i < v->n_tokens; i++) t->types[i] = (uint8_t)type_of(v, i);
-  t->bos = v->bos;
-  t->eos = v->eos;
-  t->unk = v->unk;
-  for (size_t i = 0; i < v->n_tokens && t->unk < 0; i++)
-    if (t->types[i] == TOKEN_UNKNOWN) t->unk = (int32_t)i;
-  if (t->unk >= 0 && t->types[t->unk] == TOKEN_CONTROL) t->unk = -1;
-  t->add_bos = v->add_bos && v->bos >= 0;
-  t->add_space_prefix = v->kind == VOCABULARY_SENTENCEPIECE && v->add_space_prefix;
-}
-
 /* Keeps what the model can be told. */
 static gale_status set_settings(gale_tokenizer *t, const model_settings *from, gale_error *error) {
   if (!from) return GALE_OK;
@@ -321,54 +285,22 @@ static gale_status set_settings(gale_tokenizer *t, const model_settings *from, g
   return GALE_OK;
 }
 
-/* The first line's worth of a text, without line breaks and with no character cut. */
-static const char *beginning(arena *memory, const char *text) {
-  enum { SHOWN = 60 };
-  size_t n = strlen(text);
-  if (n > SHOWN)
-    for (n = SHOWN; n > 0 && ((unsigned char)text[n] & 0xC0) == 0x80;) n--;
-  char *copy = arena_string(memory, text, n);
-  for (size_t i = 0; copy && i < n; i++)
-    if ((unsigned char)copy[i] < ' ') copy[i] = ' ';
-  return copy;
-}
-
-/* Recognises the chat template among all special tokens, whose marks are control tokens from then on. */
-static gale_status set_chat(gale_tokenizer *t, const vocabulary *v, gale_error *error) {
-  for (uint32_t i = 0; i < t->n_tokens; i++)
-    if (t->types[i] == TOKEN_USER_DEFINED && template_has_mark(v->tokens[i], v->lengths[i]))
-      t->types[i] = TOKEN_CONTROL;
-  if (!sorted_tokens(t, TOKEN_CONTROL, &t->stored, &t->marks, &t->n_marks)) return error_memory(error, t->n_tokens);
-  t->version = v->version;
-  t->chat = template_recognise(t, v->chat_template);
-  t->chat_bos = t->bos >= 0 && v->chat_template && strstr(v->chat_template, "bos_token");
-  if (!t->chat && v->chat_template) {
-    t->unknown_template = beginning(&t->memory, v->chat_template);
-    if (!t->unknown_template) return error_memory(error, 1);
-  }
-  for (int i = 0; t->chat && i < 2 && t->chat->ends[i]; i++) {
-    int32_t end = tokenizer_mark(t, t->chat->ends[i]);
-    if (end >= 0) t->ends[t->n_ends++] = end;
-  }
-  size_t at, length;
-  if (t->chat && v->chat_template && template_default_system(v->chat_template, &at, &length)) {
-    t->default_system = arena_string(&t->memory, v->chat_template + at, length);
-    if (!t->default_system) return error_memory(error, length);
-  }
-  return GALE_OK;
-}
-
 static gale_status set_pretokenizer(gale_tokenizer *t, const vocabulary *v, gale_error *error) {
   t->kind_name = "SentencePiece";
   if (v->kind != VOCABULARY_BPE) return GALE_OK;
-  char names[200];
-  pretokenizer_names(names, sizeof names);
+  t->pre = pretokenizer_find(v->pre ? v->pre : "default");
   if (!v->pre)
-    return error_set(error, GALE_E_FORMAT, "%s: the pre-tokeniser is not named; known ones: %s", v->source, names);
-  t->pre = pretokenizer_find(v->pre);
-  if (!t->pre)
-    return error_set(error, GALE_E_UNSUPPORTED, "%s: the pre-tokeniser \"%.64s\" is not known; known ones: %s",
+    t->note =
+        "the file does not name its pre-tokeniser; \"default\" is used, which may cut words in another way than the "
+        "model knows (for Llama 3: --override tokenizer.ggml.pre=llama-bpe)";
+  if (!t->pre) {
+    char names[200];
+    pretokenizer_names(names, sizeof names);
+    return error_set(error, GALE_E_UNSUPPORTED,
+                     "%s: the pre-tokeniser \"%.64s\" is not known; known ones: %s; one of them can be named, e.g. by "
+                     "--override tokenizer.ggml.pre=llama-bpe",
                      v->source, v->pre, names);
+  }
   t->kind_name = t->pre->kind;
   return GALE_OK;
 }
@@ -379,12 +311,11 @@ static gale_status build(gale_tokenizer *t, const vocabulary *v, gale_error *err
   size_t chars = v->kind == VOCABULARY_SENTENCEPIECE ? count_characters(v) : 0;
   t->types = arena_alloc(&t->memory, v->n_tokens);
   if (!t->types || chars == SIZE_MAX) return error_memory(error, v->n_tokens);
-  set_types(t, v);
-  if ((status = set_ends(t, v, error))) return status;
+  if ((status = build_types(t, v, error))) return status;
   uint64_t bytes = 0;
   for (size_t i = 0; i < v->n_tokens; i++) bytes += v->lengths[i];
   if (!copy_texts(t, v, chars)) return error_memory(error, bytes);
-  if ((status = set_chat(t, v, error))) return status;
+  if ((status = build_chat(t, v, error))) return status;
   if ((status = set_settings(t, v->settings, error))) return status;
   if (!build_words(t, chars) || !sorted_tokens(t, TOKEN_USER_DEFINED, &t->plain, &t->user, &t->n_user))
     return error_memory(error, bytes);
@@ -415,6 +346,7 @@ static gale_status find_token(const vocabulary *v, const char *what, const char 
 gale_status vocabulary_apply(vocabulary *v, const tokenizer_hints *hints, gale_error *error) {
   if (!hints) return GALE_OK;
   gale_status status = GALE_OK;
+  v->n_rows = hints->n_rows;
   if (hints->chat_template) v->chat_template = hints->chat_template;
   if (hints->bos) status = find_token(v, "BOS", hints->bos, &v->bos, error);
   if (hints->eos && !status) status = find_token(v, "EOS", hints->eos, &v->eos, error);
@@ -431,6 +363,7 @@ gale_status tokenizer_create(const vocabulary *v, gale_tokenizer **tokenizer, ga
   if (status) return status;
   gale_tokenizer *t = calloc(1, sizeof *t);
   if (!t) return error_memory(error, sizeof *t);
+  t->key = text_key_draw();
   t->kind = v->kind;
   status = build(t, v, error);
   if (status)
@@ -449,6 +382,10 @@ void gale_tokenizer_close(gale_tokenizer **tokenizer) {
   arena_free(&(*tokenizer)->memory);
   free(*tokenizer);
   *tokenizer = NULL;
+}
+
+int32_t tokenizer_rows(const gale_tokenizer *t) {
+  return (int32_t)t->n_rows;
 }
 
 /* ---- What gale.h tells of a tokenizer ---- */
@@ -473,6 +410,10 @@ bool gale_tokenizer_is_end(const gale_tokenizer *tokenizer, int32_t id) {
 
 bool gale_tokenizer_adds_bos(const gale_tokenizer *tokenizer) {
   return tokenizer->add_bos;
+}
+
+const char *gale_tokenizer_note(const gale_tokenizer *tokenizer) {
+  return tokenizer->note;
 }
 
 const char *gale_tokenizer_kind(const gale_tokenizer *tokenizer) {

@@ -48,9 +48,11 @@ typedef struct vocabulary {
   const int32_t *ends;   /* n_ends further tokens that end an answer; they count as control tokens */
   size_t n_ends;
   bool add_bos;
-  bool add_space_prefix;          /* SentencePiece */
-  const char *chat_template;      /* Jinja text by which the template is recognised; NULL: none */
-  int version;                    /* of Mistral's prompts, as the tokenizer's file states it; 0: not said */
+  bool add_space_prefix;     /* SentencePiece */
+  const char *chat_template; /* Jinja text by which the template is recognised; NULL: none */
+  bool template_by_marks;    /* where there is none, control tokens alone show it */
+  size_t n_rows;             /* of the embedding; 0: not known. Tokens without a row must be such as no text becomes */
+  int version;               /* of Mistral's prompts, as the tokenizer's file states it; 0: not said */
   const model_settings *settings; /* NULL: none */
 } vocabulary;
 
@@ -61,6 +63,14 @@ gale_status tokenizer_create(const vocabulary *v, gale_tokenizer **tokenizer, ga
  * merges are in memory. */
 gale_status vocabulary_list_merges(const vocabulary *v, arena *memory, vocabulary *to, gale_error *error);
 
+/* A token that is no piece of a SentencePiece model, or takes the place of one. */
+typedef struct added_token {
+  const char *text;
+  size_t length;
+  int64_t id;
+  bool control; /* else text becomes it */
+} added_token;
+
 /* What a model's other files say of its tokenizer; it overrules the tokenizer's own file. */
 typedef struct tokenizer_hints {
   const char *chat_template; /* Jinja text; NULL: not said, as below */
@@ -68,6 +78,11 @@ typedef struct tokenizer_hints {
   const bool *add_bos;
   const int32_t *ends; /* n_ends ids that end an answer */
   size_t n_ends;
+  size_t n_rows; /* of the embedding; 0: not known */
+  /* Tokens that a file beside a SentencePiece model adds to it, in any order; other kinds of tokenizers list theirs
+   * themselves. */
+  const added_token *added;
+  size_t n_added;
 } tokenizer_hints;
 
 /* What is done with a vocabulary that a file states; all of it is borrowed for the duration of the call. */
@@ -85,6 +100,9 @@ gale_status tokenizer_from_sentencepiece(const char *source, const void *data, s
                                          gale_tokenizer **tokenizer, gale_error *error);
 gale_status tokenizer_from_json(const char *source, const void *data, size_t n, const tokenizer_hints *hints,
                                 gale_tokenizer **tokenizer, gale_error *error);
+
+/* The ids that have a row in the embedding, as far as the tokenizer was told: all below this. */
+int32_t tokenizer_rows(const gale_tokenizer *t);
 
 /* A vocabulary_fn whose user is a gale_tokenizer **. */
 gale_status vocabulary_create(const vocabulary *v, void *tokenizer, gale_error *error);

@@ -97,8 +97,10 @@ static void chatml(void **state) {
   renders(t, NULL, TALK, 4,
           "<|im_start|>system\nBe short.<|im_end|>\n<|im_start|>user\n Hi \n<|im_end|>\n<|im_start|>assistant\nHello "
           "<|im_end|>\n<|im_start|>user\nBye </s><|im_end|>\n<|im_start|>assistant\n");
-  renders(t, "chatml", TALK + 1, 1,
+  renders(t, NULL, TALK + 1, 1,
           "<|im_start|>system\nYou are a test<|im_end|>\n<|im_start|>user\n Hi \n<|im_end|>\n<|im_start|>assistant\n");
+  /* Named, the template is plain ChatML, without what the model's own puts in. */
+  renders(t, "chatml", TALK + 1, 1, "<|im_start|>user\n Hi \n<|im_end|>\n<|im_start|>assistant\n");
   assert_true(gale_tokenizer_is_end(t, 2));
   gale_tokenizer_close(&t);
   /* A template that computes its system prompt has none that is fixed. */

@@ -109,6 +109,38 @@ static void llama_31(void **state) {
   gale_tokenizer_close(&t);
 }
 
+#define ZEPHYR                                                                                                         \
+  "{% for message in messages %}\n{% if message['role'] == 'user' %}\n{{ '<|user|>\n' + message['content'] + "         \
+  "eos_token }}\n{% elif message['role'] == 'assistant' %}\n{{ '<|assistant|>\n'  + message['content'] + eos_token "   \
+  "}}\n{% endif %}\n{% if loop.last and add_generation_prompt %}\n{{ '<|assistant|>' }}\n{% endif %}\n{% endfor %}"
+
+static void zephyr(void **state) {
+  (void)state;
+  static const char TALK[] = "{\"messages\": [{\"role\": \"system\", \"content\": \"s\"}, {\"role\": \"user\", "
+                             "\"content\": \" a <|user|>\"}, {\"role\": \"assistant\", \"content\": \"b\"}, "
+                             "{\"role\": \"user\", \"content\": \"c\"}]}";
+  static const char EXPECTED[] =
+      "<|system|>\ns</s>\n<|user|>\n a <|user|></s>\n<|assistant|>\nb</s>\n<|user|>\nc</s>\n<|assistant|>\n";
+  gale_tokenizer *t = with_marks("", ZEPHYR);
+  assert_string_equal(gale_chat_template(t), "zephyr");
+  assert_text(t, TALK, EXPECTED);
+  gale_tokenizer_close(&t);
+  t = with_marks("<|user|> <|assistant|> <|system|>", ZEPHYR);
+  assert_text(t, TALK, EXPECTED);
+  gale_tokenizer_close(&t);
+  /* Roles are put together from their names. */
+  is_template(with_marks("", "{% for m in messages %}{{ '<|' + m['role'] + '|>\n' + m.content + eos_token + '\n' }}"
+                             "{% endfor %}{{ '<|assistant|>\n' }}"),
+              "zephyr");
+  /* Others end some messages in another way. */
+  is_template(with_marks("",
+                         "{{ '<|user|>\n' + message['content'] + '\n' }}{{ '<|assistant|>\n' + message['content'] + "
+                         "eos_token }}"),
+              "none");
+  is_template(with_marks("<|end|>", "{{ '<|user|>\n' + message['content'] + '<|end|>\n' }}{{ '<|assistant|>' }}"),
+              "none");
+}
+
 /* The older template's own form has neither date nor tools; where tools are asked for it takes the later one. */
 static void llama_3(void **state) {
   (void)state;
@@ -194,7 +226,7 @@ static void refusals(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(recognition), cmocka_unit_test(llama_31), cmocka_unit_test(llama_3),
+      cmocka_unit_test(recognition), cmocka_unit_test(zephyr),   cmocka_unit_test(llama_31), cmocka_unit_test(llama_3),
       cmocka_unit_test(date_option), cmocka_unit_test(refusals), cmocka_unit_test(unknown),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

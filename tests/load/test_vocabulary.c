@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -116,6 +117,211 @@ static void gguf(void **state) {
   assert_null(accepted(&s));
 }
 
+/* Names of pre-tokenisers whose split is one of ours. */
+static void pre_names(void **state) {
+  (void)state;
+  static const struct {
+    const char *names[12], *kind;
+    bool add_bos;
+  } CASES[] = {
+      {{"llama3", "llama-v3", "llama-bpe", "smaug-bpe", "pixtral", "falcon3", "falcon-h1", "midm-2.0", "lfm2"},
+       "byte-level BPE (llama-bpe)",
+       true},
+      {{"gpt2", "gpt-2", "phi-2", "olmo", "mpt", "exaone4", "jina-v2-es", "modern-bert", "a.x-4.0"},
+       "byte-level BPE (gpt-2)",
+       false},
+      {{"smollm", "starcoder", "command-r", "refact", "codeshell", "exaone", "minerva-7b"},
+       "byte-level BPE (smollm)",
+       false},
+      {{"dbrx", "glm4", "chatglm-bpe"}, "byte-level BPE (dbrx)", false},
+      {{"tekken"}, "byte-level BPE (tekken)", true},
+  };
+  for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++)
+    for (const char *const *name = CASES[i].names; *name; name++) {
+      sample s;
+      make(&s, "gpt2");
+      add(&s, "tokenizer.ggml.bos_token_id", integer(1));
+      s.settings[3] = (setting){.key = "tokenizer.ggml.pre", .type = SETTING_STRING, .string = {*name, strlen(*name)}};
+      gale_tokenizer *t = accepted(&s);
+      assert_string_equal(gale_tokenizer_kind(t), CASES[i].kind);
+      assert_int_equal(gale_tokenizer_adds_bos(t), CASES[i].add_bos);
+      assert_null(gale_tokenizer_note(t));
+      gale_tokenizer_close(&t);
+    }
+  static const char *const NOT[] = {"qwen2", "llama", "jina", "", " ", "gpt2 phi-2", "llama-v"};
+  for (size_t i = 0; i < sizeof NOT / sizeof *NOT; i++) {
+    sample s;
+    make(&s, "gpt2");
+    s.settings[3] = (setting){.key = "tokenizer.ggml.pre", .type = SETTING_STRING, .string = {NOT[i], strlen(NOT[i])}};
+    refused(&s, GALE_E_UNSUPPORTED, "--override tokenizer.ggml.pre=llama-bpe");
+  }
+  sample s;
+  make(&s, "gpt2");
+  s.settings[3] = (setting){.key = "tokenizer.ggml.pre", .type = SETTING_NULL};
+  gale_tokenizer *t = accepted(&s);
+  assert_string_equal(gale_tokenizer_kind(t), "byte-level BPE (default)");
+  assert_non_null(gale_tokenizer_note(t));
+  gale_tokenizer_close(&t);
+}
+
+static void ends(void **state) {
+  (void)state;
+  static const setting IDS[] = {{.type = SETTING_INT, .integer = 2}, {.type = SETTING_INT, .integer = 5}};
+  sample s;
+  make(&s, "llama");
+  add(&s, "tokenizer.ggml.eos_token_ids", array(IDS, 2));
+  gale_tokenizer *t = accepted(&s);
+  assert_true(gale_tokenizer_is_end(t, 2) && gale_tokenizer_is_end(t, 5) && !gale_tokenizer_is_end(t, 6));
+  gale_tokenizer_close(&t);
+  make(&s, "llama");
+  static const setting OUTSIDE[] = {{.type = SETTING_INT, .integer = N_TOKENS}};
+  add(&s, "tokenizer.ggml.eos_token_ids", array(OUTSIDE, 1));
+  refused(&s, GALE_E_FORMAT, "eos_token_ids");
+  /* Known texts end an answer where they are control tokens, whatever EOS is. */
+  static const char *const KNOWN[] = {"<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "<|endoftext|>",
+                                      "<|im_end|>", "<eos>",      "<end_of_turn>",   "</s>"};
+  for (size_t i = 0; i < sizeof KNOWN / sizeof *KNOWN; i++)
+    for (int control = 0; control < 2; control++) {
+      make(&s, "llama");
+      s.tokens[2] = text("<pad>");
+      s.tokens[6] = text(KNOWN[i]);
+      s.types[6] = integer(control ? TOKEN_CONTROL : TOKEN_NORMAL);
+      t = accepted(&s);
+      assert_int_equal(gale_tokenizer_is_end(t, 6), control);
+      assert_false(gale_tokenizer_is_end(t, 2));
+      gale_tokenizer_close(&t);
+    }
+}
+
+/* A file without a template shows it by its control tokens. */
+static void template_by_marks(void **state) {
+  (void)state;
+  static const char *const CASES[][4] = {
+      {"<|im_start|>", "<|im_end|>", "<x>", "chatml"},
+      {"<start_of_turn>", "<end_of_turn>", "<x>", "gemma"},
+      {"<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "llama-3"},
+      {"<|im_start|>", "<|im_end|>", "<|im_sep|>", NULL},
+      {"<|start_header_id|>", "<|end_header_id|>", "<x>", NULL},
+      {"<|user|>", "<|assistant|>", "<x>", NULL},
+  };
+  for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+    sample s;
+    make(&s, "llama");
+    s.tokens[0] = text(CASES[i][0]);
+    s.tokens[2] = text(CASES[i][1]);
+    s.tokens[6] = text(CASES[i][2]);
+    s.types[0] = s.types[6] = integer(TOKEN_CONTROL);
+    add(&s, "tokenizer.ggml.bos_token_id", integer(1));
+    gale_tokenizer *t = accepted(&s);
+    if (CASES[i][3]) {
+      assert_string_equal(gale_chat_template(t), CASES[i][3]);
+      assert_int_equal(gale_chat_template_source(t, NULL), GALE_TEMPLATE_MARKS);
+    } else {
+      assert_null(gale_chat_template(t));
+      assert_int_equal(gale_chat_template_source(t, NULL), GALE_TEMPLATE_NONE);
+    }
+    gale_tokenizer_close(&t);
+    /* One that is there and not known is not overruled by them. */
+    add(&s, "tokenizer.chat_template", text("{{ what }}"));
+    t = accepted(&s);
+    const char *beginning;
+    assert_null(gale_chat_template(t));
+    assert_int_equal(gale_chat_template_source(t, &beginning), GALE_TEMPLATE_UNKNOWN);
+    assert_string_equal(beginning, "{{ what }}");
+    gale_tokenizer_close(&t);
+  }
+}
+
+/* Tokens behind the embedding's last row. */
+static void spare_tokens(void **state) {
+  (void)state;
+  tensor embedding = {.name = "token_embd.weight", .n_dims = 2, .shape = {N_TOKENS - 1, 8}};
+  sample s;
+  static const token_type GOOD[] = {TOKEN_CONTROL, TOKEN_USER_DEFINED, TOKEN_UNUSED};
+  for (int i = 0; i < 3; i++) {
+    make(&s, "llama");
+    s.types[6] = integer(GOOD[i]);
+    s.c.tensors = &embedding;
+    s.c.n_tensors = 1;
+    gale_tokenizer *t = accepted(&s);
+    assert_int_equal(gale_tokenizer_size(t), N_TOKENS);
+    assert_int_equal(tokenizer_rows(t), N_TOKENS - 1);
+    int32_t *ids;
+    size_t n;
+    assert_int_equal(gale_tokenize(t, "<end>", 5, false, &ids, &n, NULL), GALE_OK);
+    for (size_t k = 0; k < n; k++) assert_int_not_equal(ids[k], 6);
+    gale_free(ids);
+    gale_tokenizer_close(&t);
+  }
+  s.types[6] = integer(TOKEN_NORMAL);
+  refused(&s, GALE_E_FORMAT, "token 6, \"<end>\"");
+  embedding.shape[0] = N_TOKENS;
+  gale_tokenizer *t = accepted(&s);
+  assert_int_equal(tokenizer_rows(t), N_TOKENS);
+  gale_tokenizer_close(&t);
+}
+
+static int32_t id_of(const gale_tokenizer *t, const char *bytes) {
+  for (int32_t i = 0; i < gale_tokenizer_size(t); i++) {
+    const char *text;
+    size_t n;
+    bool control;
+    gale_tokenizer_token(t, i, &text, &n, &control);
+    if (n == strlen(bytes) && memcmp(text, bytes, n) == 0) return control ? i : -i;
+  }
+  return 0;
+}
+
+/* Tokens that files beside a tokenizer.model add to it: added_tokens.json, or tokenizer_config.json. */
+static void added_tokens(void **state) {
+  (void)state;
+  const sample empty = {
+      .c = {
+          .kind = CHECKPOINT_HF, .path = "x", .config_path = "x.gguf", .tokenizer_path = TEST_DATA "/text/cut.model"}};
+  sample s = empty;
+  gale_tokenizer *t = accepted(&s);
+  int32_t n = gale_tokenizer_size(t);
+  gale_tokenizer_close(&t);
+  add(&s, "added_tokens.<|im_end|>", integer(n));
+  add(&s, "added_tokens.<|im_start|>", integer(n + 1));
+  add(&s, "added_tokens.a.b", integer(n + 2));
+  add(&s, "added_tokens.<pad>", integer(n + 3));
+  add(&s, "tokenizer_config.pad_token", text("<pad>"));
+  add(&s, "tokenizer_config.eos_token", text("<|im_end|>"));
+  add(&s, "tokenizer_config.chat_template", text("<|im_start|>"));
+  t = accepted(&s);
+  assert_int_equal(gale_tokenizer_size(t), n + 4);
+  assert_int_equal(gale_tokenizer_eos(t), n);
+  assert_string_equal(gale_chat_template(t), "chatml");
+  assert_int_equal(id_of(t, "<|im_start|>"), n + 1);
+  assert_int_equal(id_of(t, "a.b"), -(n + 2));
+  assert_int_equal(id_of(t, "<pad>"), n + 3);
+  int32_t *ids;
+  size_t n_ids;
+  assert_int_equal(gale_tokenize(t, "a.b", 3, false, &ids, &n_ids, NULL), GALE_OK);
+  assert_int_equal(ids[n_ids - 1], n + 2);
+  gale_free(ids);
+  gale_tokenizer_close(&t);
+  s = empty;
+  char keys[4][80];
+  for (int i = 0; i < 2; i++) {
+    snprintf(keys[2 * i], 80, "tokenizer_config.added_tokens_decoder.%d.content", n + i);
+    snprintf(keys[2 * i + 1], 80, "tokenizer_config.added_tokens_decoder.%d.special", n + i);
+    add(&s, keys[2 * i], text(i ? "<x>" : "<y>"));
+    add(&s, keys[2 * i + 1], flag(i));
+  }
+  t = accepted(&s);
+  assert_int_equal(gale_tokenizer_size(t), n + 2);
+  assert_int_equal(id_of(t, "<x>"), n + 1);
+  assert_int_equal(id_of(t, "<y>"), -n);
+  gale_tokenizer_close(&t);
+  s = empty;
+  add(&s, "added_tokens.<x>", integer(n + 100000));
+  gale_error error = {0};
+  assert_int_equal(vocabulary_load(&s.c, &t, &error), GALE_E_FORMAT);
+  assert_non_null(strstr(error.message, "<x>"));
+}
+
 static void row_22_and_23(void **state) {
   (void)state;
   static const char *const IDS[] = {"tokenizer.ggml.bos_token_id", "tokenizer.ggml.eos_token_id",
@@ -198,9 +404,10 @@ static void opened_by_name(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(gguf),
-      cmocka_unit_test(row_22_and_23),
-      cmocka_unit_test(hugging_face),
+      cmocka_unit_test(gguf),           cmocka_unit_test(pre_names),
+      cmocka_unit_test(ends),           cmocka_unit_test(template_by_marks),
+      cmocka_unit_test(spare_tokens),   cmocka_unit_test(added_tokens),
+      cmocka_unit_test(row_22_and_23),  cmocka_unit_test(hugging_face),
       cmocka_unit_test(opened_by_name),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -140,9 +140,13 @@ static void row_23_ids_merges_scores(void **state) {
   gale_tokenizer_close(&t);
   make_bpe(&s);
   s.v.pre = "no-such";
-  refused(&s, GALE_E_UNSUPPORTED, "smollm, gpt-2, llama-bpe, tekken, default");
+  refused(&s, GALE_E_UNSUPPORTED, "smollm, gpt-2, llama-bpe, tekken, dbrx, default");
+  refused(&s, GALE_E_UNSUPPORTED, "--override tokenizer.ggml.pre=llama-bpe");
   s.v.pre = NULL;
-  refused(&s, GALE_E_FORMAT, "known ones");
+  t = accepted(&s);
+  assert_string_equal(gale_tokenizer_kind(t), "byte-level BPE (default)");
+  assert_non_null(strstr(gale_tokenizer_note(t), "--override tokenizer.ggml.pre=llama-bpe"));
+  gale_tokenizer_close(&t);
 }
 
 static void duplicates_take_the_lower_id(void **state) {

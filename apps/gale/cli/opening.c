@@ -72,9 +72,15 @@ int open_tokenizer(const options *o, gale_tokenizer **tokenizer) {
   int code = models_resolve(o->arguments[0], &path);
   if (code) return code;
   gale_error error = {0};
-  gale_status status = gale_tokenizer_open(path, tokenizer, &error);
+  gale_tokenizer_options settings;
+  gale_tokenizer_defaults(&settings);
+  settings.overrides = o->overrides.items;
+  settings.n_overrides = o->overrides.length;
+  gale_status status = gale_tokenizer_open_with(path, &settings, tokenizer, &error);
   free(path);
   if (status) return fail_with(&error);
+  const char *warning = gale_tokenizer_note(*tokenizer);
+  if (warning) note(o, "gale: %s: %s", o->arguments[0], warning);
   if (o->verbose) note(o, "tokenizer: %s, %d tokens", gale_tokenizer_kind(*tokenizer), gale_tokenizer_size(*tokenizer));
   return 0;
 }

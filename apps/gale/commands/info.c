@@ -90,6 +90,16 @@ static void print_model(const gale_model *model, const gale_model_info *info) {
   print_window(info);
 }
 
+static void print_template(const gale_tokenizer *t) {
+  const char *beginning, *name = gale_chat_template(t);
+  gale_template_source source = gale_chat_template_source(t, &beginning);
+  if (source == GALE_TEMPLATE_UNKNOWN)
+    out_printf("  %-22s not known; it begins \"%s\"\n", "chat template", beginning);
+  else
+    out_printf("  %-22s %s%s\n", "chat template", name ? name : "none",
+               source == GALE_TEMPLATE_MARKS ? ", as the control tokens show" : "");
+}
+
 static void print_tokenizer(const gale_tokenizer *t) {
   out_printf("\nTokenizer\n");
   if (!t) {
@@ -101,8 +111,7 @@ static void print_tokenizer(const gale_tokenizer *t) {
   int32_t bos = gale_tokenizer_bos(t), eos = gale_tokenizer_eos(t);
   if (bos >= 0) out_printf("  %-22s %d%s\n", "BOS", bos, gale_tokenizer_adds_bos(t) ? ", put in front of a text" : "");
   if (eos >= 0) out_printf("  %-22s %d\n", "EOS", eos);
-  const char *template = gale_chat_template(t);
-  row("chat template", template ? template : "none");
+  print_template(t);
 }
 
 typedef uint64_t kv_figure(const gale_model *model, gale_kv_type type, int64_t context, const kv_variant *v);

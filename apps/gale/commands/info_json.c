@@ -12,9 +12,12 @@ static json_t *optional(int64_t value, bool there) {
 static json_t *tokenizer_json(const gale_tokenizer *t) {
   if (!t) return json_null();
   int32_t bos = gale_tokenizer_bos(t), eos = gale_tokenizer_eos(t);
-  return json_pack("{s:s, s:i, s:o, s:o, s:b, s:s?}", "kind", gale_tokenizer_kind(t), "size", gale_tokenizer_size(t),
-                   "bos", optional(bos, bos >= 0), "eos", optional(eos, eos >= 0), "adds_bos",
-                   gale_tokenizer_adds_bos(t), "chat_template", gale_chat_template(t));
+  const char *beginning;
+  gale_chat_template_source(t, &beginning);
+  return json_pack("{s:s, s:i, s:o, s:o, s:b, s:s?, s:s?}", "kind", gale_tokenizer_kind(t), "size",
+                   gale_tokenizer_size(t), "bos", optional(bos, bos >= 0), "eos", optional(eos, eos >= 0), "adds_bos",
+                   gale_tokenizer_adds_bos(t), "chat_template", gale_chat_template(t), "unknown_chat_template",
+                   beginning);
 }
 
 /* One row for each type and context; every variant is there, also those that make no difference. */

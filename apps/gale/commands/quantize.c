@@ -53,7 +53,14 @@ int quantize_main(const options *o) {
   progress_start(&p, o);
   gale_error error = {0};
   double start = seconds_now();
-  gale_status status = gale_quantize(in, o->arguments[1], o->type, o->threads, progress_step, &p, &error);
+  gale_quantize_options settings;
+  gale_quantize_defaults(&settings);
+  settings.threads = o->threads;
+  settings.progress = progress_step;
+  settings.progress_user = &p;
+  settings.overrides = o->overrides.items;
+  settings.n_overrides = o->overrides.length;
+  gale_status status = gale_quantize_with(in, o->arguments[1], o->type, &settings, &error);
   progress_end(&p);
   free(in);
   if (status) return fail_with(&error);

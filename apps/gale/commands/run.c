@@ -59,6 +59,28 @@ static int answer_once(generator *g, const text *prompt) {
   return code;
 }
 
+/* Says what a user would not expect of the template, and refuses a system message where there is none. */
+static int check_template(const generator *g) {
+  const options *o = g->o;
+  const char *beginning, *name = gale_chat_template(g->tokenizer);
+  gale_template_source source = gale_chat_template_source(g->tokenizer, &beginning);
+  if (o->raw || o->template) return 0;
+  if (!o->system && source == GALE_TEMPLATE_UNKNOWN)
+    note(o,
+         "gale: %s: the model's chat template, which begins \"%s\", is not known: the plain text is continued. "
+         "--template NAME takes one of gale's, --raw says that plain text is meant",
+         o->arguments[0], beginning);
+  if (source == GALE_TEMPLATE_MARKS)
+    note(o, "gale: %s: the files have no chat template; %s is taken, as their control tokens show (--raw: plain text)",
+         o->arguments[0], name);
+  if (!g->raw || !o->system) return 0;
+  return source == GALE_TEMPLATE_UNKNOWN
+             ? fail("%s: the model's chat template, which begins \"%s\", is not known, so that there is no place for a "
+                    "system message; --template NAME takes one of gale's",
+                    o->arguments[0], beginning)
+             : fail("%s: the model has no chat template for a system message; name one by --template", o->arguments[0]);
+}
+
 int run_main(const options *o) {
   bool given = o->n_arguments > 1 || o->file;
   if (o->n_arguments > 1 && o->file) return usage_error(o, "a prompt and -f were given; one is wanted");
@@ -72,10 +94,8 @@ int run_main(const options *o) {
   if (!code) code = generator_open(&g, o);
   if (!code) {
     g.raw = o->raw || (!o->template && !gale_chat_template(g.tokenizer));
-    if (g.raw && o->system)
-      code = fail("%s: the model has no chat template for a system message; name one by --template", o->arguments[0]);
-    else
-      code = chat ? chat_loop(&g) : answer_once(&g, &prompt);
+    code = check_template(&g);
+    if (!code) code = chat ? chat_loop(&g) : answer_once(&g, &prompt);
   }
   generator_close(&g);
   free(prompt.bytes);

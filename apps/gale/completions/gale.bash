@@ -74,8 +74,8 @@ _gale() {
     detokenize) words='-t --threads --cpu --override -v --verbose -q --quiet --lines --special -h --help' ;;
     logits) words='-t --threads -c --context --window --kv --chunk --cpu --quant --override --no-cache -n --predict --temp --top-k --top-p --min-p --repeat-penalty -s --seed --stop -v --verbose -q --quiet --ids --out --last -h --help' ;;
     bench) words='-t --threads --window --kv --chunk --cpu --quant --override --no-cache -v --verbose -q --quiet --json -p --n-prompt -n --n-gen -b --batch -d --n-depth -r --repetitions --csv --markdown --plot -h --help' ;;
-    perplexity) words='-t --threads -c --context --window --kv --chunk --cpu --no-cache -v --verbose -q --quiet -f --file --json --ids --ppl-stride --chunks --kl --save -h --help' ;;
-    quantize) words='-t --threads -v --verbose -q --quiet --type -h --help' ;;
+    perplexity) words='-t --threads -c --context --window --kv --chunk --cpu --override --no-cache -v --verbose -q --quiet -f --file --json --ids --ppl-stride --chunks --kl --save -h --help' ;;
+    quantize) words='-t --threads --override -v --verbose -q --quiet --type -h --help' ;;
     synth) words='-v --verbose -q --quiet --type -h --help' ;;
     list) words='-v --verbose -q --quiet --prune -h --help' ;;
     help) words='-h --help' ;;
