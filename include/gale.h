@@ -445,7 +445,8 @@ typedef struct gale_sampler_options {
   double xtc_threshold;              /* in [0, 1]; above 0.5: off */
 } gale_sampler_options;
 
-/* Temperature 0.8, top_k 40, top_p 0.95, min_p 0.05; all else off. */
+/* Temperature 0.8, top_k 40, top_p 0.95, min_p 0.05; all else off. vocab_size is how many logits of a row there are, or
+ * how many of the first may be drawn: with n_drawable of gale_model_info no row is that has no token. */
 #define gale_sampler_defaults(options) gale_sampler_defaults_sized(options, sizeof *(options))
 GALE_API void gale_sampler_defaults_sized(gale_sampler_options *options, size_t size);
 

@@ -234,6 +234,13 @@ class Rows(Case):
                 self.good("quantize", path, self.path("q.gguf"), "--type", "f16", "-q")
                 self.good("run", self.path("q.gguf"), "hi", "-n", "1", "-q")
 
+    def test_a_row_without_a_token_is_never_drawn(self):
+        keys = with_merge(bpe_keys(LLAMA3, **{"tokenizer.ggml.bos_token_id": 256}))
+        tokens = len(keys["tokenizer.ggml.tokens"])
+        path = self.gguf("padded.gguf", keys, {i: tokens + 2 for i in range(tokens)}, rows=tokens + 3)
+        for temperature in ("0", "1", "5"):
+            self.good("run", path, "hi", "--raw", "-n", "8", "-q", "--temp", temperature, "--top-k", "0", "--seed", "1")
+
     def test_hugging_face(self):
         tokens = bytes_vocabulary([])[0] + ["he"]
         pattern = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
