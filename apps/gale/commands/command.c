@@ -13,8 +13,8 @@ enum {
       OPTION_NO_CACHE, OPTION_PREDICT, OPTION_TEMP, OPTION_TOP_K, OPTION_TOP_P, OPTION_MIN_P, OPTION_REPEAT_PENALTY,   \
       OPTION_SEED, OPTION_STOP, OPTION_VERBOSE, OPTION_QUIET
 #define TALK OPTION_VERBOSE, OPTION_QUIET, OPTION_HELP
-#define COMPUTING OPTION_CONTEXT, OPTION_WINDOW, OPTION_KV, OPTION_CHUNK, OPTION_THREADS, OPTION_CPU, OPTION_NO_CACHE, \
-      OPTION_OVERRIDE
+#define COMPUTING                                                                                                      \
+  OPTION_CONTEXT, OPTION_WINDOW, OPTION_KV, OPTION_CHUNK, OPTION_THREADS, OPTION_CPU, OPTION_NO_CACHE, OPTION_OVERRIDE
 #define OPENING OPTION_THREADS, OPTION_CPU, OPTION_OVERRIDE, TALK
 /* What only `run` samples by. */
 #define SAMPLING                                                                                                       \
@@ -93,8 +93,8 @@ const command command_table[] = {
      "divergence, share of tokens where both find the same one likeliest, change of the probability of the text's "
      "own token. A saved BASE holds the text's tokens, so that -f may be left out. To compare settings of one model, "
      "--save under the one and --kl under the other. docs/EVALUATION.md defines all figures."},
-    {"quantize", "IN OUT.gguf --type TYPE", 2, 2, TAKES(TALK, OPTION_THREADS, OPTION_TYPE, OPTION_OVERRIDE), quantize_main, NULL,
-     "write a model as a GGUF file of another type",
+    {"quantize", "IN OUT.gguf --type TYPE", 2, 2, TAKES(TALK, OPTION_THREADS, OPTION_TYPE, OPTION_OVERRIDE),
+     quantize_main, NULL, "write a model as a GGUF file of another type",
      "Writes the model IN as a GGUF file with its weights in TYPE: f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q4_k, "
      "q5_k, q6_k, or one of the mixes q4_k_s, q4_k_m, q5_k_m, which give some tensors a better type. The output matrix "
      "gets a better type too, and rows that do not fit a type's blocks a near one. The file appears under its name "

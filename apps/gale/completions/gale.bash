@@ -49,7 +49,7 @@ _gale() {
     --stop) return ;;
     -f|--file) _gale_files "$word"; return ;;
     --system) return ;;
-    --template) COMPREPLY=($(compgen -W 'chatml llama-3 llama-3.1 gemma llama-2 mistral-v1 mistral-v2 mistral-v3 mistral-v3-tekken mistral-v7 mistral-v7-tekken mistral-v11 mistral-v13 mistral-v15' -- "$word")); return ;;
+    --template) COMPREPLY=($(compgen -W 'chatml llama-3 llama-3.1 gemma zephyr llama-2 mistral-v1 mistral-v2 mistral-v3 mistral-v3-tekken mistral-v7 mistral-v7-tekken mistral-v11 mistral-v13 mistral-v15' -- "$word")); return ;;
     --lines) _gale_files "$word"; return ;;
     --chat) _gale_files "$word"; return ;;
     --fim) return ;;

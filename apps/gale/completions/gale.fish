@@ -51,7 +51,7 @@ complete -c gale -n '__fish_seen_subcommand_from run' -l verbose -s v -d 'say mo
 complete -c gale -n '__fish_seen_subcommand_from run' -l quiet -s q -d 'only errors on standard error'
 complete -c gale -n '__fish_seen_subcommand_from run' -l file -s f -rF -d 'read the text from FILE (-: standard input)'
 complete -c gale -n '__fish_seen_subcommand_from run' -l system -x -d 'begin the conversation with a system message'
-complete -c gale -n '__fish_seen_subcommand_from run' -l template -x -a 'chatml llama-3 llama-3.1 gemma llama-2 mistral-v1 mistral-v2 mistral-v3 mistral-v3-tekken mistral-v7 mistral-v7-tekken mistral-v11 mistral-v13 mistral-v15' -d 'chat template; default: the one the model asks for'
+complete -c gale -n '__fish_seen_subcommand_from run' -l template -x -a 'chatml llama-3 llama-3.1 gemma zephyr llama-2 mistral-v1 mistral-v2 mistral-v3 mistral-v3-tekken mistral-v7 mistral-v7-tekken mistral-v11 mistral-v13 mistral-v15' -d 'chat template; default: the one the model asks for'
 complete -c gale -n '__fish_seen_subcommand_from run' -l raw -d 'continue the plain text, without a chat template'
 complete -c gale -n '__fish_seen_subcommand_from run' -l help -s h -d 'say how the command is used'
 complete -c gale -n '__fish_seen_subcommand_from info' -a "($models)"
@@ -70,7 +70,7 @@ complete -c gale -n '__fish_seen_subcommand_from tokenize' -l override -x -d 'me
 complete -c gale -n '__fish_seen_subcommand_from tokenize' -l verbose -s v -d 'say more on standard error'
 complete -c gale -n '__fish_seen_subcommand_from tokenize' -l quiet -s q -d 'only errors on standard error'
 complete -c gale -n '__fish_seen_subcommand_from tokenize' -l file -s f -rF -d 'read the text from FILE (-: standard input)'
-complete -c gale -n '__fish_seen_subcommand_from tokenize' -l template -x -a 'chatml llama-3 llama-3.1 gemma llama-2 mistral-v1 mistral-v2 mistral-v3 mistral-v3-tekken mistral-v7 mistral-v7-tekken mistral-v11 mistral-v13 mistral-v15' -d 'chat template; default: the one the model asks for'
+complete -c gale -n '__fish_seen_subcommand_from tokenize' -l template -x -a 'chatml llama-3 llama-3.1 gemma zephyr llama-2 mistral-v1 mistral-v2 mistral-v3 mistral-v3-tekken mistral-v7 mistral-v7-tekken mistral-v11 mistral-v13 mistral-v15' -d 'chat template; default: the one the model asks for'
 complete -c gale -n '__fish_seen_subcommand_from tokenize' -l bos -d 'put the mark of the beginning (BOS) in front'
 complete -c gale -n '__fish_seen_subcommand_from tokenize' -l lines -rF -d 'work line by line on FILE (-: standard input)'
 complete -c gale -n '__fish_seen_subcommand_from tokenize' -l chat -rF -d 'ids of the whole prompt of an OpenAI-style request'
