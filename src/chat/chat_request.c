@@ -145,7 +145,7 @@ static void check_choice(prompt *p, const value *root) {
   static const char *const CHOICES[] = {"auto", "none", "any", "required"};
   const value *choice = value_get(root, "tool_choice"), *name = value_get(value_get(choice, "function"), "name");
   bool good = !choice || value_is(name, VALUE_STRING);
-  for (size_t i = 0; value_is(choice, VALUE_STRING) && i < sizeof CHOICES / sizeof *CHOICES; i++)
+  for (size_t i = 0; choice && choice->kind == VALUE_STRING && i < sizeof CHOICES / sizeof *CHOICES; i++)
     good |= slice_is(choice->text, CHOICES[i]);
   if (!good)
     prompt_refuse(p, "tool_choice: \"auto\", \"none\", \"any\", \"required\" or {\"type\": \"function\", \"function\": "

@@ -10,7 +10,7 @@ static gale_status add_entry(piece_list *p, gale_piece_kind kind, size_t call, s
     last->length += n;
     return GALE_OK;
   }
-  if (p->n == p->capacity) {
+  if (!p->entries || p->n == p->capacity) {
     size_t capacity = 2 * p->capacity + 4;
     piece_entry *grown = realloc(p->entries, capacity * sizeof *grown);
     if (!grown) return error_memory(error, capacity * sizeof *grown);

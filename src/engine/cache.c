@@ -31,7 +31,7 @@ static int32_t common_divisor(int32_t a, int32_t b) {
 static int32_t layers_of_a_page(const model_config *m, const cache_options *o) {
   int32_t n = 0;
   for (int32_t l = 0; l < m->n_layers; l++) n = common_divisor(n, layers_alike(m, o, l, m->n_layers));
-  return n;
+  return n > 0 ? n : 1;
 }
 
 static int32_t pages_for(int64_t positions) {

@@ -34,7 +34,7 @@ gale_status sampler_choose(sampler *s, sampler_scratch *scratch, const float *lo
 /* Log-softmax of the logits as they are: chosen->logprob of chosen->token, unless chosen is NULL, and the k best, the
  * likeliest first and of equal ones the smaller token. *n_best, at most k, is how many tokens have finite logits; best
  * and n_best may be NULL where k is 0. GALE_E_NUMERIC if there is none. */
-gale_status sampler_logprobs(sampler_scratch *scratch, const float *logits, int32_t n_tokens, gale_logprob *chosen,
-                             size_t k, gale_logprob *best, size_t *n_best, gale_error *error);
+gale_status sampler_logprobs(sampler_scratch *c, const float *logits, int32_t n_tokens, gale_logprob *chosen, size_t k,
+                             gale_logprob *best, size_t *n_best, gale_error *error);
 
 #endif
