@@ -246,6 +246,14 @@ typedef struct gale_model_options {
   const char *cache;
   uint64_t cache_least; /* default 64 MiB */
   uint64_t cache_limit;
+  /* Before anything is loaded, the packed weights are compared with the memory that is available: what the system says,
+   * but at most what the control groups of the process leave. Packed weights that were kept count as well: they are
+   * read for every token, so a machine that cannot hold them all would read the disk each time. GALE_E_MEMORY if they
+   * don't fit; the message says what would. */
+  bool no_memory_check;
+  /* Options of a session that is to be opened on the model, borrowed for the call: its cache (kv_bytes, or where
+   * context is given what that takes) and scratch are counted too. NULL: the weights alone are. */
+  const struct gale_session_options *session;
 } gale_model_options;
 
 #define gale_model_defaults(options) gale_model_defaults_sized(options, sizeof *(options))
@@ -323,6 +331,7 @@ typedef struct gale_session_options {
   /* Memory for the pages of the cache; 0: what all sequences can take, but at most half of the memory that is free. It
    * is all there is, for whatever mix of sequences: layers with a window and layers without one share it. */
   uint64_t kv_bytes;
+  bool no_memory_check; /* don't compare cache and scratch with the memory that is available: GALE_E_MEMORY else */
 } gale_session_options;
 
 #define gale_session_defaults(options) gale_session_defaults_sized(options, sizeof *(options))

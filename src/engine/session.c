@@ -3,6 +3,7 @@
 
 #include "base/cpu.h"
 #include "base/sized.h"
+#include "load/memory_check.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -72,6 +73,8 @@ static gale_status open_parts(gale_session *s, gale_error *error) {
   if (status) return status;
   s->options.kv_bytes = (uint64_t)s->cache.n_pages * s->cache.page_bytes;
   s->memory_bytes = forward_layout(m, o->chunk, o->chunk, NULL, &s->state);
+  const session_need need = {.cache = s->options.kv_bytes, .scratch = s->memory_bytes};
+  if (!o->no_memory_check && (status = memory_check_session("", &need, error))) return status;
   s->memory = be->alloc(m->device, s->memory_bytes, false, error);
   if (!s->memory) return GALE_E_MEMORY;
   forward_layout(m, o->chunk, o->chunk, s->memory, &s->state);

@@ -1,6 +1,7 @@
 #include "load/load.h"
 
 #include "base/team.h"
+#include "load/memory_check.h"
 #include "load/packed_cache.h"
 
 #include <stdatomic.h>
@@ -390,7 +391,10 @@ gale_status weights_load(const load_request *r, model_weights *w, load_report *r
   job j = {.request = r, .w = w};
   *report = (load_report){0};
   w->memory_bytes = 0;
-  gale_status status = lay_out(&j) ? team_open(r->threads, true, &j.crew, error) : error_memory(error, w->n_items);
+  gale_status status = lay_out(&j) ? GALE_OK : error_memory(error, w->n_items);
+  if (!status && !r->options->no_memory_check)
+    status = memory_check_model("", r->model, w->memory_bytes, r->options->session, error);
+  if (!status) status = team_open(r->threads, true, &j.crew, error);
   if (!status && r->progress && !r->progress(r->user, 0, "loading"))
     status = error_set(error, GALE_E_CANCELLED, "loading was cancelled");
   if (!status && !(r->options->cache && load_with_cache(&j, &status, report, error)))

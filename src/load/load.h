@@ -14,6 +14,7 @@ typedef struct load_request {
   void *user;
   /* The cache: */
   const gale_model_options *options;
+  const gale_model *model;       /* that is loaded */
   const model_source *converted; /* what the checkpoint is made of, or NULL: it is of files */
 } load_request;
 

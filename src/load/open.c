@@ -78,6 +78,7 @@ static gale_status open_parts(gale_model *m, const char *path, const gale_model_
                                 .progress = options->progress,
                                 .user = options->progress_user,
                                 .options = options,
+                                .model = m,
                                 .converted = m->quantized ? &m->source : NULL};
   status = weights_load(&request, &m->weights, &m->load, error);
   m->loaded = !status;
@@ -89,6 +90,12 @@ gale_status gale_model_open(const char *path, const gale_model_options *options,
   gale_model_options o;
   gale_model_defaults(&o);
   gale_status status = options ? sized_read(&o, sizeof o, options, "gale_model_options", error) : GALE_OK;
+  /* The session's own defaults belong to a layer above; those of fields that a caller lacks are all zero. */
+  gale_session_options session = {0};
+  if (!status && o.session) {
+    status = sized_read(&session, sizeof session, o.session, "gale_session_options", error);
+    o.session = &session;
+  }
   if (status) return status;
   if (o.threads < 0 || o.threads > 1024)
     return error_set(error, GALE_E_ARGUMENT, "threads is %d: 0 to 1024 is accepted", o.threads);

@@ -173,6 +173,10 @@ class Help(Case):
                 for option in ("--help", "-h"):
                     self.assertEqual(self.good(name, option), text)
 
+    def test_what_does_not_fit_into_memory_is_refused(self):
+        line = self.bad(1, "run", "shape:mistral-large:layers=640@f32", "x", says="the weights take ")
+        self.assertIn("--no-memory-check", line)
+
     def test_man_page_and_completions_are_current(self):
         for path, arguments in [("man/gale.1", ["--man"]), ("completions/gale.bash", ["--completion", "bash"]),
                                 ("completions/_gale", ["--completion", "zsh"]),

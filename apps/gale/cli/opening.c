@@ -31,6 +31,13 @@ static uint64_t peak_memory(void) {
   return getrusage(RUSAGE_SELF, &usage) == 0 ? (uint64_t)usage.ru_maxrss * 1024 : 0;
 }
 
+/* Where memory is short, also names the options that take less. */
+static int fail_to_open(const gale_error *error) {
+  if (error->code != GALE_E_MEMORY || signals_caught()) return fail_with(error);
+  return fail("%s (--quant TYPE, --context N and --kv q8 take less; --no-memory-check loads all the same)",
+              error->message);
+}
+
 int open_model(const options *o, bool metadata_only, gale_model **model) {
   char *path;
   int code = models_resolve(o->arguments[0], &path);
@@ -47,6 +54,10 @@ int open_model(const options *o, bool metadata_only, gale_model **model) {
   settings.metadata_only = metadata_only;
   settings.progress = progress_step;
   settings.progress_user = &p;
+  gale_session_options session;
+  open_settings(o, &session);
+  settings.session = metadata_only ? NULL : &session;
+  settings.no_memory_check = o->no_memory_check;
   char *folder = NULL;
   code = cache_settings(o, &settings, &folder);
   gale_error error = {0};
@@ -56,7 +67,7 @@ int open_model(const options *o, bool metadata_only, gale_model **model) {
   free(path);
   free(folder);
   if (code) return code;
-  if (status) return fail_with(&error);
+  if (status) return fail_to_open(&error);
   gale_model_info info;
   gale_model_get_info(*model, &info);
   if (info.note) note(o, "gale: %s: %s", info.name, info.note);
@@ -99,6 +110,7 @@ void open_settings(const options *o, gale_session_options *settings) {
   settings->chunk = o->chunk;
   settings->max_sequences = 1;
   settings->kv_type = kv_type(o->kv);
+  settings->no_memory_check = o->no_memory_check;
 }
 
 int open_session(const options *o, const gale_model *model, size_t least, gale_session **session) {
@@ -114,5 +126,5 @@ int open_session(const options *o, const gale_model *model, size_t least, gale_s
     note(o, "gale: the model was made for %d positions; with -c %d its answers may get worse beyond them", info.context,
          o->context);
   gale_error error = {0};
-  return gale_session_open(model, &settings, session, &error) ? fail_with(&error) : 0;
+  return gale_session_open(model, &settings, session, &error) ? fail_to_open(&error) : 0;
 }

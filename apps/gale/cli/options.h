@@ -18,6 +18,7 @@ typedef enum option_id {
   OPTION_QUANT,
   OPTION_OVERRIDE,
   OPTION_NO_CACHE,
+  OPTION_NO_MEMORY_CHECK,
   OPTION_PREDICT,
   OPTION_TEMP,
   OPTION_TOP_K,
@@ -152,7 +153,8 @@ struct options {
   const char *kv, *cpu, *quant;
   const char *file, *system, *template, *lines, *chat, *ids, *out, *type, *kl, *save, *plot, *completion;
   const char *fim[2];
-  bool verbose, quiet, raw, tensors, json, bos, special, last, csv, markdown, man, help, no_cache, prune;
+  bool verbose, quiet, raw, tensors, json, bos, special, last, csv, markdown, man, help, no_cache, no_memory_check,
+      prune;
 };
 
 /* Whether a list of options, ended by OPTION_COUNT, has one. */

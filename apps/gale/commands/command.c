@@ -10,11 +10,12 @@ enum {
 
 #define COMMON                                                                                                         \
   OPTION_THREADS, OPTION_CONTEXT, OPTION_WINDOW, OPTION_KV, OPTION_CHUNK, OPTION_CPU, OPTION_QUANT, OPTION_OVERRIDE,   \
-      OPTION_NO_CACHE, OPTION_PREDICT, OPTION_TEMP, OPTION_TOP_K, OPTION_TOP_P, OPTION_MIN_P, OPTION_REPEAT_PENALTY,   \
-      OPTION_SEED, OPTION_STOP, OPTION_VERBOSE, OPTION_QUIET
+      OPTION_NO_CACHE, OPTION_NO_MEMORY_CHECK, OPTION_PREDICT, OPTION_TEMP, OPTION_TOP_K, OPTION_TOP_P, OPTION_MIN_P,  \
+      OPTION_REPEAT_PENALTY, OPTION_SEED, OPTION_STOP, OPTION_VERBOSE, OPTION_QUIET
 #define TALK OPTION_VERBOSE, OPTION_QUIET, OPTION_HELP
 #define COMPUTING                                                                                                      \
-  OPTION_CONTEXT, OPTION_WINDOW, OPTION_KV, OPTION_CHUNK, OPTION_THREADS, OPTION_CPU, OPTION_NO_CACHE, OPTION_OVERRIDE
+  OPTION_CONTEXT, OPTION_WINDOW, OPTION_KV, OPTION_CHUNK, OPTION_THREADS, OPTION_CPU, OPTION_NO_CACHE,                 \
+      OPTION_NO_MEMORY_CHECK, OPTION_OVERRIDE
 #define OPENING OPTION_THREADS, OPTION_CPU, OPTION_OVERRIDE, TALK
 /* What only `run` samples by. */
 #define SAMPLING                                                                                                       \
@@ -70,7 +71,7 @@ const command command_table[] = {
     {"bench", "MODEL...", 1, MAX_ARGUMENTS,
      TAKES(TALK, OPTION_N_PROMPT, OPTION_N_GEN, OPTION_BATCH, OPTION_N_DEPTH, OPTION_REPETITIONS, OPTION_JSON,
            OPTION_CSV, OPTION_MARKDOWN, OPTION_PLOT, OPTION_THREADS, OPTION_CPU, OPTION_WINDOW, OPTION_KV, OPTION_CHUNK,
-           OPTION_QUANT, OPTION_OVERRIDE, OPTION_NO_CACHE),
+           OPTION_QUANT, OPTION_OVERRIDE, OPTION_NO_CACHE, OPTION_NO_MEMORY_CHECK),
      bench_main, NULL, "speed, and how near it is to the machine's limit",
      "Measures each MODEL and prints the median of the repetitions, and how much of the machine's own limit that is: "
      "the time that reading weights and cache takes at the read bandwidth, or that the arithmetic takes at the peak of "
