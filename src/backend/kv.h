@@ -14,9 +14,10 @@
 
 #include "gale.h"
 
-/* Attention sums over blocks of KV_BLOCK positions that start at multiples of KV_BLOCK; see
- * docs/NUMERICS.md. A block is a whole number of pages. */
-enum { KV_PAGE = 64, KV_BLOCK = 256, KV_LANES = 16 };
+/* Attention sums over blocks of KV_BLOCK positions that start at multiples of KV_BLOCK, and then over spans of KV_SPAN
+ * positions that start at multiples of KV_SPAN; see docs/NUMERICS.md. A block is a whole number of pages, a span of
+ * blocks. */
+enum { KV_PAGE = 64, KV_BLOCK = 256, KV_SPAN = 4096, KV_LANES = 16 };
 
 /* A head has at most so many dimensions. */
 enum { KV_MOST_DIM = 1 << 12 };

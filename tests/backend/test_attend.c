@@ -1,5 +1,5 @@
 /* How attention is cut into pieces, and what comes out on several workers against blocks that are computed by the
- * portable kernel and folded one after another. */
+ * portable kernel and folded one after another, by spans. */
 #include "backend/cpu/attend_pieces.h"
 #include "backend/cpu/kernels/kernels.h"
 #include "backend/cpu/kernels/portable/math.h"
@@ -219,21 +219,37 @@ static void plain_fold(float *acc, const float *part, int dim) {
   for (int i = 1; i < dim + 2; i++) acc[i] = fmaf(part[i], b, acc[i] * a);
 }
 
+/* acc and one more partial result; or the first. */
+static void plain_add(float *acc, const float *part, int dim, bool first) {
+  if (first)
+    memcpy(acc, part, (size_t)(dim + 2) * sizeof *acc);
+  else
+    plain_fold(acc, part, dim);
+}
+
+static void plain_query(const run_of *r, const cpu_kernels *k, int64_t token, int head, float *out) {
+  int dim = r->s->kv.layout.head_dim;
+  float all[2 + 256] = {0}, span[2 + 256] = {0}, part[2 + 256];
+  int32_t position = r->s->position[token], first = kv_first_seen(&r->s->kv, position);
+  for (int32_t p = first; p <= position;) {
+    int32_t span_end = (p / 4096 + 1) * 4096, span_first = p;
+    for (; p < span_end && p <= position; p = (p / 256 + 1) * 256) {
+      plain_block(r, k, token, head, p / 256, part);
+      plain_add(span, part, dim, p == span_first);
+    }
+    plain_add(all, span, dim, span_first == first);
+  }
+  for (int d = 0; d < dim; d++) out[d] = all[2 + d] * (1.0f / all[1]);
+}
+
 static float *plain_attend(const run_of *r) {
   int dim = r->s->kv.layout.head_dim;
   cpu_kernels k;
   cpu_kernels_fill(&k, CPU_GENERIC);
   float *out = room((size_t)r->s->batch.n_tokens * (size_t)(r->n_heads * dim) * sizeof *out);
   for (int64_t token = 0; token < r->s->batch.n_tokens; token++)
-    for (int head = 0; head < r->n_heads; head++) {
-      float acc[2 + 256] = {0}, part[2 + 256];
-      int32_t position = r->s->position[token], first = kv_first_seen(&r->s->kv, position) / KV_BLOCK;
-      for (int32_t block = first; block <= position / KV_BLOCK; block++) {
-        plain_block(r, &k, token, head, block, block == first ? acc : part);
-        if (block > first) plain_fold(acc, part, dim);
-      }
-      for (int d = 0; d < dim; d++) out[(token * r->n_heads + head) * dim + d] = acc[2 + d] * (1.0f / acc[1]);
-    }
+    for (int head = 0; head < r->n_heads; head++)
+      plain_query(r, &k, token, head, out + (token * r->n_heads + head) * dim);
   return out;
 }
 
@@ -292,6 +308,17 @@ static void test_results(void **state) {
     add_sequence(few, 2500, 5);
     add_sequence(few, 0, 3);
     expect_results(few, 50, 0, &seed);
+    /* Around the ends of spans: whole ones, one of a single position, a window that begins in one of them. */
+    step *deep = step_new(types[i % 3], 1, 32, i < 3 ? 0 : 4200);
+    add_sequence(deep, 13000, 1);
+    add_sequence(deep, 4090, 9);
+    add_sequence(deep, 8190, 4);
+    add_sequence(deep, 4095, 1);
+    expect_results(deep, 2, 0, &seed);
+    /* So many deep ones that runs are longer than a span. */
+    step *equal = step_new(types[i % 3], 1, 8, i < 3 ? 0 : 9000);
+    for (int k = 0; k < 24; k++) add_sequence(equal, 13000 - 37 * k, 1);
+    expect_results(equal, 2, 0, &seed);
   }
 }
 

@@ -3,7 +3,8 @@
  * says what it would be. */
 #include "models/model_cases.h"
 
-enum { MOST_TOKENS = 24, CHUNK = 7 };
+/* The long text ends in the second block of the third span of attention. */
+enum { MOST_TOKENS = 24, CHUNK = 7, LONG_TOKENS = 8600, LONG_CHUNK = 500 };
 
 typedef struct known {
   const char *model;
@@ -50,6 +51,32 @@ static const model_case *find_case(const model_case *cases, size_t n, const char
   return NULL;
 }
 
+/* The hash of all logits of n tokens, by type of cache; the case's ids are repeated if need be. */
+static void hash_all(const model_case *c, size_t n, int32_t window, int32_t chunk, uint64_t is[3]) {
+  reference r = reference_read(c);
+  gale_model *model = model_open_cpu(c, NULL);
+  int32_t *ids = malloc(n * sizeof *ids);
+  assert_non_null(ids);
+  for (size_t i = 0; i < n; i++) ids[i] = r.ids[i % r.n_ids];
+  for (int kv = 0; kv < 3; kv++) {
+    gale_session_options options = session_options((gale_kv_type)kv, (size_t)chunk);
+    options.window = window;
+    float *logits = run_text(model, &options, ids, n);
+    is[kv] = hash_of(logits, n * r.vocab_size);
+    free(logits);
+  }
+  free(ids);
+  gale_model_close(&model);
+  reference_free(&r);
+}
+
+static bool is_known(const known *k, const uint64_t is[3]) {
+  if (memcmp(is, k->hash, sizeof k->hash) == 0) return true;
+  print_error("{\"%s\", {0x%016llX, 0x%016llX, 0x%016llX}},\n", k->model, (unsigned long long)is[0],
+              (unsigned long long)is[1], (unsigned long long)is[2]);
+  return false;
+}
+
 static void test_hashes(void **state) {
   (void)state;
   static model_case cases[MAX_CASES];
@@ -58,27 +85,31 @@ static void test_hashes(void **state) {
   for (int i = 0; i < MODELS_KNOWN; i++) {
     const model_case *c = find_case(cases, n_cases, models[i].model);
     reference r = reference_read(c);
-    gale_model *model = model_open_cpu(c, NULL);
-    size_t n = r.n_ids < MOST_TOKENS ? r.n_ids : MOST_TOKENS;
     uint64_t is[3];
-    for (int kv = 0; kv < 3; kv++) {
-      gale_session_options options = session_options((gale_kv_type)kv, CHUNK);
-      float *logits = run_text(model, &options, r.ids, n);
-      is[kv] = hash_of(logits, n * r.vocab_size);
-      free(logits);
-    }
-    if (memcmp(is, models[i].hash, sizeof is) != 0) {
-      print_error("{\"%s\", {0x%016llX, 0x%016llX, 0x%016llX}},\n", c->name, (unsigned long long)is[0],
-                  (unsigned long long)is[1], (unsigned long long)is[2]);
-      wrong++;
-    }
-    gale_model_close(&model);
+    hash_all(c, r.n_ids < MOST_TOKENS ? r.n_ids : MOST_TOKENS, GALE_WINDOW_NATIVE, CHUNK, is);
+    wrong += !is_known(&models[i], is);
     reference_free(&r);
   }
   if (wrong) fail_msg("%d of %d models give other bits", wrong, MODELS_KNOWN);
 }
 
+/* Over several spans of attention, with a window that begins within one, and without. */
+static void test_long(void **state) {
+  (void)state;
+  static const known windowed = {"mistral-window-4096", {0x50BB0F6A882BB2E8, 0xC9572F1CB0AF5224, 0xAF2D9C88B41945EB}};
+  static const known whole = {"mistral-window-4096", {0x6E96E4488A2D4FF2, 0xEF3C2E7C4596E523, 0xE4A9CA306AADC871}};
+  static model_case cases[MAX_CASES];
+  size_t n_cases = cases_read(cases);
+  uint64_t is[3];
+  const model_case *c = find_case(cases, n_cases, windowed.model);
+  hash_all(c, LONG_TOKENS, GALE_WINDOW_NATIVE, LONG_CHUNK, is);
+  bool same = is_known(&windowed, is);
+  hash_all(c, LONG_TOKENS, GALE_WINDOW_NONE, LONG_CHUNK, is);
+  same &= is_known(&whole, is);
+  assert_true(same);
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_hashes)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_hashes), cmocka_unit_test(test_long)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

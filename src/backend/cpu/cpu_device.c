@@ -80,7 +80,7 @@ static bool context_layout(const be_context *c, size_t tokens, size_t workers, c
   p->q_scale = p->q_level + cpu_align(tokens * heads * blocks * QUANT_BLOCK);
   p->q_neg_sum = p->q_scale + cpu_align(tokens * heads * blocks * sizeof(float));
   p->tiles = p->q_neg_sum + cpu_align(tokens * heads * blocks * 2 * sizeof(int16_t));
-  p->tile_bytes = cpu_align(2 * ATTEND_QUERIES * (2 + dim) * sizeof(float));
+  p->tile_bytes = cpu_align(3 * ATTEND_QUERIES * (2 + dim) * sizeof(float));
   p->gated_bytes = cpu_align(2 * GATED_FLOATS * sizeof(float));
   p->worker_bytes = p->tile_bytes + p->gated_bytes + cpu_align(c->device->kernels.linear_scratch);
   p->total = p->tiles + workers * p->worker_bytes;

@@ -28,7 +28,7 @@ enum { GATED_PANELS = 32, GATED_TOKENS = 144, GATED_FLOATS = GATED_TOKENS * GATE
 struct be_worker {
   be_context *context;
   team_worker *crew; /* it, in the context's team, while a job runs */
-  float *tile;       /* this worker's own: [2 * ATTEND_QUERIES][2 + head_dim] */
+  float *tile;       /* this worker's own: [3 * ATTEND_QUERIES][2 + head_dim] */
   float *gated;      /* likewise: [2][GATED_FLOATS] */
   void *linear;      /* likewise: cpu_kernels.linear_scratch bytes */
 };

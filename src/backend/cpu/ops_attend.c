@@ -5,6 +5,8 @@
 
 #include "backend/cpu/kernels/portable/math.h"
 
+enum { SPAN_BLOCKS = KV_SPAN / KV_BLOCK };
+
 typedef struct attend_op {
   be_worker *w;
   const be_act *out;
@@ -71,14 +73,14 @@ static void run_task(const attend_op *o, attend_task *t, float *max, float *sum,
   o->w->context->device->kernels.attend[o->kv->layout.type](t);
 }
 
-/* to = the result of one block: max, sum, values... */
+/* The results of a query over a block, a span or all positions have one form: max, sum, values. to = such a result. */
 static void keep(const attend_op *o, float *to, float max, float sum, const float *values) {
   to[0] = max;
   to[1] = sum;
   memcpy(to + 2, values, (size_t)o->kv->layout.head_dim * sizeof(float));
 }
 
-/* acc = acc and one more block, in the same form. */
+/* acc = acc and one more block or span. */
 static void fold(const attend_op *o, float *acc, float max, float sum, const float *values) {
   float top = max > acc[0] ? max : acc[0];
   float a = math_exp(acc[0] - top), b = math_exp(max - top);
@@ -145,13 +147,43 @@ static float *partials_of(const attend_op *o, const attend_tile *t, int64_t toke
   return o->w->context->attend.partials + (size_t)i * partial_floats(o);
 }
 
-/* One block for heads h .. h + n_heads - 1 of a tile's tokens. Of a divided tile the results are kept, else they are
- * folded into acc [tokens][n_heads]. */
+/* The first block of a span that a query sees, by any block of the span. */
+static int32_t span_start(int32_t block, int32_t first_seen) {
+  return larger(block / SPAN_BLOCKS * SPAN_BLOCKS, first_seen);
+}
+
+static bool ends_span(int32_t block, int32_t position) {
+  return (block + 1) % SPAN_BLOCKS == 0 || block == position / KV_BLOCK;
+}
+
+/* Takes in the result of a query over a block of a piece. Of a divided tile it is kept, but for the blocks that come
+ * after the first of their span in the same piece: they are folded into that. Of others the block is folded into its
+ * span, and a finished span into those before it; the first span is where the sum of all will be. */
+static void add_block(const attend_op *o, const attend_piece *p, int32_t block, int64_t token, int head, float *all,
+                      const float *max, const float *sum, const float *values) {
+  int32_t position = o->batch->position[token], seen = kv_first_seen(o->kv, position) / KV_BLOCK;
+  int32_t start = span_start(block, seen);
+  size_t partial = partial_floats(o);
+  bool folds = block > start;
+  float *to;
+  if (attend_is_divided(p->tile)) {
+    folds = folds && start >= p->block;
+    to = partials_of(o, p->tile, token, head) + (size_t)((folds ? start : block) - p->tile->block) * partial;
+  } else {
+    to = start == seen ? all : all + ATTEND_QUERIES * partial;
+  }
+  (folds ? fold : keep)(o, to, *max, *sum, values);
+  if (attend_is_divided(p->tile) || to == all || !ends_span(block, position)) return;
+  fold(o, all, to[0], to[1], to + 2);
+}
+
+/* One block for heads h .. h + n_heads - 1 of a tile's tokens. acc [2][ATTEND_QUERIES]: for an undivided tile, the
+ * spans before of each token's heads, and the span. */
 static void attend_block(const attend_op *o, const attend_piece *p, int32_t block, int h, int n_heads, float *acc) {
   const attend_tile *tile = p->tile;
   const int32_t *position = o->batch->position;
   size_t dim = (size_t)o->kv->layout.head_dim, partial = partial_floats(o);
-  float *max = acc + ATTEND_QUERIES * partial, *sum = max + ATTEND_QUERIES, *values = sum + ATTEND_QUERIES;
+  float *max = acc + 2 * ATTEND_QUERIES * partial, *sum = max + ATTEND_QUERIES, *values = sum + ATTEND_QUERIES;
   int32_t start = block * KV_BLOCK, stop = start + KV_BLOCK - 1;
   int32_t lowest = larger(kv_first_seen(o->kv, position[tile->first]), start);
   attend_task t =
@@ -166,17 +198,9 @@ static void attend_block(const attend_op *o, const attend_piece *p, int32_t bloc
   }
   t.after = block + 1 < p->end ? keys_of(o, tile, p->kv_head, block + 1) : p->after;
   run_task(o, &t, max, sum, values);
-  for (int i = 0; i < t.n_queries; i++) {
-    int64_t token = tile->first + slot[i] / n_heads;
-    const float *result = values + (size_t)i * dim;
-    if (attend_is_divided(tile))
-      keep(o, partials_of(o, tile, token, h + slot[i] % n_heads) + (size_t)(block - tile->block) * partial, max[i],
-           sum[i], result);
-    else if (kv_first_seen(o->kv, position[token]) / KV_BLOCK == block)
-      keep(o, acc + (size_t)slot[i] * partial, max[i], sum[i], result);
-    else
-      fold(o, acc + (size_t)slot[i] * partial, max[i], sum[i], result);
-  }
+  for (int i = 0; i < t.n_queries; i++)
+    add_block(o, p, block, tile->first + slot[i] / n_heads, h + slot[i] % n_heads, acc + (size_t)slot[i] * partial,
+              &max[i], &sum[i], values + (size_t)i * dim);
 }
 
 static void attend_run(const attend_op *o, const attend_piece *p) {
@@ -192,19 +216,27 @@ static void attend_run(const attend_op *o, const attend_piece *p) {
   for (int64_t token = t->first; token < t->end && !attend_is_divided(t); token++) finish_group(o, token, p->kv_head);
 }
 
-/* The blocks of a divided tile. */
-static void fold_tile(const attend_op *o, const attend_tile *t, int kv_head) {
+/* A query of a divided tile: of each span the blocks after the piece that has its first one, then the spans. */
+static void fold_query(const attend_op *o, const attend_tile *t, int64_t token, int head) {
+  int32_t position = o->batch->position[token], last = position / KV_BLOCK;
+  int32_t first = kv_first_seen(o->kv, position) / KV_BLOCK;
   size_t partial = partial_floats(o);
-  for (int64_t token = t->first; token < t->end; token++) {
-    int32_t position = o->batch->position[token], first = kv_first_seen(o->kv, position) / KV_BLOCK;
-    for (int head = kv_head * o->group; head < (kv_head + 1) * o->group; head++) {
-      float *p = partials_of(o, t, token, head) + (size_t)(first - t->block) * partial, *acc = p;
-      for (int32_t block = first; block < position / KV_BLOCK; block++) {
-        p += partial;
-        fold(o, acc, p[0], p[1], p + 2);
-      }
-      finish(o, token, head, acc);
+  float *blocks = partials_of(o, t, token, head), *all = blocks + (size_t)(first - t->block) * partial;
+  for (int32_t start = first, end; start <= last; start = end) {
+    end = smaller((start / SPAN_BLOCKS + 1) * SPAN_BLOCKS, last + 1);
+    float *span = blocks + (size_t)(start - t->block) * partial;
+    for (int32_t block = t->block + ((start - t->block) / t->run + 1) * t->run; block < end; block++) {
+      const float *p = blocks + (size_t)(block - t->block) * partial;
+      fold(o, span, p[0], p[1], p + 2);
     }
+    if (start > first) fold(o, all, span[0], span[1], span + 2);
+  }
+  finish(o, token, head, all);
+}
+
+static void fold_tile(const attend_op *o, const attend_tile *t, int kv_head) {
+  for (int64_t token = t->first; token < t->end; token++) {
+    for (int head = kv_head * o->group; head < (kv_head + 1) * o->group; head++) fold_query(o, t, token, head);
     finish_group(o, token, kv_head);
   }
 }
