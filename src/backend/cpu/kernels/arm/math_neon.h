@@ -135,6 +135,12 @@ static inline lanes lanes_scale(lanes x, lanes n) {
   return LANES_OF_2(lanes_scale4, x, n);
 }
 
+/* math_tree16() */
+static inline float lanes_tree(lanes x) {
+  float32x4_t four = vaddq_f32(vaddq_f32(x.a, x.c), vaddq_f32(x.b, x.d));
+  return vaddv_f32(vadd_f32(vget_low_f32(four), vget_high_f32(four)));
+}
+
 /* ---- Comparisons ---- */
 
 static inline float32x4_t lanes_max4(float32x4_t x, float32x4_t y) {

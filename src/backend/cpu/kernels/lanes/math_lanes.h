@@ -31,10 +31,4 @@ static inline lanes lanes_soft_cap(lanes x, float cap) {
   return lanes_mul(lanes_set(cap), lanes_sub(one, lanes_div(lanes_set(2.0f), lanes_add(one, e))));
 }
 
-static inline float lanes_tree(lanes x) {
-  float lane[LANES];
-  lanes_store(lane, x);
-  return math_tree16(lane);
-}
-
 #endif

@@ -48,26 +48,43 @@ static inline int rest_of(int64_t n) {
   return (int)(n % LANES);
 }
 
+/* Of a group, which has at most SUM_GROUP elements. */
+static inline float sum_of_squares(const float *x, int64_t n) {
+  lanes low = lanes_zero(), high = lanes_zero(), v;
+  int64_t i = 0;
+  for (; i + SUM_LANES <= n; i += SUM_LANES) {
+    v = lanes_load(x + i);
+    low = lanes_fma(v, v, low);
+    v = lanes_load(x + i + LANES);
+    high = lanes_fma(v, v, high);
+  }
+  int rest = (int)(n - i);
+  if (rest >= LANES) {
+    v = lanes_load(x + i);
+    low = lanes_fma(v, v, low);
+    v = lanes_load_n(x + i + LANES, rest - LANES);
+    high = lanes_fma(v, v, high);
+  } else if (rest > 0) {
+    v = lanes_load_n(x + i, rest);
+    low = lanes_fma(v, v, low);
+  }
+  return lanes_tree(lanes_add(low, high));
+}
+
+static float mean_square(const float *x, int64_t n) {
+  float sum = 0;
+  for (int64_t i = 0; i < n; i += SUM_GROUP) sum += sum_of_squares(x + i, n - i < SUM_GROUP ? n - i : SUM_GROUP);
+  return sum / (float)n;
+}
+
 static float norm(const float *x, const float *weight, float eps, float *out, int64_t n) {
   int64_t i = 0, whole = n - rest_of(n);
-  lanes sum = lanes_zero(), v;
-  for (; i < whole; i += LANES) {
-    v = lanes_load(x + i);
-    sum = lanes_fma(v, v, sum);
-  }
-  v = lanes_load_n(x + i, rest_of(n));
-  sum = lanes_fma(v, v, sum);
-  float r = 1.0f / sqrtf(lanes_tree(sum) / (float)n + eps);
-  lanes squares = lanes_zero(), scaled;
-  for (i = 0; i < whole; i += LANES) {
-    scaled = lanes_mul(lanes_mul(lanes_load(x + i), lanes_set(r)), lanes_load(weight + i));
-    squares = lanes_fma(scaled, scaled, squares);
-    lanes_store(out + i, scaled);
-  }
-  scaled = lanes_mul(lanes_mul(v, lanes_set(r)), lanes_load_n(weight + i, rest_of(n)));
-  squares = lanes_fma(scaled, scaled, squares);
-  lanes_store_n(out + i, scaled, rest_of(n));
-  return sqrtf(lanes_tree(squares) / (float)n);
+  lanes r = lanes_set(1.0f / sqrtf(mean_square(x, n) + eps));
+  for (; i < whole; i += LANES)
+    lanes_store(out + i, lanes_mul(lanes_mul(lanes_load(x + i), r), lanes_load(weight + i)));
+  lanes rest = lanes_mul(lanes_load_n(x + i, rest_of(n)), r);
+  lanes_store_n(out + i, lanes_mul(rest, lanes_load_n(weight + i, rest_of(n))), rest_of(n));
+  return sqrtf(mean_square(out, n));
 }
 
 static inline void activate(const float *gate, const float *up, float *out, int64_t n, lanes (*activation)(lanes)) {

@@ -62,6 +62,9 @@ static inline float math_soft_cap(float x, float cap) {
   return cap * math_tanh(x / cap);
 }
 
+/* Sums over a row are those of groups of so many elements, element i of each in lane i mod SUM_LANES. */
+enum { SUM_GROUP = 512, SUM_LANES = 32 };
+
 /* The sum of 16 virtual lanes: halves added until one is left. */
 static inline float math_tree16(const float lane[16]) {
   float a[8];

@@ -50,9 +50,14 @@ static void quantize(const float *x, int64_t n, const be_act *to, int64_t at, fl
 }
 
 static float mean_square(const float *x, int64_t n) {
-  float lane[16] = {0};
-  for (int64_t i = 0; i < n; i++) lane[i % 16] = fmaf(x[i], x[i], lane[i % 16]);
-  return math_tree16(lane) / (float)n;
+  float sum = 0;
+  for (int64_t at = 0; at < n; at += SUM_GROUP) {
+    float lane[SUM_LANES] = {0};
+    for (int64_t i = at; i < n && i < at + SUM_GROUP; i++) lane[i % SUM_LANES] = fmaf(x[i], x[i], lane[i % SUM_LANES]);
+    for (int i = 0; i < SUM_LANES / 2; i++) lane[i] += lane[i + SUM_LANES / 2];
+    sum += math_tree16(lane);
+  }
+  return sum / (float)n;
 }
 
 static float norm(const float *x, const float *weight, float eps, float *out, int64_t n) {

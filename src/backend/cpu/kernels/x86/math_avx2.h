@@ -111,6 +111,14 @@ static inline lanes lanes_scale(lanes x, lanes n) {
   return (lanes){lanes_scale8(x.a, n.a), lanes_scale8(x.b, n.b)};
 }
 
+/* math_tree16() */
+static inline float lanes_tree(lanes x) {
+  __m256 eight = _mm256_add_ps(x.a, x.b);
+  __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+
 /* ---- Comparisons ---- */
 
 /* x > y ? x : y, which for NaN is y. */

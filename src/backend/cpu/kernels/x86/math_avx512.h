@@ -84,6 +84,14 @@ static inline lanes lanes_scale(lanes a, lanes n) {
   return _mm512_scalef_ps(a, n);
 }
 
+/* math_tree16() */
+static inline float lanes_tree(lanes a) {
+  __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
+  __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+
 /* ---- Comparisons ---- */
 
 /* a > b ? a : b, which for NaN is b. */
