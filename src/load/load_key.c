@@ -90,6 +90,7 @@ bool load_key(const load_request *r, const model_weights *w, digest *key, const 
   if (base->n_files == 0) return false;
   digest_add(key, gale_version(), strlen(gale_version()));
   digest_number(key, PACKED_VERSION);
+  digest_number(key, GALE_NUMERICS_VERSION);
   for (size_t i = 0; i < base->n_files; i++) {
     *why = "the model's files were changed just now";
     if (!settled(&base->files[i].changed)) return false;

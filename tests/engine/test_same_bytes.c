@@ -3,6 +3,8 @@
  * says what it would be. */
 #include "models/model_cases.h"
 
+enum { HASHES_OF_VERSION = 2 };
+
 /* The long text ends in the second block of the third span of attention. */
 enum { MOST_TOKENS = 24, CHUNK = 7, LONG_TOKENS = 8600, LONG_CHUNK = 500 };
 
@@ -109,7 +111,14 @@ static void test_long(void **state) {
   assert_true(same);
 }
 
+static void test_version(void **state) {
+  (void)state;
+  assert_int_equal(GALE_NUMERICS_VERSION, HASHES_OF_VERSION);
+  assert_int_equal(gale_numerics_version(), HASHES_OF_VERSION);
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_hashes), cmocka_unit_test(test_long)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_version), cmocka_unit_test(test_hashes),
+                                     cmocka_unit_test(test_long)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
