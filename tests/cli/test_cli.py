@@ -840,7 +840,7 @@ class Chat(Case):
         t.wait("reading the prompt")
         os.kill(t.pid, signal.SIGINT)
         found = re.search(r"prompt: (\d+) tokens \(stopped after (\d+)\), ", t.wait("tokens/s; answer: 0 tokens"))
-        self.assertTrue(0 < int(found[2]) < int(found[1]), found[0])
+        self.assertLess(int(found[2]), int(found[1]))  # maybe none: a chunk may be under way
         self.assertEqual(t.status(), 130)
 
     def test_a_message_too_long_is_taken_back(self):
