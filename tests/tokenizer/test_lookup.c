@@ -11,7 +11,9 @@
 
 #include "tokenizer/built.h"
 
-enum { N = 1 << 16, LENGTH = 16, MOST_PROBES = 64 };
+/* In a table that is half full, a good hash takes some 50 probes at most for this many texts, rarely 100; with one hash
+ * for all it takes as many as there are texts. */
+enum { N = 1 << 16, LENGTH = 16, MOST_PROBES = 1024 };
 
 static uint64_t mix(uint64_t x) {
   x *= UINT64_C(0x9E3779B97F4A7C15);
