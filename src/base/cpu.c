@@ -26,7 +26,7 @@ typedef struct features {
   bool avx2, avxvnni, avx512, amx;
 } features;
 
-/* Those that are there and whose registers the system saves. */
+/* The features that the processor has and whose registers the operating system saves. */
 static features read_features(void) {
   enum { FMA = 1 << 12, OSXSAVE = 1 << 27, AVX = 1 << 28, F16C = 1 << 29 }; /* leaf 1, ECX */
   enum { AVX2 = 1 << 5, F = 1 << 16, DQ = 1 << 17, BW = 1 << 30 };          /* leaf 7, EBX */

@@ -14,11 +14,11 @@ typedef enum cpu_level {
   CPU_LEVELS
 } cpu_level;
 
-/* Whether processor and operating system can run code of this level. From the first question for CPU_AMX on the process
- * may use tiles. */
+/* Whether processor and operating system can run code for this instruction set. Asking for CPU_AMX also requests
+ * from the system that this process may use tiles. */
 bool cpu_supports(cpu_level level);
 
-/* The highest level that is supported. */
+/* The highest supported instruction set. */
 cpu_level cpu_detect(void);
 
 const char *cpu_level_name(cpu_level level);

@@ -6,7 +6,7 @@
 
 /* Gives *to, which requantize_open() made, the keys of a GGUF file: those of a GGUF source, or made of the
  * configuration and the tokenizer. Fails if GGUF has no keys for something that the model needs. */
-gale_status convert_settings(const model_source *source, const recipe *r, checkpoint *to, gale_error *error);
+gale_status convert_settings(const model_source *source, const quant_mix *r, checkpoint *to, gale_error *error);
 
 /* ---- Inside the conversion ---- */
 

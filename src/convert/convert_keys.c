@@ -76,7 +76,7 @@ static gale_status read_yarn(const checkpoint *c, arena *memory, const char *pre
 
 /* ---- Groups of keys ---- */
 
-static gale_status add_sizes(const model_source *source, const recipe *r, checkpoint *to, const char *architecture,
+static gale_status add_sizes(const model_source *source, const quant_mix *r, checkpoint *to, const char *architecture,
                              gale_error *error) {
   const model_config *m = source->config;
   const bool experts = m->n_experts > 0;
@@ -222,7 +222,7 @@ static gale_status check_keys(const model_source *source, checkpoint *to, const 
 /* ---- All of them ---- */
 
 /* Another type changes two keys; the others stay, in their order. */
-static gale_status carry_over(const checkpoint *from, const recipe *r, checkpoint *to, gale_error *error) {
+static gale_status carry_over(const checkpoint *from, const quant_mix *r, checkpoint *to, gale_error *error) {
   const setting changed[] = {integer("general.file_type", r->file_type), integer("general.quantization_version", 2)};
   gale_status status = GALE_OK;
   for (size_t i = 0; i < from->n_settings && !status; i++) {
@@ -236,7 +236,7 @@ static gale_status carry_over(const checkpoint *from, const recipe *r, checkpoin
   return status ? status : checkpoint_index(to, error);
 }
 
-gale_status convert_settings(const model_source *source, const recipe *r, checkpoint *to, gale_error *error) {
+gale_status convert_settings(const model_source *source, const quant_mix *r, checkpoint *to, gale_error *error) {
   if (source->checkpoint->kind == CHECKPOINT_GGUF) return carry_over(source->checkpoint, r, to, error);
   const char *architecture = gguf_architecture(source);
   gale_status status = add_sizes(source, r, to, architecture, error);

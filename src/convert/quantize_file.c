@@ -17,7 +17,7 @@ static gale_status refuse_same(const checkpoint *c, const char *out, gale_error 
   return GALE_OK;
 }
 
-static gale_status write_converted(const model_source *source, const recipe *r, int threads, const char *out,
+static gale_status write_converted(const model_source *source, const quant_mix *r, int threads, const char *out,
                                    gale_progress_fn progress, void *user, gale_error *error) {
   team *crew = NULL;
   checkpoint *to = NULL;
@@ -38,7 +38,7 @@ void gale_quantize_defaults_sized(gale_quantize_options *options, size_t size) {
 
 gale_status gale_quantize_with(const char *in, const char *out, const char *type, const gale_quantize_options *options,
                                gale_error *error) {
-  const recipe *r = NULL;
+  const quant_mix *r = NULL;
   checkpoint *c = NULL;
   arena memory = {0};
   model_config config;
@@ -48,7 +48,7 @@ gale_status gale_quantize_with(const char *in, const char *out, const char *type
   if (status) return status;
   if (o.threads < 0 || o.threads > 1024)
     return error_set(error, GALE_E_ARGUMENT, "threads is %d: 0 to 1024 is accepted", o.threads);
-  status = recipe_find(type, &r, error);
+  status = quant_choice_find(type, &r, error);
   if (!status) status = checkpoint_open(in, &c, error);
   if (!status) status = refuse_same(c, out, error);
   if (!status) status = checkpoint_override_all(c, o.overrides, o.n_overrides, error);

@@ -73,7 +73,7 @@ static void sink(float *heap, size_t n, size_t i) {
 float candidates_reached_by(sampler_scratch *c, size_t n, size_t k) {
   size_t blocks = scan_blocks(n);
   if (k == 0 || k > blocks) return -INFINITY;
-  float *heap = c->logit; /* which belongs to candidates that are yet to be taken */
+  float *heap = c->logit; /* free until candidates are taken */
   memcpy(heap, c->maxima, k * sizeof *heap);
   for (size_t i = k / 2; i-- > 0;) sink(heap, k, i);
   for (size_t b = k; b < blocks; b++) {

@@ -45,7 +45,7 @@ static void count(history *h, int32_t token, bool generated) {
 
 /* ---- Tokens in order ---- */
 
-/* How many tokens are needed in order; -1: all. */
+/* The number of last tokens that must be kept in order; -1: all. */
 static int32_t needed(const history *h) {
   if (h->repeat_last < 0) return -1;
   return h->repeat_last > h->recent_last ? h->repeat_last : h->recent_last > 0 ? h->recent_last : 0;
@@ -69,7 +69,7 @@ static void append(history *h, int32_t token) {
   h->tokens[h->length++] = token;
 }
 
-/* Lets go of what is not needed, once it is half of all. */
+/* Drops the tokens before the last `keep`, once they are half of all. */
 static void trim(history *h, size_t keep) {
   if (h->length < 2 * keep) return;
   memmove(h->tokens, h->tokens + h->length - keep, keep * sizeof *h->tokens);

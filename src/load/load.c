@@ -75,7 +75,7 @@ static bool stopped(job *j) {
   return atomic_load_explicit(&j->failed, memory_order_relaxed);
 }
 
-/* Worker 0, which is the caller's thread, tells how far all of them are. */
+/* Worker 0, which is the caller's thread, reports the progress of all workers. */
 static void report(job *j, int worker, uint64_t bytes) {
   uint64_t done = atomic_fetch_add(&j->done, bytes) + bytes;
   const load_request *r = j->request;
@@ -117,7 +117,7 @@ static gale_status load_unit(const job *j, size_t item, uint64_t unit, void *sto
 
 /* ---- Packing to memory ---- */
 
-/* The units that begin in [from, to). */
+/* Packs the units that begin in [from, to). */
 static gale_status pack_stretch(const job *j, uint64_t from, uint64_t to, void *stored, gale_error *error) {
   for (size_t i = 0; i < j->w->n_items; i++) {
     const place *p = &j->places[i];
@@ -139,7 +139,7 @@ typedef struct buffer {
   uint64_t at, length;
 } buffer;
 
-/* Writes whole windows, of those from *next on. */
+/* Writes the windows from *next on that the buffer holds whole. */
 static gale_status flush(job *j, buffer *b, uint64_t *next, uint64_t end, gale_error *error) {
   for (; *next < end; *next += PACKED_WINDOW) {
     uint64_t n = end - *next < PACKED_WINDOW ? end - *next : PACKED_WINDOW;
@@ -159,7 +159,7 @@ static gale_status flush(job *j, buffer *b, uint64_t *next, uint64_t end, gale_e
   return GALE_OK;
 }
 
-/* The windows of [from, to): all units that reach into it. */
+/* Writes the windows of [from, to), and for that packs all units that reach into it. */
 static gale_status write_stretch(job *j, uint64_t from, uint64_t to, void *stored, char *bytes, gale_error *error) {
   uint64_t next = from;
   buffer b = {.at = from};
@@ -359,7 +359,7 @@ static bool pack_to_file(job *j, const packed_about *about, const char *path, ga
 static bool load_with_cache(job *j, gale_status *status, load_report *report, gale_error *error) {
   const load_request *r = j->request;
   const char *why = "the model is small", *source = r->converted ? r->converted->checkpoint->path : r->checkpoint->path;
-  packed_about about = {.data_bytes = j->w->memory_bytes, .recipe = r->options->quantize ? r->options->quantize : ""};
+  packed_about about = {.data_bytes = j->w->memory_bytes, .mix = r->options->quantize ? r->options->quantize : ""};
   if (about.data_bytes < r->options->cache_least || about.data_bytes == 0 || !load_key(r, j->w, &about.key, &why)) {
     error_fill(&report->note, GALE_OK, "not kept: %s", why);
     return false;

@@ -40,8 +40,8 @@ static gale_status check_vocabulary(const gale_model *m, gale_error *error) {
 
 /* Puts a checkpoint of another storage type between the files and the weights. */
 static gale_status quantize(gale_model *m, const char *type, gale_error *error) {
-  const recipe *r;
-  gale_status status = recipe_find(type, &r, error);
+  const quant_mix *r;
+  gale_status status = quant_choice_find(type, &r, error);
   if (status) return status;
   model_config *config = arena_alloc(&m->memory, sizeof *config);
   model_weights *weights = arena_alloc(&m->memory, sizeof *weights);

@@ -48,7 +48,7 @@ void packed_cache_touch(const packed_file *p) {
 
 typedef struct entry {
   char *path;
-  char *source, *recipe; /* "" where the file is damaged */
+  char *source, *mix; /* "" where the file is damaged */
   digest key;
   uint64_t bytes;
   int64_t used; /* nanoseconds since 1970 */
@@ -63,7 +63,7 @@ typedef struct entries {
 static void free_entry(entry *e) {
   free(e->path);
   free(e->source);
-  free(e->recipe);
+  free(e->mix);
 }
 
 static void free_entries(entries *list) {
@@ -89,12 +89,12 @@ static bool describe(entry *e, const char *directory, const char *name) {
   packed_file p;
   e->sound = packed_open(&p, e->path, NULL) == GALE_OK;
   e->source = strdup(e->sound ? p.about.source : "");
-  e->recipe = strdup(e->sound ? p.about.recipe : "");
+  e->mix = strdup(e->sound ? p.about.mix : "");
   if (e->sound) {
     e->key = p.about.key;
     packed_close(&p);
   }
-  return e->source && e->recipe;
+  return e->source && e->mix;
 }
 
 static int latest_first(const void *a, const void *b) {
@@ -126,7 +126,7 @@ static gale_status read_entries(const char *directory, entries *list, gale_error
 
 /* ---- Removing ---- */
 
-/* What a process left that ended while it was writing. Those at work hold a lock. */
+/* Removes temporary files of processes that ended while writing. Writers still at work hold a lock on theirs. */
 static void remove_unfinished(const char *directory) {
   DIR *d = opendir(directory);
   if (!d) return;
@@ -177,7 +177,7 @@ gale_status packed_cache_make_room(const char *directory, const packed_about *ab
   }
   for (size_t i = list.length; i-- > 0;) {
     const entry *e = &list.items[i];
-    bool same = strcmp(e->source, about->source) == 0 && strcmp(e->recipe, about->recipe) == 0;
+    bool same = strcmp(e->source, about->source) == 0 && strcmp(e->mix, about->mix) == 0;
     if (!e->sound || same) remove_entry(&list, i);
   }
   while (list.length && bytes_of(&list) > limit - about->data_bytes) remove_entry(&list, list.length - 1);
@@ -187,18 +187,18 @@ gale_status packed_cache_make_room(const char *directory, const packed_about *ab
 
 /* ---- The public functions ---- */
 
-/* The entries and their texts in one piece of memory. */
+/* The entries and their texts in one allocation. */
 static gale_cache_entry *copy_entries(const entries *list) {
   size_t n = (list->length + 1) * sizeof(gale_cache_entry);
   for (size_t i = 0; i < list->length; i++)
-    n += strlen(list->items[i].source) + strlen(list->items[i].recipe) + strlen(list->items[i].path) + 3;
+    n += strlen(list->items[i].source) + strlen(list->items[i].mix) + strlen(list->items[i].path) + 3;
   gale_cache_entry *to = malloc(n);
   if (!to) return NULL;
   char *text = (char *)(to + list->length + 1);
   for (size_t i = 0; i < list->length; i++) {
     const entry *e = &list->items[i];
     to[i] = (gale_cache_entry){.bytes = e->bytes, .used = e->used / NANOSECONDS, .sound = e->sound};
-    const char *const texts[] = {e->path, e->source, e->recipe};
+    const char *const texts[] = {e->path, e->source, e->mix};
     const char **const fields[] = {&to[i].path, &to[i].source, &to[i].quantize};
     for (int j = 0; j < 3; j++) {
       *fields[j] = text;

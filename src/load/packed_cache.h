@@ -1,4 +1,5 @@
-/* A directory of packed weights: one file for each source, recipe and version of gale. Other files there are let be. */
+/* A directory of packed weights: one file for each source, quantisation mix and version of gale. Other files in it are
+ * left alone. */
 #ifndef LOAD_PACKED_CACHE_H
 #define LOAD_PACKED_CACHE_H
 
@@ -10,7 +11,7 @@ char *packed_cache_path(const char *directory, const digest *key);
 /* Makes the directory and those above it, for this user alone. */
 gale_status packed_cache_make(const char *directory, gale_error *error);
 
-/* Makes room for a file of about->data_bytes: removes what unfinished writers left, files of the same source and recipe
+/* Makes room for a file of about->data_bytes: removes what unfinished writers left, files of the same source and mix
  * with another key, which are out of date, and then those that were not used for longest, until no more than `limit`
  * bytes (0: half of what the file system would have free without them, up to 64 GiB) are taken. Fails, and removes
  * nothing that could be of use, where the file alone would be more. */

@@ -12,14 +12,14 @@
 
 enum { PAGE = 4096, MOST_TEXT = 1 << 16 };
 
-/* Raised when this layout of files changes; what the data depend on is the key's business. */
+/* Raised when this layout of files changes; changes of the data are in the key, by PACKED_VERSION. */
 enum { FILE_VERSION = 1 };
 
 static const uint64_t file_magic = 0x31306B6361506C47; /* "GlPack01" on little-endian machines */
 
 typedef struct footer {
   uint64_t magic, version;
-  uint64_t data_bytes, source_bytes, recipe_bytes; /* texts without NUL */
+  uint64_t data_bytes, source_bytes, mix_bytes; /* texts without NUL */
   digest key;
   uint64_t sum; /* of sums and texts, with this footer mixed in while `sum` is 0 */
 } footer;
@@ -27,19 +27,19 @@ typedef struct footer {
 /* What comes after the data: sums, then both texts with a NUL each, up to a multiple of 8, then the footer. */
 typedef struct layout {
   uint64_t data_end; /* a multiple of PAGE */
-  size_t n_windows, source_at, recipe_at, meta_bytes;
+  size_t n_windows, source_at, mix_at, meta_bytes;
 } layout;
 
-static layout layout_of(uint64_t data_bytes, uint64_t source_bytes, uint64_t recipe_bytes) {
+static layout layout_of(uint64_t data_bytes, uint64_t source_bytes, uint64_t mix_bytes) {
   layout l = {.data_end = (data_bytes + PAGE - 1) / PAGE * PAGE};
   l.n_windows = (size_t)((data_bytes + PACKED_WINDOW - 1) / PACKED_WINDOW);
   l.source_at = l.n_windows * sizeof(uint64_t);
-  l.recipe_at = l.source_at + (size_t)source_bytes + 1;
-  l.meta_bytes = (l.recipe_at + (size_t)recipe_bytes + 1 + 7) / 8 * 8;
+  l.mix_at = l.source_at + (size_t)source_bytes + 1;
+  l.meta_bytes = (l.mix_at + (size_t)mix_bytes + 1 + 7) / 8 * 8;
   return l;
 }
 
-/* Over pieces, since checksum() takes no more at a time. */
+/* Sums stretches of CHECKSUM_MOST bytes, since checksum() takes no more. */
 static uint64_t meta_sum(const void *meta, size_t n, footer f) {
   f.sum = 0;
   uint64_t sum = checksum(&f, sizeof f);
@@ -63,9 +63,9 @@ static gale_status read_footer(const file *f, footer *foot, layout *l, gale_erro
   gale_status status = file_read(f, f->size - sizeof *foot, foot, sizeof *foot, error);
   if (status) return status;
   if (foot->magic != file_magic || foot->version != FILE_VERSION || foot->data_bytes == 0 ||
-      foot->data_bytes > f->size || foot->source_bytes > MOST_TEXT || foot->recipe_bytes > MOST_TEXT)
+      foot->data_bytes > f->size || foot->source_bytes > MOST_TEXT || foot->mix_bytes > MOST_TEXT)
     return error_set(error, GALE_E_FORMAT, refused, f->path);
-  *l = layout_of(foot->data_bytes, foot->source_bytes, foot->recipe_bytes);
+  *l = layout_of(foot->data_bytes, foot->source_bytes, foot->mix_bytes);
   if (l->data_end + l->meta_bytes + sizeof *foot != f->size) return error_set(error, GALE_E_FORMAT, refused, f->path);
   return GALE_OK;
 }
@@ -79,12 +79,12 @@ static gale_status read_meta(packed_file *p, gale_error *error) {
   if (!meta) return error_memory(error, l.meta_bytes);
   status = file_read(&p->file, l.data_end, meta, l.meta_bytes, error);
   if (status) return status;
-  if (meta_sum(meta, l.meta_bytes, foot) != foot.sum || meta[l.recipe_at - 1] || meta[l.meta_bytes - 1])
+  if (meta_sum(meta, l.meta_bytes, foot) != foot.sum || meta[l.mix_at - 1] || meta[l.meta_bytes - 1])
     return error_set(error, GALE_E_FORMAT, "%s: damaged", p->file.path);
   p->n_windows = l.n_windows;
   p->sums = p->meta;
   p->about = (packed_about){
-      .key = foot.key, .data_bytes = foot.data_bytes, .source = meta + l.source_at, .recipe = meta + l.recipe_at};
+      .key = foot.key, .data_bytes = foot.data_bytes, .source = meta + l.source_at, .mix = meta + l.mix_at};
   return GALE_OK;
 }
 
@@ -153,21 +153,21 @@ gale_status packed_put(packed_writer *w, size_t window, const void *bytes, gale_
 }
 
 gale_status packed_commit(packed_writer *w, const packed_about *about, const char *path, gale_error *error) {
-  size_t source_bytes = strlen(about->source), recipe_bytes = strlen(about->recipe);
-  if (source_bytes > MOST_TEXT || recipe_bytes > MOST_TEXT)
+  size_t source_bytes = strlen(about->source), mix_bytes = strlen(about->mix);
+  if (source_bytes > MOST_TEXT || mix_bytes > MOST_TEXT)
     return error_set(error, GALE_E_ARGUMENT, "%s: the source's path is too long", path);
-  layout l = layout_of(w->data_bytes, source_bytes, recipe_bytes);
+  layout l = layout_of(w->data_bytes, source_bytes, mix_bytes);
   footer foot = {.magic = file_magic,
                  .version = FILE_VERSION,
                  .data_bytes = w->data_bytes,
                  .source_bytes = source_bytes,
-                 .recipe_bytes = recipe_bytes,
+                 .mix_bytes = mix_bytes,
                  .key = about->key};
   char *meta = calloc(1, l.meta_bytes);
   if (!meta) return error_memory(error, l.meta_bytes);
   memcpy(meta, w->sums, l.n_windows * sizeof *w->sums);
   memcpy(meta + l.source_at, about->source, source_bytes);
-  memcpy(meta + l.recipe_at, about->recipe, recipe_bytes);
+  memcpy(meta + l.mix_at, about->mix, mix_bytes);
   foot.sum = meta_sum(meta, l.meta_bytes, foot);
   gale_status status = write_all(w, l.data_end, meta, l.meta_bytes, error);
   if (!status) status = write_all(w, l.data_end + l.meta_bytes, &foot, sizeof foot, error);

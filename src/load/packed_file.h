@@ -2,7 +2,7 @@
  *
  *   data      [data_bytes], and zeros up to a multiple of 4096
  *   sums      [n_windows] of checksum() over each PACKED_WINDOW of the data
- *   texts     source and recipe, for people
+ *   texts     source and quantisation mix, for people
  *   footer    sizes, the key, and the sum over all that follows the data
  *
  * The data come first, so that they can be mapped in large pages; the footer comes last, so that a file that was cut
@@ -25,7 +25,7 @@ typedef struct packed_about {
   digest key; /* names the source and everything else that the data depend on */
   uint64_t data_bytes;
   const char *source; /* path */
-  const char *recipe; /* type that the weights were quantised to; "": as stored */
+  const char *mix;    /* quantisation mix by name, as "Q4_K_M"; "": as stored */
 } packed_about;
 
 /* ---- Reading ---- */

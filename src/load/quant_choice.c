@@ -2,7 +2,7 @@
 
 #include <stdio.h>
 
-gale_status recipe_find(const char *name, const recipe **r, gale_error *error) {
+gale_status quant_choice_find(const char *name, const quant_mix **r, gale_error *error) {
   *r = quant_mix_find(name);
   if (*r) return GALE_OK;
   char names[160];
@@ -12,14 +12,14 @@ gale_status recipe_find(const char *name, const recipe **r, gale_error *error) {
   return error_set(error, GALE_E_ARGUMENT, "unknown type \"%.32s\" to quantise to; %s are accepted", name, names);
 }
 
-static quant_type wv_type(const recipe *r, const model_config *config, int32_t layer) {
+static quant_type wv_type(const quant_mix *r, const model_config *config, int32_t layer) {
   quant_type type = quant_mix_wv(r, layer, config->n_layers);
   /* 80 layers with grouped queries are Llama's 70B, where eight heads share wv. */
   bool shared = config->n_layers == 80 && config->n_heads != config->n_kv_heads;
   return shared && type == QUANT_Q4_K ? QUANT_Q5_K : type;
 }
 
-static quant_type wanted_type(const recipe *r, const model_config *config, bool tied, const weight_item *item) {
+static quant_type wanted_type(const quant_mix *r, const model_config *config, bool tied, const weight_item *item) {
   bool eight = config->n_experts == 8 && !quant_get(r->type)->is_float;
   switch (item->role) {
   case OUTPUT:
@@ -43,8 +43,8 @@ static bool fits(quant_type type, int64_t cols) {
   return cols % quant_get(type)->block == 0;
 }
 
-quant_type recipe_type(const recipe *r, const model_config *config, bool tied, const weight_item *item,
-                       bool *fell_back) {
+quant_type quant_choice_type(const quant_mix *r, const model_config *config, bool tied, const weight_item *item,
+                             bool *fell_back) {
   static const quant_type smaller[QUANT_TYPES] = {
       [QUANT_Q4_K] = QUANT_Q5_0, [QUANT_Q5_K] = QUANT_Q5_1, [QUANT_Q6_K] = QUANT_Q8_0};
   if (item->rows == 0 || item->role == GATE) return QUANT_F32;

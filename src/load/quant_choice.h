@@ -7,14 +7,12 @@
 #include "model/weights.h"
 #include "quant/mix.h"
 
-typedef quant_mix recipe;
-
 /* Finds a row by its name (any case). The message of the error lists the names. */
-gale_status recipe_find(const char *name, const recipe **r, gale_error *error);
+gale_status quant_choice_find(const char *name, const quant_mix **r, gale_error *error);
 
 /* The type of an item. *fell_back is set, and otherwise left, where its rows do not fit the blocks of the type meant
  * for it: Q4_K becomes Q5_0, Q5_K Q5_1, Q6_K Q8_0, and what does not fit blocks of 32 becomes F16. */
-quant_type recipe_type(const recipe *r, const model_config *config, bool tied, const weight_item *item,
-                       bool *fell_back);
+quant_type quant_choice_type(const quant_mix *r, const model_config *config, bool tied, const weight_item *item,
+                             bool *fell_back);
 
 #endif

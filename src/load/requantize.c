@@ -197,7 +197,7 @@ static bool pairs_neighbours(const char *architecture) {
 
 typedef struct builder {
   const model_source *source;
-  const recipe *recipe;
+  const quant_mix *mix;
   const char *architecture;
   checkpoint *to;
   conversion *conversion;
@@ -239,7 +239,7 @@ static gale_status add_item(builder *b, const weight_item *item) {
     return GALE_OK;
   }
   bool fell_back = false;
-  quant_type type = recipe_type(b->recipe, b->source->config, b->source->weights->tied, item, &fell_back);
+  quant_type type = quant_choice_type(b->mix, b->source->config, b->source->weights->tied, item, &fell_back);
   b->fallen_back += fell_back;
   gale_status status = add_tensor(b, item, type, &o);
   if (status) return status;
@@ -290,7 +290,7 @@ static gale_status build(builder *b) {
   return status ? status : checkpoint_index(to, b->error);
 }
 
-gale_status requantize_open(const model_source *source, const recipe *r, team *crew, checkpoint **to,
+gale_status requantize_open(const model_source *source, const quant_mix *r, team *crew, checkpoint **to,
                             model_config *config, const char **note, gale_error *error) {
   checkpoint *c = calloc(1, sizeof *c);
   if (!c) return error_memory(error, sizeof *c);
@@ -299,7 +299,7 @@ gale_status requantize_open(const model_source *source, const recipe *r, team *c
                     .path = source->checkpoint->path,
                     .config_path = source->checkpoint->config_path,
                     .read = read_converted};
-  builder b = {.source = source, .recipe = r, .architecture = gguf_architecture(source), .to = c, .error = error};
+  builder b = {.source = source, .mix = r, .architecture = gguf_architecture(source), .to = c, .error = error};
   gale_status status = build(&b);
   if (!status && crew) {
     b.conversion->crew = crew;

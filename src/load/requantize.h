@@ -16,7 +16,7 @@
  *
  * crew NULL: tensors may be read by several threads at a time. Otherwise its workers share out each read, and there is
  * one reader at a time. Bytes are the same either way. Close *to with checkpoint_close(). */
-gale_status requantize_open(const model_source *source, const recipe *r, team *crew, checkpoint **to,
+gale_status requantize_open(const model_source *source, const quant_mix *r, team *crew, checkpoint **to,
                             model_config *config, const char **note, gale_error *error);
 
 /* The value of general.architecture for a model's GGUF file. */

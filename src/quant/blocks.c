@@ -12,11 +12,11 @@
 
 enum { FIFTH_BYTES = 4 };
 
-static ALWAYS_INLINE void load_head(const uint8_t *block, bool has_min, quant_piece *to) {
-  *to = (quant_piece){.d = load_half(block), .m = has_min ? load_half(block + 2) : 0, .scale = {1, 1}, .min = {1, 1}};
+static ALWAYS_INLINE void load_head(const uint8_t *block, bool has_min, quant_block *to) {
+  *to = (quant_block){.d = load_half(block), .m = has_min ? load_half(block + 2) : 0, .scale = {1, 1}, .min = {1, 1}};
 }
 
-static void store_head(uint8_t *block, bool has_min, const quant_piece *from) {
+static void store_head(uint8_t *block, bool has_min, const quant_block *from) {
   store_half(block, from->d);
   if (has_min) store_half(block + 2, from->m);
 }
@@ -31,60 +31,60 @@ static void store_fifths(uint8_t *fifths, const uint8_t *level) {
 
 /* ---- One pair for each type ---- */
 
-static ALWAYS_INLINE void q8_0_load(const uint8_t *block, int piece, quant_piece *to) {
-  (void)piece;
+static ALWAYS_INLINE void q8_0_load(const uint8_t *block, int b, quant_block *to) {
+  (void)b;
   load_head(block, false, to);
   for (int i = 0; i < QUANT_BLOCK; i++) to->level[i] = block[2 + i] ^ 0x80;
 }
-static void q8_0_store(uint8_t *block, int piece, const quant_piece *from) {
-  (void)piece;
+static void q8_0_store(uint8_t *block, int b, const quant_block *from) {
+  (void)b;
   store_head(block, false, from);
   for (int i = 0; i < QUANT_BLOCK; i++) block[2 + i] = from->level[i] ^ 0x80;
 }
 
-static ALWAYS_INLINE void q4_0_load(const uint8_t *block, int piece, quant_piece *to) {
-  (void)piece;
+static ALWAYS_INLINE void q4_0_load(const uint8_t *block, int b, quant_block *to) {
+  (void)b;
   load_head(block, false, to);
   load_nibbles(block + 2, to->level);
 }
-static void q4_0_store(uint8_t *block, int piece, const quant_piece *from) {
-  (void)piece;
+static void q4_0_store(uint8_t *block, int b, const quant_block *from) {
+  (void)b;
   store_head(block, false, from);
   store_nibbles(block + 2, from->level);
 }
 
-static ALWAYS_INLINE void q4_1_load(const uint8_t *block, int piece, quant_piece *to) {
-  (void)piece;
+static ALWAYS_INLINE void q4_1_load(const uint8_t *block, int b, quant_block *to) {
+  (void)b;
   load_head(block, true, to);
   load_nibbles(block + 4, to->level);
 }
-static void q4_1_store(uint8_t *block, int piece, const quant_piece *from) {
-  (void)piece;
+static void q4_1_store(uint8_t *block, int b, const quant_block *from) {
+  (void)b;
   store_head(block, true, from);
   store_nibbles(block + 4, from->level);
 }
 
-static ALWAYS_INLINE void q5_0_load(const uint8_t *block, int piece, quant_piece *to) {
-  (void)piece;
+static ALWAYS_INLINE void q5_0_load(const uint8_t *block, int b, quant_block *to) {
+  (void)b;
   load_head(block, false, to);
   load_fifths(block + 2, to->level);
   load_nibbles(block + 2 + FIFTH_BYTES, to->level);
 }
-static void q5_0_store(uint8_t *block, int piece, const quant_piece *from) {
-  (void)piece;
+static void q5_0_store(uint8_t *block, int b, const quant_block *from) {
+  (void)b;
   store_head(block, false, from);
   store_fifths(block + 2, from->level);
   store_nibbles(block + 2 + FIFTH_BYTES, from->level);
 }
 
-static ALWAYS_INLINE void q5_1_load(const uint8_t *block, int piece, quant_piece *to) {
-  (void)piece;
+static ALWAYS_INLINE void q5_1_load(const uint8_t *block, int b, quant_block *to) {
+  (void)b;
   load_head(block, true, to);
   load_fifths(block + 4, to->level);
   load_nibbles(block + 4 + FIFTH_BYTES, to->level);
 }
-static void q5_1_store(uint8_t *block, int piece, const quant_piece *from) {
-  (void)piece;
+static void q5_1_store(uint8_t *block, int b, const quant_block *from) {
+  (void)b;
   store_head(block, true, from);
   store_fifths(block + 4, from->level);
   store_nibbles(block + 4 + FIFTH_BYTES, from->level);

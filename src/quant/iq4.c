@@ -2,9 +2,9 @@
  *
  *   IQ4_NL  blocks of 32: d, nibbles                                  weight = d value[q]
  *   IQ4_XS  blocks of 256: d, the high two bits of 8 scales, their    weight = d (scale - 32) value[q]
- *           low nibbles: 4 bytes, nibbles of 8 pieces: 16 bytes each
+ *           low nibbles: 4 bytes, nibbles: 16 bytes for each 32 inputs
  *
- * Of a piece's nibble bytes, byte i holds input i in its low half and input 16 + i in its high half.
+ * Of the 16 nibble bytes of 32 inputs, byte i holds input i in its low half and input 16 + i in its high half.
  * (Layout and values: the GGUF specification's ggml block types.) */
 #include "quant/pack.h"
 
@@ -12,31 +12,31 @@ enum { XS_HIGH = 2, XS_LOW = 4, XS_LEVELS = 8, SUPER = 256 };
 
 static const int8_t iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
 
-static ALWAYS_INLINE void iq4_nl_load(const uint8_t *block, int piece, quant_piece *to) {
-  (void)piece;
-  *to = (quant_piece){.d = load_half(block), .scale = {1, 1}, .min = {1, 1}};
+static ALWAYS_INLINE void iq4_nl_load(const uint8_t *block, int b, quant_block *to) {
+  (void)b;
+  *to = (quant_block){.d = load_half(block), .scale = {1, 1}, .min = {1, 1}};
   load_nibbles(block + 2, to->level);
 }
 
-static void iq4_nl_store(uint8_t *block, int piece, const quant_piece *from) {
-  (void)piece;
+static void iq4_nl_store(uint8_t *block, int b, const quant_block *from) {
+  (void)b;
   store_half(block, from->d);
   store_nibbles(block + 2, from->level);
 }
 
-static ALWAYS_INLINE void iq4_xs_load(const uint8_t *block, int piece, quant_piece *to) {
-  int high = block[XS_HIGH + piece / 4] >> piece % 4 * 2 & 3, low = block[XS_LOW + piece / 2] >> piece % 2 * 4 & 15;
+static ALWAYS_INLINE void iq4_xs_load(const uint8_t *block, int b, quant_block *to) {
+  int high = block[XS_HIGH + b / 4] >> b % 4 * 2 & 3, low = block[XS_LOW + b / 2] >> b % 2 * 4 & 15;
   int8_t scale = (int8_t)((high << 4 | low) - 32);
-  *to = (quant_piece){.d = load_half(block), .scale = {scale, scale}, .min = {1, 1}};
-  load_nibbles(block + XS_LEVELS + piece * 16, to->level);
+  *to = (quant_block){.d = load_half(block), .scale = {scale, scale}, .min = {1, 1}};
+  load_nibbles(block + XS_LEVELS + b * 16, to->level);
 }
 
-static void iq4_xs_store(uint8_t *block, int piece, const quant_piece *from) {
+static void iq4_xs_store(uint8_t *block, int b, const quant_block *from) {
   int scale = from->scale[0] + 32;
   store_half(block, from->d);
-  block[XS_HIGH + piece / 4] |= (uint8_t)((scale >> 4 & 3) << piece % 4 * 2);
-  block[XS_LOW + piece / 2] |= (uint8_t)((scale & 15) << piece % 2 * 4);
-  store_nibbles(block + XS_LEVELS + piece * 16, from->level);
+  block[XS_HIGH + b / 4] |= (uint8_t)((scale >> 4 & 3) << b % 4 * 2);
+  block[XS_LOW + b / 2] |= (uint8_t)((scale & 15) << b % 2 * 4);
+  store_nibbles(block + XS_LEVELS + b * 16, from->level);
 }
 
 PACK(iq4_nl)

@@ -10,7 +10,7 @@ typedef struct quant_mix {
   const char *name;
   quant_type type;
   quant_type output;
-  quant_type better; /* of the layers that these pick; NULL: none */
+  quant_type better; /* of wv and w2 in the layers that the next two pick; NULL: in no layer */
   bool (*better_wv)(int32_t layer, int32_t n_layers);
   bool (*better_w2)(int32_t layer, int32_t n_layers);
   int file_type; /* general.file_type of GGUF files */

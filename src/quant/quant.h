@@ -4,13 +4,13 @@
  * n_cols inputs a panel is
  *
  *   float types      [n_cols][16] elements as stored
- *   quantised types  levels of all pieces, then scales of all storage blocks; a piece is 32 inputs
+ *   quantised types  levels of all blocks of 32 inputs, then scales of all storage blocks
  *     levels         a plane for each binary digit of level_bits, the widest first and with the lowest bits:
  *            8 bits  [8][16][4] bytes: byte (s, row, i) is input 4 s + i
  *            4 bits  [4][16][4] bytes: low nibble input 4 g + i, high nibble input 16 + 4 g + i
  *            2 bits  [2][16][4] bytes: bits 2 p and 2 p + 1 are of input 16 h + 4 p + i
  *            1 bit   [8] 64-bit masks: mask s, bit 4 row + i, input 4 s + i
- *     scales         [16] halves d, for types with a minimum [16] halves m, then for each piece of the block
+ *     scales         [16] halves d, for types with a minimum [16] halves m, then for each 32 inputs of the block
  *                    [n][16] bytes of integer factors, by quant_factors
  *
  * so that four neighbouring inputs of a row are the 32 bits that an integer dot product consumes, and so that no level
@@ -43,7 +43,7 @@ typedef enum quant_type {
   QUANT_TYPES
 } quant_type;
 
-/* Integer factors of a piece in a panel, and bytes of them for each row. */
+/* Integer factors of 32 inputs in a panel, and bytes of them for each row. */
 typedef enum quant_factors {
   FACTORS_NONE,       /* 0: all are 1 */
   FACTORS_SCALE,      /* 1: a signed scale for all 32 inputs */
@@ -54,13 +54,13 @@ typedef enum quant_factors {
 
 /* 32 neighbouring inputs of a row as a storage block holds them; with h = i / 16, weight i is
  * d * scale[h] * (true level) + m * min[h]. */
-typedef struct quant_piece {
+typedef struct quant_block {
   uint8_t level[QUANT_BLOCK]; /* 0 .. 2^level_bits - 1: `zero` above the true level, or an index of `values` */
-  uint16_t d, m;              /* halves; those of a storage block's pieces are the same. m is minus ggml's dmin */
+  uint16_t d, m;              /* halves; the same for all of a storage block. m is minus ggml's dmin */
   int8_t scale[2], min[2];    /* of inputs 0 .. 15 and 16 .. 31; 1 where the type has no such factor */
-} quant_piece;
+} quant_block;
 
-/* A piece of all rows of a panel in plain numbers: with h = i / 16, weight (row, i) is
+/* A block of a panel, 32 inputs of 16 rows, in plain numbers: with h = i / 16, weight (row, i) is
  * scale[row] * scales[row][h] * level[row][i] + min[row] * mins[row][h]. */
 typedef struct quant_levels {
   int8_t level[PANEL_ROWS][QUANT_BLOCK];
@@ -96,7 +96,7 @@ struct quant_info {
   /* Reads row `row` of a panel of n_cols inputs back as floats, equal to what dequantize gives. */
   void (*unpack_row)(const quant_info *q, const void *panel, int row, float *to, size_t n_cols);
 
-  /* Quantised types only: piece b (inputs 32 b to 32 b + 31) of a panel of n_cols inputs. */
+  /* Quantised types only: block b (inputs 32 b to 32 b + 31) of a panel of n_cols inputs. */
   void (*levels)(const quant_info *q, const void *panel, size_t n_cols, size_t b, quant_levels *to);
 
   /* Fills n elements in storage form with random values of standard deviation about `deviation`; the
@@ -104,11 +104,11 @@ struct quant_info {
    * block). */
   void (*synthesize)(const quant_info *q, void *to, size_t n, uint64_t first, uint64_t seed, float deviation);
 
-  /* Quantised types only: piece number `piece` (0 .. block / 32 - 1) of a storage block, and its inverse. Before the
-   * first store of a block all of it is zero; every piece is stored once, with the same d and m. Factors outside
-   * their type's range are the caller's mistake: they are cut off. */
-  void (*load)(const uint8_t *block, int piece, quant_piece *to);
-  void (*store)(uint8_t *block, int piece, const quant_piece *from);
+  /* Quantised types only: reads inputs 32 b .. 32 b + 31 of a storage block, b from 0 to block / 32 - 1, and the
+   * inverse. Before its first store the storage block is zero; each b is stored once, with the same d and m. Factors
+   * outside their type's range are the caller's mistake: they are cut off. */
+  void (*load)(const uint8_t *block, int b, quant_block *to);
+  void (*store)(uint8_t *block, int b, const quant_block *from);
 };
 
 /* The row of a type; never NULL for 0 <= type < QUANT_TYPES. */
@@ -127,8 +127,8 @@ uint64_t quant_bytes(quant_type type, uint64_t n);
 /* Bytes of a panel of n_cols inputs, a multiple of PANEL_ALIGN. */
 size_t quant_panel_bytes(quant_type type, size_t n_cols);
 
-/* The 32 weights of a piece, as dequantize gives them. */
-void quant_weights(const quant_info *q, const quant_piece *piece, float *to);
+/* The 32 weights, as dequantize gives them. */
+void quant_weights(const quant_info *q, const quant_block *numbers, float *to);
 
 /* ---- The rows, one for each file ---- */
 extern const quant_info quant_f32, quant_f16, quant_bf16;

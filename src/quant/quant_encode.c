@@ -82,11 +82,11 @@ static void encode_blocks(const quant_info *q, const encoder *e, const float *fr
     line best = round_line(&p, e, fit_search(&p, e->range, e->rule));
     fit_levels(&p, e->range, best, level);
     for (int l = 0; l < LANES && at + (size_t)(l * QUANT_BLOCK) < n; l++, to += q->block_bytes) {
-      quant_piece piece = {
+      quant_block numbers = {
           .d = half_from_float(best.scale[l]), .m = half_from_float(best.min[l]), .scale = {1, 1}, .min = {1, 1}};
-      set_levels(q, level, l, QUANT_BLOCK, piece.level);
+      set_levels(q, level, l, QUANT_BLOCK, numbers.level);
       memset(to, 0, (size_t)q->block_bytes);
-      q->store(to, 0, &piece);
+      q->store(to, 0, &numbers);
     }
   }
 }
@@ -175,24 +175,24 @@ static void refit(superblock *s) {
 
 static void store_superblock(const quant_info *q, const superblock *s, uint8_t *to) {
   int n = s->e->shared;
-  quant_piece pieces[8];
+  quant_block blocks[8];
   for (int p = 0; p < s->n_parts; p++) {
     lanes level[MOST_WEIGHTS];
     fit_levels(&s->part[p], s->e->range, line_of(s, s->factor[p]), level);
     for (int l = 0; l < LANES; l++) {
       int first = (p * LANES + l) * n;
-      quant_piece *piece = &pieces[first / QUANT_BLOCK];
-      piece->d = half_from_float(s->d);
-      piece->m = half_from_float(-s->m);
+      quant_block *numbers = &blocks[first / QUANT_BLOCK];
+      numbers->d = half_from_float(s->d);
+      numbers->m = half_from_float(-s->m);
       for (int h = first % QUANT_BLOCK / 16; h < (first % QUANT_BLOCK + n) / 16; h++) {
-        piece->scale[h] = (int8_t)s->factor[p].scale[l];
-        piece->min[h] = (int8_t)s->factor[p].min[l];
+        numbers->scale[h] = (int8_t)s->factor[p].scale[l];
+        numbers->min[h] = (int8_t)s->factor[p].min[l];
       }
-      set_levels(q, level, l, n, piece->level + first % QUANT_BLOCK);
+      set_levels(q, level, l, n, numbers->level + first % QUANT_BLOCK);
     }
   }
   memset(to, 0, (size_t)q->block_bytes);
-  for (int p = 0; p < 8; p++) q->store(to, p, &pieces[p]);
+  for (int p = 0; p < 8; p++) q->store(to, p, &blocks[p]);
 }
 
 static void encode_superblock(const quant_info *q, const encoder *e, const float *from, uint8_t *to) {

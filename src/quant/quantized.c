@@ -15,12 +15,12 @@ static void true_levels(const quant_info *q, const uint8_t stored[QUANT_BLOCK], 
 }
 
 /* Products are exact: d has 11 significant bits, a factor and a level of the same type have no more than 12. */
-void quant_weights(const quant_info *q, const quant_piece *piece, float *to) {
+void quant_weights(const quant_info *q, const quant_block *numbers, float *to) {
   int8_t level[QUANT_BLOCK];
-  true_levels(q, piece->level, level);
-  float d = half_to_float(piece->d), m = half_to_float(piece->m);
+  true_levels(q, numbers->level, level);
+  float d = half_to_float(numbers->d), m = half_to_float(numbers->m);
   for (int h = 0; h < 2; h++) {
-    float scale = d * piece->scale[h], min = q->has_min ? m * piece->min[h] : 0;
+    float scale = d * numbers->scale[h], min = q->has_min ? m * numbers->min[h] : 0;
     for (int i = 16 * h; i < 16 * h + 16; i++) to[i] = scale * level[i] + min;
   }
 }
@@ -29,9 +29,9 @@ void quantized_dequantize(const quant_info *q, const void *from, float *to, size
   const uint8_t *block = from;
   for (const float *end = to + n; to < end; block += q->block_bytes)
     for (int p = 0; p < q->block / QUANT_BLOCK; p++, to += QUANT_BLOCK) {
-      quant_piece piece;
-      q->load(block, p, &piece);
-      quant_weights(q, &piece, to);
+      quant_block numbers;
+      q->load(block, p, &numbers);
+      quant_weights(q, &numbers, to);
     }
 }
 
@@ -74,23 +74,23 @@ static void get_levels(const quant_info *q, const uint8_t *plane, int row, uint8
 
 /* ---- The scales in a panel ---- */
 
-static void get_factors(quant_factors factors, const uint8_t *from, quant_piece *piece) {
+static void get_factors(quant_factors factors, const uint8_t *from, quant_block *numbers) {
   for (int h = 0; h < 2; h++) {
-    piece->scale[h] = piece->min[h] = 1;
+    numbers->scale[h] = numbers->min[h] = 1;
     switch (factors) {
     case FACTORS_NONE:
       break;
     case FACTORS_SCALE_MIN:
-      piece->min[h] = (int8_t)from[PANEL_ROWS]; /* fall through */
+      numbers->min[h] = (int8_t)from[PANEL_ROWS]; /* fall through */
     case FACTORS_SCALE:
-      piece->scale[h] = (int8_t)from[0];
+      numbers->scale[h] = (int8_t)from[0];
       break;
     case FACTORS_SCALES:
-      piece->scale[h] = (int8_t)from[h * PANEL_ROWS];
+      numbers->scale[h] = (int8_t)from[h * PANEL_ROWS];
       break;
     case FACTORS_SCALES_MINS:
-      piece->scale[h] = from[h * PANEL_ROWS] & 15;
-      piece->min[h] = from[h * PANEL_ROWS] >> 4;
+      numbers->scale[h] = from[h * PANEL_ROWS] & 15;
+      numbers->min[h] = from[h * PANEL_ROWS] >> 4;
       break;
     }
   }
@@ -98,31 +98,32 @@ static void get_factors(quant_factors factors, const uint8_t *from, quant_piece 
 
 /* ---- Panels ---- */
 
-static void get_piece(const quant_info *q, const uint8_t *panel, size_t n_cols, size_t b, int row, quant_piece *piece) {
+static void get_block(const quant_info *q, const uint8_t *panel, size_t n_cols, size_t b, int row,
+                      quant_block *numbers) {
   const uint8_t *scales = panel + scales_at(q, n_cols, b);
-  get_levels(q, panel + b * piece_bytes(q), row, piece->level);
-  piece->d = load_half(scales + 2 * row);
-  piece->m = q->has_min ? load_half(scales + 2 * PANEL_ROWS + 2 * row) : 0;
-  get_factors(q->factors, scales + factors_at(q, b) + row, piece);
+  get_levels(q, panel + b * levels_bytes(q), row, numbers->level);
+  numbers->d = load_half(scales + 2 * row);
+  numbers->m = q->has_min ? load_half(scales + 2 * PANEL_ROWS + 2 * row) : 0;
+  get_factors(q->factors, scales + factors_at(q, b) + row, numbers);
 }
 
 void quantized_unpack_row(const quant_info *q, const void *panel, int row, float *to, size_t n_cols) {
   for (size_t b = 0; b < n_cols / QUANT_BLOCK; b++) {
-    quant_piece piece;
-    get_piece(q, panel, n_cols, b, row, &piece);
-    quant_weights(q, &piece, to + b * QUANT_BLOCK);
+    quant_block numbers;
+    get_block(q, panel, n_cols, b, row, &numbers);
+    quant_weights(q, &numbers, to + b * QUANT_BLOCK);
   }
 }
 
 void quantized_levels(const quant_info *q, const void *panel, size_t n_cols, size_t b, quant_levels *to) {
   for (int r = 0; r < PANEL_ROWS; r++) {
-    quant_piece piece;
-    get_piece(q, panel, n_cols, b, r, &piece);
-    true_levels(q, piece.level, to->level[r]);
-    to->scale[r] = half_to_float(piece.d);
-    to->min[r] = half_to_float(piece.m);
-    memcpy(to->scales[r], piece.scale, sizeof piece.scale);
-    memcpy(to->mins[r], piece.min, sizeof piece.min);
+    quant_block numbers;
+    get_block(q, panel, n_cols, b, r, &numbers);
+    true_levels(q, numbers.level, to->level[r]);
+    to->scale[r] = half_to_float(numbers.d);
+    to->min[r] = half_to_float(numbers.m);
+    memcpy(to->scales[r], numbers.scale, sizeof numbers.scale);
+    memcpy(to->mins[r], numbers.min, sizeof numbers.min);
   }
 }
 
@@ -136,7 +137,7 @@ static int least_factor(const quant_info *q) {
 /* Sets d and m of all blocks. Levels are uniform. A type with a minimum gets the weights d scale (level - mean): its
  * minimum's factor is the scale. Without one, a scale has either sign, which makes the weights' mean zero; where
  * there is no scale, the mean stays. */
-static quant_piece synthetic_piece(const quant_info *q, float deviation) {
+static quant_block synthetic_block(const quant_info *q, float deviation) {
   int n = 1 << q->level_bits;
   double sum = 0, squares = 0;
   for (int l = 0; l < n; l++) {
@@ -148,32 +149,32 @@ static quant_piece synthetic_piece(const quant_info *q, float deviation) {
   double square_factor = mean_factor * mean_factor + (least * least - 1) / 12;
   bool signed_scale = q->factor_bits && !q->has_min;
   double square_level = squares / n - (signed_scale ? 0 : mean * mean);
-  quant_piece piece = {.d = half_from_float(deviation / sqrtf((float)(square_factor * square_level)))};
-  if (q->has_min) piece.m = half_from_float(-half_to_float(piece.d) * (float)mean);
-  return piece;
+  quant_block numbers = {.d = half_from_float(deviation / sqrtf((float)(square_factor * square_level)))};
+  if (q->has_min) numbers.m = half_from_float(-half_to_float(numbers.d) * (float)mean);
+  return numbers;
 }
 
-static void draw_factors(const quant_info *q, uint64_t random, quant_piece *piece) {
+static void draw_factors(const quant_info *q, uint64_t random, quant_block *numbers) {
   int least = least_factor(q);
   for (int h = 0; h < 2; h++, random >>= 8) {
     int factor = least + (int)(random & 127) % least;
     bool negative = q->factor_bits && !q->has_min && random & 128;
-    piece->scale[h] = (int8_t)(negative ? -factor : factor);
-    piece->min[h] = (int8_t)factor;
+    numbers->scale[h] = (int8_t)(negative ? -factor : factor);
+    numbers->min[h] = (int8_t)factor;
   }
 }
 
 void quantized_synthesize(const quant_info *q, void *to, size_t n, uint64_t first, uint64_t seed, float deviation) {
   /* Random words: 8 for each 32 elements. Levels leave the second half of a large block's to the factors. */
   enum { WORDS = 8, FACTOR_WORDS = 32 };
-  quant_piece piece = synthetic_piece(q, deviation);
+  quant_block numbers = synthetic_block(q, deviation);
   size_t level_bytes = (size_t)(q->block * q->level_bits / 8);
   uint8_t *block = to, *end = block + n / (size_t)q->block * (size_t)q->block_bytes;
   for (uint64_t at = first / QUANT_BLOCK * WORDS; block < end; block += q->block_bytes) {
     memset(block, 0, (size_t)q->block_bytes);
     for (int p = 0; p < q->block / QUANT_BLOCK; p++) {
-      draw_factors(q, q->factor_bits ? random_at(seed, at + FACTOR_WORDS + (uint64_t)p) : 0, &piece);
-      q->store(block, p, &piece);
+      draw_factors(q, q->factor_bits ? random_at(seed, at + FACTOR_WORDS + (uint64_t)p) : 0, &numbers);
+      q->store(block, p, &numbers);
     }
     for (size_t i = 0; i < level_bytes; i += 8) {
       uint64_t r = random_at(seed, at + i / 8);

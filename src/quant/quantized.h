@@ -1,4 +1,4 @@
-/* What all quantised types share: everything but where a storage block keeps the numbers of its pieces. */
+/* What all quantised types share: everything but where a storage block keeps its numbers. */
 #ifndef QUANT_QUANTIZED_H
 #define QUANT_QUANTIZED_H
 

@@ -45,7 +45,7 @@ static void draw_halves(values v, uint64_t *seed, uint16_t *d, uint16_t *m) {
 }
 
 /* All levels are the largest or the smallest, and so are all factors. */
-static void make_extreme(const quant_info *q, bool high, quant_piece *piece) {
+static void make_extreme(const quant_info *q, bool high, quant_block *piece) {
   memset(piece->level, high ? (1 << q->level_bits) - 1 : 0, sizeof piece->level);
   if (!q->factor_bits) return;
   memset(piece->scale, q->has_min ? (1 << q->factor_bits) - 1 : -(1 << q->factor_bits), sizeof piece->scale);
@@ -64,7 +64,7 @@ static void fill_storage(quant_type type, values v, void *to, size_t n, uint64_t
     draw_halves(v, seed, &d, &m);
     bool extreme = random_below(seed, 8) == 0, high = random_below(seed, 2);
     for (int p = 0; p < q->block / QUANT_BLOCK; p++) {
-      quant_piece piece;
+      quant_block piece;
       q->load(block, p, &piece);
       piece.d = d, piece.m = m;
       if (extreme) make_extreme(q, high, &piece);

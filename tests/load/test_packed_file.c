@@ -10,7 +10,7 @@ enum { DATA = PACKED_WINDOW + 12345 };
 static char *data;
 
 static const char *write_file(void) {
-  const packed_about about = {.key = {{1, 2}}, .data_bytes = DATA, .source = "/a/model", .recipe = "q4_0"};
+  const packed_about about = {.key = {{1, 2}}, .data_bytes = DATA, .source = "/a/model", .mix = "q4_0"};
   packed_writer w;
   gale_error error = {0};
   if (packed_create(&w, directory, DATA, &error)) fail_msg("%s", error.message);
@@ -28,7 +28,7 @@ static void test_read_back(void **state) {
   assert_int_equal(p.about.data_bytes, DATA);
   assert_int_equal(p.n_windows, 2);
   assert_string_equal(p.about.source, "/a/model");
-  assert_string_equal(p.about.recipe, "q4_0");
+  assert_string_equal(p.about.mix, "q4_0");
   assert_true(p.about.key.half[0] == 1 && p.about.key.half[1] == 2);
   assert_int_equal(packed_window_bytes(DATA, 0), PACKED_WINDOW);
   assert_int_equal(packed_window_bytes(DATA, 1), 12345);

@@ -146,7 +146,7 @@ static void levels_are_the_nearest(void **state) {
       fill(kind, x);
       quant_encode((quant_type)type, x, stored, N);
       for (int i = 0; i < N; i++) {
-        quant_piece piece;
+        quant_block piece;
         q->load(stored + i / q->block * q->block_bytes, i % q->block / 32, &piece);
         int h = i % 32 / 16, level = piece.level[i % 32] - q->zero, low = -q->zero,
             high = (1 << q->level_bits) - 1 - q->zero;

@@ -174,7 +174,7 @@ static void test_pieces(void **state) {
       uint8_t block[256], copy[256] = {0};
       random_rows(block, sizeof block, seed);
       for (int p = 0; p < q->block / QUANT_BLOCK; p++) {
-        quant_piece piece;
+        quant_block piece;
         q->load(block, p, &piece);
         for (int i = 0; i < QUANT_BLOCK; i++) assert_true(piece.level[i] >> q->level_bits == 0);
         for (int h = 0; h < 2; h++) {
@@ -196,7 +196,7 @@ static void test_level_bytes(void **state) {
     if (q->is_float) continue;
     uint8_t low[256] = {0}, high[256] = {0};
     for (int p = 0; p < q->block / QUANT_BLOCK; p++) {
-      quant_piece piece = {.d = 0x5555, .m = 0x5555, .scale = {9, 9}, .min = {9, 9}};
+      quant_block piece = {.d = 0x5555, .m = 0x5555, .scale = {9, 9}, .min = {9, 9}};
       q->store(low, p, &piece);
       memset(piece.level, (1 << q->level_bits) - 1, sizeof piece.level);
       q->store(high, p, &piece);
@@ -230,7 +230,7 @@ static int placed_level(const quant_info *q, const uint8_t *p, int row, int i) {
   return level;
 }
 
-static void check_placed_factors(const quant_info *q, const uint8_t *p, int row, const quant_piece *piece) {
+static void check_placed_factors(const quant_info *q, const uint8_t *p, int row, const quant_block *piece) {
   const int8_t *is = (const int8_t *)p + row;
   switch (q->factors) {
   case FACTORS_NONE:
@@ -266,7 +266,7 @@ static void test_panel_layout(void **state) {
     q->pack(q, panel.data, rows.data, stride, PANEL_ROWS, cols);
     const uint8_t *levels = panel.data, *scales = levels + BLOCKS * pieces * piece_bytes;
     for (size_t b = 0; b < BLOCKS * pieces; b++) {
-      quant_piece piece;
+      quant_block piece;
       q->load((uint8_t *)rows.data + ROW * stride + b / pieces * (size_t)q->block_bytes, (int)(b % pieces), &piece);
       for (int i = 0; i < QUANT_BLOCK; i++)
         assert_int_equal(placed_level(q, levels + b * piece_bytes, ROW, i), piece.level[i]);

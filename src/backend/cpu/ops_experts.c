@@ -27,7 +27,8 @@ static void choose(const be_routing *r, const float *logits, int32_t *expert, fl
   for (int32_t i = 0; i < r->n_used; i++) weight[i] /= sum;
 }
 
-/* Lists the entries by expert, then token. place holds each token's experts before, their entries afterwards. */
+/* Lists the entries (a token and one of its experts) by expert, then token. On entry place holds each token's experts,
+ * on return the numbers of their entries. */
 static void sort_entries(const be_routing *r, int32_t n) {
   int64_t entries = (int64_t)n * r->n_used;
   for (int32_t e = 0; e <= r->n_experts; e++) r->first[e] = 0;

@@ -2,7 +2,7 @@
 #include "backend/cpu/cpu_device.h"
 
 /* Neighbouring panels are given out in pairs: kernels compute two at once, and their rows are a block of 32, so that
- * the worker that has them can quantise what it makes of them. */
+ * the worker that computes them can quantise the results. */
 enum { PAIR = 2 };
 _Static_assert(PAIR *PANEL_ROWS == QUANT_BLOCK, "a pair of panels is a block");
 
@@ -39,28 +39,29 @@ static int64_t smaller(int64_t a, int64_t b) {
 
 /* ---- Sharing out ---- */
 
-/* Pairs first .. end - 1 of all. */
-typedef struct piece {
+/* What a worker takes at a time: pairs first .. end - 1, counted through all parts and cuts of the tokens. */
+typedef struct item {
   int64_t first, end;
-} piece;
+} item;
 
-/* Piece number i of `total` pairs. Large ones come first, since each costs a turn at the counter and a start in the
- * middle of the weights; towards the end each worker gets half of its share of the rest, so that all end together. */
-static piece cut(int64_t i, int64_t total, int64_t workers, int64_t largest, int64_t smallest) {
-  if (workers == 1) return (piece){i == 0 ? 0 : total, total};
+/* Item number i of `total` pairs; empty past the last. Large items come first, since each costs a turn at the shared
+ * counter and a start in the middle of the weights; towards the end items shrink to half of a worker's share of the
+ * rest, so that all workers end together. */
+static item cut(int64_t i, int64_t total, int64_t workers, int64_t largest, int64_t smallest) {
+  if (workers == 1) return (item){i == 0 ? 0 : total, total};
   int64_t part = 2 * workers, n_large = total >= part * largest ? total / largest - part + 1 : 0;
-  if (i < n_large) return (piece){i * largest, (i + 1) * largest};
+  if (i < n_large) return (item){i * largest, (i + 1) * largest};
   int64_t start = n_large * largest;
   for (i -= n_large; start < total; i -= workers) {
     int64_t size = (total - start) / part > smallest ? (total - start) / part : smallest;
-    if (i < workers) return (piece){smaller(start + i * size, total), smaller(start + (i + 1) * size, total)};
+    if (i < workers) return (item){smaller(start + i * size, total), smaller(start + (i + 1) * size, total)};
     start += workers * size;
   }
-  return (piece){total, total};
+  return (item){total, total};
 }
 
-/* Many tokens are cut as well: every piece begins with bringing its tokens into form, which pays with many panels for
- * few tokens, while each panel's levels are unpacked, and read from memory, again for each cut. */
+/* Into how many runs the tokens are cut. Every item first unpacks the activations of its tokens, which pays when few
+ * tokens meet many panels; but each panel is read from memory and unpacked again for each run of tokens. */
 enum { MANY_TOKENS = 32, CUT_TOKENS = 256, LEAST_CUT_TOKENS = 96, CUT_MULTIPLE = 48 };
 
 static int64_t token_cuts(const linear_op *o, int64_t total, int64_t workers, int64_t largest) {
@@ -70,12 +71,12 @@ static int64_t token_cuts(const linear_op *o, int64_t total, int64_t workers, in
   return cuts;
 }
 
-/* The tokens of cut c, whole tiles of the kernels that have some. */
+/* The first token of run c: a multiple of CUT_MULTIPLE, so that the tiles of kernels for many tokens stay whole. */
 static int64_t cut_start(const linear_op *o, int64_t c, int64_t cuts) {
   return c == cuts ? o->n : o->n * c / cuts / CUT_MULTIPLE * CUT_MULTIPLE;
 }
 
-/* Pairs first .. end - 1 of all, for some tokens. */
+/* Computes pairs first .. end - 1, counted through all parts, for tokens token .. token_end - 1. */
 static void run_pairs(const linear_op *o, int64_t first, int64_t end, int64_t token, int64_t token_end) {
   int64_t start = 0;
   for (int32_t i = 0; i < o->n_parts && start < end; i++) {
@@ -94,7 +95,7 @@ static void run(const linear_op *o) {
   int64_t largest = many ? 16 : 8, least = many ? 4 : 1;
   for (int32_t i = 0; i < o->n_parts && number != TEAM_NONE; i++) total += o->pairs(o, i);
   int64_t cuts = token_cuts(o, total, workers, largest), all = total * cuts;
-  for (piece p = cut(number, all, workers, largest, least); p.first < all;
+  for (item p = cut(number, all, workers, largest, least); p.first < all;
        p = cut(team_take(crew, 1), all, workers, largest, least))
     for (int64_t c = total > 0 ? p.first / total : 0; c * total < p.end; c++)
       run_pairs(o, p.first > c * total ? p.first - c * total : 0, smaller(p.end - c * total, total),
@@ -104,8 +105,8 @@ static void run(const linear_op *o) {
 
 /* ---- Products ---- */
 
-/* Panels first .. end - 1 of a product, as far as there are, times n tokens. to->out is the place of the first token's
- * first row. */
+/* Computes panels first .. end - 1 of a product, or up to its last, for n tokens. to->out is where the first token's
+ * first row goes. */
 static void multiply(const be_worker *worker, const be_product *to, const be_act *x, int32_t n, int64_t first,
                      int64_t end, int64_t stride, bool add) {
   const be_weight *w = to->weight;

@@ -1,16 +1,16 @@
 /* Probes: work of one kind, as fast as this processor does it. */
 #include "backend/cpu/cpu_device.h"
 
-enum { PIECE = 1 << 20 };
+enum { ITEM_BYTES = 1 << 20 };
 
 static uint64_t read_shared(be_worker *w, const char *memory, uint64_t bytes) {
   uint64_t sum = 0;
-  for (uint64_t at; (at = (uint64_t)team_take(w->crew, 1) * PIECE) < bytes;)
-    sum += w->context->device->kernels.probe_read(memory + at, bytes - at < PIECE ? bytes - at : PIECE);
+  for (uint64_t at; (at = (uint64_t)team_take(w->crew, 1) * ITEM_BYTES) < bytes;)
+    sum += w->context->device->kernels.probe_read(memory + at, bytes - at < ITEM_BYTES ? bytes - at : ITEM_BYTES);
   return sum;
 }
 
-/* A piece for each worker, which they begin together. */
+/* One item for each worker, so that all of them compute at the same time. */
 static uint64_t compute_shared(be_worker *w, const probe_arithmetic *arithmetic, uint64_t rounds) {
   uint64_t sum = 0;
   char operands[64];

@@ -5,7 +5,7 @@
 
 /* Of 32 registers, sums of float weights take 16 with two panels and up to two tokens, and 24 with one panel and six
  * tokens. A tile of quantised weights does one half of a panel after the other: six tokens have 12 integer sums (or 24,
- * with factors for halves of a piece) and 6 vectors of activations. The floats that these sums are added to wait in
+ * with factors for halves of a block) and 6 vectors of activations. The floating-point sums are kept in
  * memory. */
 enum { ROWS = 4, VECTORS = PANEL_ROWS / ROWS, HALF_VECTORS = VECTORS / 2, STEP = PANEL_ROWS * 4 };
 enum { FLOAT_PANELS = 2, FLOAT_TOKENS = 6, LEVEL_TOKENS = 6 };
@@ -44,8 +44,8 @@ TILE_INLINE void load_weights(tile_format f, const char *p, float32x4_t to[HALF_
 
 TILE_INLINE void float_tile(tile_format f, const linear_task *t, int64_t panel, int32_t token, int panels, int tokens) {
   int64_t cols = t->x->cols;
-  int bytes = FLOAT_PIECE * f.levels;
-  const tile_distance ahead = tile_ahead(t, cols / FLOAT_PIECE, bytes);
+  int bytes = FLOAT_INPUTS * f.levels;
+  const tile_distance ahead = tile_ahead(t, cols / FLOAT_INPUTS, bytes);
   const float *x = t->x->f32 + token * cols;
   const char *at[FLOAT_PANELS], *next[FLOAT_PANELS];
   float32x4_t acc[FLOAT_PANELS * VECTORS][FLOAT_TOKENS];
@@ -60,8 +60,8 @@ TILE_INLINE void float_tile(tile_format f, const linear_task *t, int64_t panel, 
     for (int i = 0; i < tokens; i++) acc[v][i] = vdupq_n_f32(0);
   }
   for (int64_t c = 0; c < cols; c++) {
-    for (int p = 0; p < panels && c % FLOAT_PIECE == 0; p++)
-      tile_prefetch(at[p], next[p], c / FLOAT_PIECE, ahead, cols / FLOAT_PIECE, bytes);
+    for (int p = 0; p < panels && c % FLOAT_INPUTS == 0; p++)
+      tile_prefetch(at[p], next[p], c / FLOAT_INPUTS, ahead, cols / FLOAT_INPUTS, bytes);
     UNROLL
     for (int half = 0; half < panels * 2; half++) {
       int p = half / 2, first = half * HALF_VECTORS;
@@ -159,12 +159,12 @@ TILE_INLINE int32x4_t add_dots(int32x4_t sum, int8x16_t w, int8x16_t x, int lane
 
 /* ---- Scales ---- */
 
-/* Of sub-blocks of a piece and half a panel: scales and minima times their factors, which is exact. */
-typedef struct piece_scales {
+/* For the sub-blocks of a block and half a panel: scales and minima times their factors, which is exact. */
+typedef struct block_scales {
   float32x4_t d[2][HALF_VECTORS], m[2][HALF_VECTORS];
-} piece_scales;
+} block_scales;
 
-/* Eight rows of them. */
+/* Eight rows of a scale, times its factor. */
 TILE_INLINE void load_scale(tile_scale s, float32x4_t to[HALF_VECTORS]) {
   load_halves(s.halves, to);
   if (!s.factor) return;
@@ -176,9 +176,9 @@ TILE_INLINE void load_scale(tile_scale s, float32x4_t to[HALF_VECTORS]) {
   to[1] = vmulq_f32(to[1], vcvtq_f32_s32(vmovl_high_s16(words)));
 }
 
-/* Those of piece b; half 0 or 1 of the panel. */
-TILE_INLINE piece_scales load_scales(tile_format f, const char *scales, int64_t b, int half) {
-  piece_scales to;
+/* The scales of block b; half 0 or 1 of the panel. */
+TILE_INLINE block_scales load_scales(tile_format f, const char *scales, int64_t b, int half) {
+  block_scales to;
   UNROLL
   for (int h = 0; h < tile_sub_blocks(f); h++) {
     load_scale(tile_scale_from(tile_scale_at(f, scales, b, h), half * PANEL_ROWS / 2), to.d[h]);
@@ -215,7 +215,7 @@ TILE_INLINE float32x4_t whole_number(int32x4_t sum) {
 /* What a block adds to every row, for each token. */
 typedef struct block_sums {
   int32_t start[2][LEVEL_TOKENS]; /* of integer sums: minus the zero point times the sum of a sub-block's levels */
-  float min[2][LEVEL_TOKENS];     /* that sum, scaled */
+  float min[2][LEVEL_TOKENS];     /* the sum of the levels, scaled */
   float scale[LEVEL_TOKENS];
 } block_sums;
 
@@ -237,7 +237,7 @@ TILE_INLINE block_sums sum_block(tile_format f, const operands *o, int64_t b, in
   return to;
 }
 
-/* The integer products of piece b and of half a panel. */
+/* The integer products of block b and of half a panel. */
 TILE_INLINE void multiply(tile_format f, const operands *o, int64_t b, int half, int tokens, const block_sums *sums,
                           int32x4_t sum[2][HALF_VECTORS][LEVEL_TOKENS]) {
   const uint8_t *plane = (const uint8_t *)o->at + b * f.levels;
@@ -266,7 +266,7 @@ TILE_INLINE void multiply(tile_format f, const operands *o, int64_t b, int half,
 }
 
 /* Adds the products, scaled, and the minima of half a panel. */
-TILE_INLINE void accumulate(tile_format f, const piece_scales *p, int tokens, const block_sums *sums,
+TILE_INLINE void accumulate(tile_format f, const block_scales *p, int tokens, const block_sums *sums,
                             int32x4_t sum[2][HALF_VECTORS][LEVEL_TOKENS], float32x4_t acc[HALF_VECTORS][LEVEL_TOKENS]) {
   UNROLL
   for (int h = 0; h < tile_sub_blocks(f); h++) {
@@ -296,7 +296,7 @@ TILE_INLINE void quantized_tile(tile_format f, const linear_task *t, int64_t pan
     for (int half = 0; half < 2; half++) {
       int32x4_t sum[2][HALF_VECTORS][LEVEL_TOKENS];
       multiply(f, &o, b, half, tokens, &sums, sum);
-      const piece_scales scales = load_scales(f, o.at + o.common.scales_at, b, half);
+      const block_scales scales = load_scales(f, o.at + o.common.scales_at, b, half);
       accumulate(f, &scales, tokens, &sums, sum, acc[half]);
     }
   }

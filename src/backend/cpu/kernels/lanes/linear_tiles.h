@@ -20,19 +20,19 @@ typedef struct tile_format {
   int bits, zero;
   bool has_min;
   quant_factors factors;
-  int pieces; /* of a storage block */
-  int levels; /* bytes of a piece, or of an input of float types, in a panel */
-  int scales; /* bytes of a storage block's scales in a panel, a multiple of `pieces` */
+  int blocks; /* of 32 inputs in a storage block */
+  int levels; /* bytes of a block of a panel, or for float types of an input */
+  int scales; /* bytes of a storage block's scales in a panel, a multiple of `blocks` */
 } tile_format;
 
-/* Bytes of a panel's halves, and of a piece's planes of 4 and of 2 bits. */
+/* Bytes of a panel's halves, and of a block's planes of 4 and of 2 bits. */
 enum { HALVES = 2 * PANEL_ROWS, NIBBLES = PANEL_ROWS * QUANT_BLOCK / 2, TWOS = PANEL_ROWS * QUANT_BLOCK / 4 };
 
 #define TILE_FLOATS(TYPE, BITS) ((tile_format){.type = TYPE, .bits = BITS, .levels = BITS / 8 * PANEL_ROWS})
 
-#define TILE_LEVELS(TYPE, BITS, ZERO, HAS_MIN, FACTORS, FACTOR_BYTES, PIECES)                                          \
-  ((tile_format){TYPE, BITS, ZERO, HAS_MIN, FACTORS, PIECES, PANEL_ROWS * QUANT_BLOCK * BITS / 8,                      \
-                 (HAS_MIN ? 2 * HALVES : HALVES) + PIECES * FACTOR_BYTES * PANEL_ROWS})
+#define TILE_LEVELS(TYPE, BITS, ZERO, HAS_MIN, FACTORS, FACTOR_BYTES, BLOCKS)                                          \
+  ((tile_format){TYPE, BITS, ZERO, HAS_MIN, FACTORS, BLOCKS, PANEL_ROWS * QUANT_BLOCK * BITS / 8,                      \
+                 (HAS_MIN ? 2 * HALVES : HALVES) + BLOCKS * FACTOR_BYTES * PANEL_ROWS})
 
 #define TILE_F32 TILE_FLOATS(QUANT_F32, 32)
 #define TILE_F16 TILE_FLOATS(QUANT_F16, 16)
@@ -71,12 +71,12 @@ TILE_INLINE bool tile_has_values(tile_format f) {
   return f.type == QUANT_IQ4_NL || f.type == QUANT_IQ4_XS;
 }
 
-/* Types whose integer factors differ between the halves of a piece. */
+/* Types whose integer factors differ between the halves of a block. */
 TILE_INLINE bool tile_has_halves(tile_format f) {
   return f.factors == FACTORS_SCALES || f.factors == FACTORS_SCALES_MINS;
 }
 
-/* A piece is one sub-block, or two where its halves have factors of their own. */
+/* A block of a panel is one sub-block, or two where its halves have factors of their own. */
 TILE_INLINE int tile_sub_blocks(tile_format f) {
   return tile_has_halves(f) ? 2 : 1;
 }
@@ -86,20 +86,20 @@ TILE_INLINE int tile_step(tile_format f, int h, int s) {
   return tile_has_halves(f) ? h * 4 + s : s % 2 * 4 + s / 2;
 }
 
-/* What a pair of 16 bits, one for each half of a piece, is multiplied by for `by` times their sum in sub-block h. */
+/* What a pair of 16 bits, one for each half of a block, is multiplied by for `by` times their sum in sub-block h. */
 TILE_INLINE int32_t tile_pair(tile_format f, int h, int16_t by) {
   uint32_t low = (uint16_t)by, high = low << 16;
   return (int32_t)(!tile_has_halves(f) ? high | low : h ? high : low);
 }
 
-/* The scales of the storage block that piece b belongs to, in the scales of a panel, and the factors of piece b in
+/* The scales of the storage block that block b belongs to, in the scales of a panel, and the factors of block b in
  * these. */
 TILE_INLINE const char *tile_scales(tile_format f, const char *scales, int64_t b) {
-  return scales + b / f.pieces * f.scales;
+  return scales + b / f.blocks * f.scales;
 }
 TILE_INLINE const char *tile_factors(tile_format f, const char *scales, int64_t b) {
   int halves = f.has_min ? 2 * HALVES : HALVES;
-  return tile_scales(f, scales, b) + halves + b % f.pieces * ((f.scales - halves) / f.pieces);
+  return tile_scales(f, scales, b) + halves + b % f.blocks * ((f.scales - halves) / f.blocks);
 }
 
 /* Where the scales or the minima of a sub-block's 16 rows are: halves, and unless `factor` is NULL the integers that
@@ -111,7 +111,7 @@ typedef struct tile_scale {
   tile_width width;
 } tile_scale;
 
-/* Of sub-block h of piece b. */
+/* The scale of sub-block h of block b. */
 TILE_INLINE tile_scale tile_scale_at(tile_format f, const char *scales, int64_t b, int h) {
   const char *halves = tile_scales(f, scales, b);
   if (f.factors == FACTORS_NONE) return (tile_scale){.halves = halves};
@@ -126,14 +126,14 @@ TILE_INLINE tile_scale tile_min_at(tile_format f, const char *scales, int64_t b,
   return (tile_scale){.halves = halves, .factor = factors + h * PANEL_ROWS, .width = FACTOR_HIGH_NIBBLES};
 }
 
-/* The same for the rows from `row` on. */
+/* A scale of the same sub-block, for the rows from `row` on. */
 TILE_INLINE tile_scale tile_scale_from(tile_scale s, int row) {
   s.halves += row * (HALVES / PANEL_ROWS);
   if (s.factor) s.factor += row;
   return s;
 }
 
-/* A panel that isn't there is replaced by the last one; no rows of it are written. */
+/* The address of a panel. Past the last panel it is that of the last; tile_rows() is 0 there, so nothing is written. */
 TILE_INLINE const char *tile_panel(const linear_task *t, int64_t panel) {
   int64_t last = t->n_panels - 1;
   return t->panels + (size_t)(panel < last ? panel : last) * t->panel_bytes;
@@ -145,12 +145,12 @@ TILE_INLINE int tile_rows(const linear_task *t, int64_t panel) {
   return left >= PANEL_ROWS ? PANEL_ROWS : left > 0 ? (int)left : 0;
 }
 
-/* Bytes of scales for each piece. */
+/* Bytes of scales for each block. */
 TILE_INLINE int tile_scale_bytes(tile_format f) {
-  return f.pieces ? f.scales / f.pieces : 0;
+  return f.blocks ? f.scales / f.blocks : 0;
 }
 
-/* How many pieces ahead of the sums weights are prefetched into the second-level cache and into the first; 0: not at
+/* How many blocks ahead of the sums weights are prefetched into the second-level cache and into the first; 0: not at
  * all. With few tokens the kernels wait for memory, and what the hardware prefetches by itself reaches less than half
  * of the bandwidth. One token waits most: the first level alone has too few lines under way for it. With more,
  * prefetching twice costs more than it brings. */
@@ -158,7 +158,7 @@ typedef struct tile_distance {
   int64_t far, near;
 } tile_distance;
 
-/* Of `count` pieces of `bytes` bytes. */
+/* The distances for a panel of `count` blocks of `bytes` bytes. */
 TILE_INLINE tile_distance tile_ahead(const linear_task *t, int64_t count, int64_t bytes) {
   enum { FAR_BYTES = 9216, NEAR_BYTES = 2304, ONLY_BYTES = 4608 };
   if (t->cached) return (tile_distance){0};
@@ -166,11 +166,11 @@ TILE_INLINE tile_distance tile_ahead(const linear_task *t, int64_t count, int64_
   return (tile_distance){far < count ? far : count, near < count ? near : count};
 }
 
-/* The inputs of float types that are prefetched as a piece. */
-enum { FLOAT_PIECE = 4 };
+/* Inputs of float types that are prefetched together, as a block is of quantised types. */
+enum { FLOAT_INPUTS = 4 };
 
-/* What of a tile's operands does not depend on the instruction set: the activations of its tokens, from the first on,
- * where the scales begin in a panel, and how many pieces ahead to prefetch. */
+/* What does not depend on the instruction set: the activations of its tokens, from the first on,
+ * where the scales begin in a panel, and how many blocks ahead to prefetch. */
 typedef struct tile_operands {
   int64_t cols, n_blocks, scales_at;
   tile_distance ahead;
@@ -190,20 +190,20 @@ TILE_INLINE tile_operands tile_find_operands(tile_format f, const linear_task *t
                          .neg_sum = t->x->neg_sum + token * n_blocks * 2};
 }
 
-/* Piece number `index` of the `count` pieces of `bytes` bytes of a panel, or, past its end, of next. */
-TILE_INLINE const char *tile_piece(const char *panel, const char *next, int64_t index, int64_t count, int bytes) {
+/* Block number `index` of the `count` blocks of `bytes` bytes of a panel, or, past its end, of next. */
+TILE_INLINE const char *tile_block(const char *panel, const char *next, int64_t index, int64_t count, int bytes) {
   return index < count ? panel + index * bytes : next + (index - count) * bytes;
 }
 
-/* Prefetches what comes after piece number `index`. */
+/* Prefetches the blocks that are `ahead` of block number `index`. */
 TILE_INLINE void tile_prefetch(const char *panel, const char *next, int64_t index, tile_distance ahead, int64_t count,
                                int bytes) {
   if (ahead.far) {
-    const char *far = tile_piece(panel, next, index + ahead.far, count, bytes);
+    const char *far = tile_block(panel, next, index + ahead.far, count, bytes);
     for (int i = 0; i < bytes; i += 64) __builtin_prefetch(far + i, 0, 2);
   }
   if (ahead.near) {
-    const char *near = tile_piece(panel, next, index + ahead.near, count, bytes);
+    const char *near = tile_block(panel, next, index + ahead.near, count, bytes);
     for (int i = 0; i < bytes; i += 64) __builtin_prefetch(near + i);
   }
 }

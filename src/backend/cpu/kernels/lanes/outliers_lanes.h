@@ -1,7 +1,7 @@
 /* The products of outliers on sixteen lanes, the rows of a panel. Include math_avx512.h or the like first.
  *
- * Tokens mostly have their outliers in the same inputs: the weights of an input are unpacked once, for all panels at
- * work, and wait next to each other as a token's sums do in the output, to which each outlier adds. */
+ * Tokens mostly have their outliers in the same inputs: the weights of an input are unpacked once, for all panels of
+ * the tile, into rows that follow each other as in the output, to which each outlier adds its products. */
 #ifndef LANES_OUTLIERS_LANES_H
 #define LANES_OUTLIERS_LANES_H
 
@@ -9,14 +9,15 @@
 
 #include <string.h>
 
-/* What is looked at at once: panels, blocks, and inputs of these that have outliers. */
+/* The largest tile: panels, blocks of inputs, and inputs with outliers whose weights are kept unpacked. */
 enum { OUTLIER_PANELS = 32, OUTLIER_BLOCKS = 32, OUTLIER_INPUTS = 64 };
 
 typedef struct outlier_scratch {
-  float weight[OUTLIER_INPUTS][OUTLIER_PANELS][PANEL_ROWS]; /* of inputs, in the order in which they came */
+  /* Unpacked weights of inputs, in the order in which the inputs were first met. */
+  float weight[OUTLIER_INPUTS][OUTLIER_PANELS][PANEL_ROWS];
 } outlier_scratch;
 
-/* The next block from b on, below end, that has an outlier; else end. */
+/* The first block from b to end - 1 that has an outlier (at[b] is not 0), or end. */
 static inline int64_t next_outlier(const uint8_t *at, int64_t b, int64_t end) {
   for (uint64_t eight; end - b >= (int64_t)sizeof eight; b += (int64_t)sizeof eight) {
     memcpy(&eight, at + b, sizeof eight);
@@ -28,14 +29,14 @@ static inline int64_t next_outlier(const uint8_t *at, int64_t b, int64_t end) {
 
 /* ---- Weights of one input ---- */
 
-/* The 32 bits of each row that begin at p, shifted down. */
+/* level[r] |= (word r at p >> shift & mask) << up, for the 16 rows of a panel. */
 TILE_INLINE void load_words(const char *p, int shift, uint32_t mask, int up, uint32_t level[PANEL_ROWS]) {
   uint32_t word[PANEL_ROWS];
   memcpy(word, p, sizeof word);
   for (int r = 0; r < PANEL_ROWS; r++) level[r] |= (word[r] >> shift & mask) << up;
 }
 
-/* True levels of input `input` of a piece. */
+/* True levels of input `input` of a block, for 16 rows. */
 TILE_INLINE void column_levels(tile_format f, const char *plane, int input, int32_t to[PANEL_ROWS]) {
   int step = input / 4, byte = input % 4 * 8;
   uint32_t level[PANEL_ROWS] = {0};
@@ -57,7 +58,7 @@ TILE_INLINE void column_levels(tile_format f, const char *plane, int input, int3
   for (int r = 0; r < PANEL_ROWS; r++) to[r] = values ? values[level[r]] : (int32_t)level[r] - f.zero;
 }
 
-/* Factors of one half of a piece. */
+/* Factors of one half of a block. */
 TILE_INLINE void column_factors(tile_format f, const char *factors, int half, int32_t scale[PANEL_ROWS],
                                 int32_t min[PANEL_ROWS]) {
   const char *own = factors + (tile_has_halves(f) ? half * PANEL_ROWS : 0);
@@ -70,7 +71,7 @@ TILE_INLINE void column_factors(tile_format f, const char *factors, int half, in
   }
 }
 
-/* The weights of input `place` of a piece in all rows; levels: of the piece, halves: of its storage block. Both
+/* The weights of input `place` of a block in all rows; levels: of the block, halves: of its storage block. Both
  * products are exact, so that the sum is what dequantize gives. */
 TILE_INLINE lanes load_column(tile_format f, const char *levels, const char *halves, const char *factors, int place) {
   int32_t level[PANEL_ROWS], scale[PANEL_ROWS], min[PANEL_ROWS];
@@ -84,7 +85,7 @@ TILE_INLINE lanes load_column(tile_format f, const char *levels, const char *hal
   return f.factors == FACTORS_NONE ? lanes_add(m, weight) : lanes_fma(m, lanes_load(minimum), weight);
 }
 
-/* Input `place` of block b in some panels. */
+/* The weights of input `place` of block b in the panels of the task, [n_panels][16]. */
 TILE_INLINE void load_input(tile_format f, const linear_task *t, int64_t b, int place, float (*to)[PANEL_ROWS]) {
   const char *scales = t->panels + t->x->cols / QUANT_BLOCK * f.levels;
   const char *levels = t->panels + b * f.levels, *halves = tile_scales(f, scales, b);
@@ -97,7 +98,7 @@ TILE_INLINE void load_input(tile_format f, const linear_task *t, int64_t b, int 
 
 /* ---- Adding their products ---- */
 
-/* Of one outlier, to n rows. */
+/* Adds the products of one outlier to n rows of the output. */
 static inline void add_product(const float (*weight)[PANEL_ROWS], float value, float *out, int64_t n) {
   lanes v = lanes_set(value);
   for (; n >= PANEL_ROWS; n -= PANEL_ROWS, out += PANEL_ROWS)
@@ -105,10 +106,12 @@ static inline void add_product(const float (*weight)[PANEL_ROWS], float value, f
   if (n) lanes_store_n(out, lanes_fma(lanes_load(*weight), v, lanes_load_n(out, (int)n)), (int)n);
 }
 
-/* Those of blocks first .. end - 1, of which there are at most OUTLIER_BLOCKS, to at most OUTLIER_PANELS panels. */
+/* Adds the products of the outliers in blocks first .. end - 1, at most OUTLIER_BLOCKS, to at most OUTLIER_PANELS
+ * panels. */
 TILE_INLINE void add_of_blocks(tile_format f, const linear_task *t, int64_t first, int64_t end) {
   outlier_scratch *s = t->scratch;
-  uint8_t number[OUTLIER_BLOCKS * QUANT_BLOCK] = {0}; /* 1 + that of an input's weights; 0: not there */
+  /* By input: 1 + the index of its weights in s->weight; 0: not unpacked. */
+  uint8_t number[OUTLIER_BLOCKS * QUANT_BLOCK] = {0};
   int count = 0;
   int64_t n_blocks = t->x->cols / QUANT_BLOCK;
   for (int32_t token = 0; token < t->n_tokens; token++) {

@@ -5,7 +5,7 @@
 
 #include <math.h>
 
-/* acc [16] of one token and panel to its place in the output. */
+/* Writes or adds acc [16], the sums of one token and panel, to the output. */
 static void finish(const linear_task *t, int64_t panel, int32_t token, const float *acc) {
   float *out = t->out + token * t->stride + panel * PANEL_ROWS;
   int64_t left = t->n_rows - panel * PANEL_ROWS;
@@ -57,7 +57,7 @@ void portable_linear_bf16(const linear_task *t) {
   linear_float(t, 2, load_bf16);
 }
 
-/* ---- Quantised weights: for each sub-block, a piece or, where its halves have factors of their own, one of these,
+/* ---- Quantised weights: for each sub-block (a block, or half of one where halves have factors),
  * acc = fma((weight scale * factor) * activation scale, D, acc) with the integer dot product D, and for types with a
  * minimum acc = fma(min * its factor, activation scale * Q, acc) with Q the sum of the activation's levels. Halves have
  * 11 bits and factors at most 8, so that their products are exact; so are D and Q as floats, being at most 32 * 127 *

@@ -1,5 +1,5 @@
-/* Quantised panels in the sixteen registers of AVX2: the 16 rows of a panel are the lanes of two vectors. Files that
- * are compiled for AVX-VNNI multiply in its way (multiply_256.h), with settings of their own. */
+/* Quantised panels in the sixteen registers of AVX2: the 16 rows of a panel are the lanes of two vectors. Compiled
+ * for AVX-VNNI, the same code uses its byte products (multiply_256.h) and other settings. */
 #ifndef X86_LINEAR_256_H
 #define X86_LINEAR_256_H
 
@@ -10,14 +10,14 @@
 
 enum { HALF_PANELS = 2, LANES = 8, MOST_TOKENS = 6 };
 
-/* FEW_TOKENS: of a tile of few tokens. ABOVE: how much the levels of types of 8 bits or with values are above the true
- * ones when they are multiplied: 128, as they are stored, or 0, which gives them a sign. */
+/* FEW_TOKENS: most tokens of a tile in steps of few. ABOVE: how much the levels of types of 8 bits or with values are
+ * above the true ones when they are multiplied: 128, as they are stored, or 0, which gives them a sign. */
 #if defined(__AVXVNNI__)
-/* 12 sums, two vectors of weights and one of activations take 15 registers. The chains of floats wait in memory. */
+/* 12 sums, two vectors of weights and one of activations take 15 registers; sums of floats are kept in memory. */
 enum { FEW_TOKENS = 6, ABOVE = 128 };
 #else
-/* Quantised weights need two sums for each token and half panel. With four tokens those of floats wait in memory, which
- * costs less than unpacking more often. */
+/* Quantised weights need two sums for each token and half panel. With four tokens the floating-point sums are kept in
+ * memory, which costs less than unpacking more often. */
 enum { FEW_TOKENS = 4, ABOVE = 0 };
 #endif
 
@@ -25,7 +25,7 @@ TILE_INLINE __m256 load_halves(const char *p) {
   return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p));
 }
 
-/* A token's sums of the rows of half a panel. */
+/* Writes a token's sums of the 8 rows of half a panel to the output. */
 TILE_INLINE void store_rows(const linear_task *t, int64_t panel, int half, int32_t token, __m256 acc) {
   int n = tile_rows(t, panel) - half * LANES;
   if (n <= 0) return;
@@ -115,7 +115,7 @@ TILE_INLINE __m256i step_levels(tile_format f, const char *plane, int half, int 
 
 /* ---- Scales ---- */
 
-/* Of half a panel's rows. */
+/* A scale for each of the 8 rows of half a panel. */
 TILE_INLINE __m256 load_half_scale(tile_scale s, int half) {
   s = tile_scale_from(s, half * LANES);
   __m256 halves = load_halves(s.halves);
@@ -126,7 +126,7 @@ TILE_INLINE __m256 load_half_scale(tile_scale s, int half) {
   return _mm256_mul_ps(halves, _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(factor)));
 }
 
-/* Of sub-block h of piece b: the scale and the minimum, with their factors. */
+/* Sub-block h of block b: the scale and the minimum, with their factors. */
 TILE_INLINE __m256 load_scale(tile_format f, const char *scales, int64_t b, int half, int h) {
   return load_half_scale(tile_scale_at(f, scales, b, h), half);
 }
@@ -136,7 +136,7 @@ TILE_INLINE __m256 load_min(tile_format f, const char *scales, int64_t b, int ha
 
 /* ---- Activations, of 8 blocks: scale, and minus the sums of the levels of their halves ---- */
 
-/* Lanes of the first n of 8. */
+/* All ones in the first n of 8 lanes. */
 TILE_INLINE __m256i first_lanes(int64_t n) {
   return _mm256_cmpgt_epi32(_mm256_set1_epi32(n < LANES ? (int)n : LANES), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
@@ -146,7 +146,7 @@ TILE_INLINE __m256i start_sums(tile_format f, int h, __m256i neg_sums) {
   return _mm256_madd_epi16(neg_sums, _mm256_set1_epi32(tile_pair(f, h, (int16_t)zero_point(f))));
 }
 
-/* That sum, scaled. */
+/* The sum of the levels of sub-block h times the scale: what the minimum is multiplied by. */
 TILE_INLINE __m256 scaled_sums(tile_format f, int h, __m256i neg_sums, __m256 scale) {
   __m256i sums = _mm256_madd_epi16(neg_sums, _mm256_set1_epi32(tile_pair(f, h, -1)));
   return _mm256_mul_ps(scale, _mm256_cvtepi32_ps(sums));

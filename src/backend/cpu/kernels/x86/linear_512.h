@@ -14,7 +14,7 @@ TILE_INLINE __m512 load_halves(const char *p) {
   return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
 }
 
-/* A token's sums of a panel's rows. */
+/* Writes a token's sums of the 16 rows of a panel to the output. */
 TILE_INLINE void store_rows(const linear_task *t, int64_t panel, int32_t token, __m512 acc) {
   __mmask16 rows = (__mmask16)((1u << tile_rows(t, panel)) - 1);
   if (!rows) return;
@@ -62,7 +62,7 @@ TILE_INLINE __m512i step_twos(const char *plane, int step, int at) {
   }
 }
 
-/* Inputs 4 step .. 4 step + 3 of a piece. */
+/* Levels of inputs 4 step .. 4 step + 3 of a block, for 16 rows. */
 TILE_INLINE __m512i step_levels(tile_format f, const char *plane, int step, __m512i values) {
   if (f.bits == 8) return _mm512_loadu_si512(plane + step * 64);
   __m512i level = _mm512_setzero_si512();
@@ -90,7 +90,7 @@ TILE_INLINE __m512i step_levels(tile_format f, const char *plane, int step, __m5
 
 /* ---- Scales ---- */
 
-/* Of a panel's rows. */
+/* A scale for each of the 16 rows of a panel. */
 TILE_INLINE __m512 load_rows(tile_scale s) {
   __m512 halves = load_halves(s.halves);
   if (!s.factor) return halves;
@@ -100,7 +100,7 @@ TILE_INLINE __m512 load_rows(tile_scale s) {
   return _mm512_mul_ps(halves, _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(factor)));
 }
 
-/* Of sub-block h of piece b: the scale and the minimum, with their factors. */
+/* Sub-block h of block b: the scale and the minimum, with their factors. */
 TILE_INLINE __m512 load_scale(tile_format f, const char *scales, int64_t b, int h) {
   return load_rows(tile_scale_at(f, scales, b, h));
 }
@@ -115,7 +115,7 @@ TILE_INLINE __m512i start_sums(tile_format f, int h, __m512i neg_sums) {
   return _mm512_madd_epi16(neg_sums, _mm512_set1_epi32(tile_pair(f, h, (int16_t)zero_point(f))));
 }
 
-/* That sum, scaled. */
+/* The sum of the levels of sub-block h times the scale: what the minimum is multiplied by. */
 TILE_INLINE __m512 scaled_sums(tile_format f, int h, __m512i neg_sums, __m512 scale) {
   __m512i sums = _mm512_madd_epi16(neg_sums, _mm512_set1_epi32(tile_pair(f, h, -1)));
   return _mm512_mul_ps(scale, _mm512_cvtepi32_ps(sums));

@@ -1,5 +1,5 @@
-/* Linear layers with AMX: 16 tokens times 16 rows of a piece are one tile product. Its integers are those of the other
- * versions, and what follows on them is done in the same order. */
+/* Linear layers with AMX: 16 tokens times a block of a panel are one tile product. Its integers are those of the
+ * other versions, and the floating-point operations on them are in the same order. */
 #include "backend/cpu/kernels/x86/linear_parts_512.h"
 
 enum { TILE_TOKENS = 16 };
@@ -41,7 +41,7 @@ static void configure_tiles(int depth) {
   _tile_loadconfig(&c);
 }
 
-/* The products of one piece of 16 rows and of 16 tokens, [token][row]. */
+/* The products of one block of a panel and of 16 tokens, [token][row]. */
 TILE_INLINE void multiply_tiles(tile_format f, const int8_t *level, const int8_t *weight, tile_products to,
                                 int number) {
   _tile_loadd(4, level, QUANT_BLOCK);
@@ -51,7 +51,7 @@ TILE_INLINE void multiply_tiles(tile_format f, const int8_t *level, const int8_t
   _tile_stored(0, to[0][number], 64);
   if (!tile_has_halves(f)) return;
   _tile_loadd(5, level + QUANT_BLOCK / 2, QUANT_BLOCK);
-  _tile_loadd(7, weight + PIECE / 2, 64);
+  _tile_loadd(7, weight + BLOCK_LEVELS / 2, 64);
   _tile_zero(1);
   _tile_dpbssd(1, 5, 7);
   _tile_stored(1, to[1][number], 64);

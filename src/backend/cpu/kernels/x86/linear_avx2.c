@@ -15,8 +15,8 @@ TILE_INLINE __m256 load_weights(tile_format f, const char *p) {
 
 TILE_INLINE void float_tile(tile_format f, const linear_task *t, int64_t panel, int32_t token, int tokens) {
   int64_t cols = t->x->cols;
-  int bytes = FLOAT_PIECE * f.levels;
-  const tile_distance ahead = tile_ahead(t, cols / FLOAT_PIECE, bytes);
+  int bytes = FLOAT_INPUTS * f.levels;
+  const tile_distance ahead = tile_ahead(t, cols / FLOAT_INPUTS, bytes);
   const float *x = t->x->f32 + token * cols;
   const char *at = tile_panel(t, panel), *next = tile_panel(t, panel + 1);
   __m256 acc[HALF_PANELS][FLOAT_TOKENS];
@@ -26,7 +26,7 @@ TILE_INLINE void float_tile(tile_format f, const linear_task *t, int64_t panel, 
     for (int i = 0; i < tokens; i++) acc[h][i] = _mm256_setzero_ps();
   }
   for (int64_t c = 0; c < cols; c++) {
-    if (c % FLOAT_PIECE == 0) tile_prefetch(at, next, c / FLOAT_PIECE, ahead, cols / FLOAT_PIECE, bytes);
+    if (c % FLOAT_INPUTS == 0) tile_prefetch(at, next, c / FLOAT_INPUTS, ahead, cols / FLOAT_INPUTS, bytes);
     __m256 w[HALF_PANELS];
     UNROLL
     for (int h = 0; h < HALF_PANELS; h++) w[h] = load_weights(f, at + c * f.levels + h * f.levels / 2);

@@ -1,8 +1,8 @@
 /* Linear layers with AVX-512 and VNNI: the rows of a panel are the lanes of a vector. */
 #include "backend/cpu/kernels/x86/linear_512.h"
 
-/* Two panels read each activation half as often. With 7 and 8 tokens some of the chains of floats wait in memory, which
- * costs less than reading weights twice. */
+/* Two panels read each activation half as often. With 7 and 8 tokens some of the floating-point sums are kept in
+ * memory, which costs less than reading weights twice. */
 enum { PANELS = 2, TOKENS = 8 };
 
 /* ---- Float weights ---- */
@@ -16,8 +16,8 @@ TILE_INLINE __m512 load_weights(tile_format f, const char *p) {
 
 TILE_INLINE void float_tile(tile_format f, const linear_task *t, int64_t panel, int32_t token, int tokens) {
   int64_t cols = t->x->cols;
-  int bytes = FLOAT_PIECE * f.levels;
-  const tile_distance ahead = tile_ahead(t, cols / FLOAT_PIECE, bytes);
+  int bytes = FLOAT_INPUTS * f.levels;
+  const tile_distance ahead = tile_ahead(t, cols / FLOAT_INPUTS, bytes);
   const float *x = t->x->f32 + token * cols;
   const char *at[PANELS], *next[PANELS];
   __m512 acc[PANELS][TOKENS];
@@ -29,8 +29,8 @@ TILE_INLINE void float_tile(tile_format f, const linear_task *t, int64_t panel, 
     for (int i = 0; i < tokens; i++) acc[p][i] = _mm512_setzero_ps();
   }
   for (int64_t c = 0; c < cols; c++) {
-    for (int p = 0; p < PANELS && c % FLOAT_PIECE == 0; p++)
-      tile_prefetch(at[p], next[p], c / FLOAT_PIECE, ahead, cols / FLOAT_PIECE, bytes);
+    for (int p = 0; p < PANELS && c % FLOAT_INPUTS == 0; p++)
+      tile_prefetch(at[p], next[p], c / FLOAT_INPUTS, ahead, cols / FLOAT_INPUTS, bytes);
     UNROLL
     for (int p = 0; p < PANELS; p++) {
       __m512 w = load_weights(f, at[p] + c * f.levels);
@@ -84,7 +84,7 @@ TILE_INLINE void sum_blocks(tile_format f, const operands *o, int64_t b, int tok
   }
 }
 
-/* The integer products of sub-block h of piece b. */
+/* The integer products of sub-block h of block b. */
 TILE_INLINE void multiply(tile_format f, const operands *o, int64_t b, int h, int tokens, const block_sums *sums,
                           __m512i sum[PANELS][TOKENS]) {
   UNROLL

@@ -5,8 +5,8 @@
 #include "backend/cpu/kernels/x86/linear_few_256.h"
 #include "backend/cpu/kernels/x86/part_levels.h"
 
-/* 12 sums, two vectors of weights and one of activations take 15 registers; the chains of floats wait in memory. A part
- * takes 230 KB. */
+/* 12 sums, two vectors of weights and one of activations take 15 registers; the floating-point sums are kept in memory.
+ * A part takes 230 KB. */
 static const part_shape SHAPE_256 = {.tile_tokens = MOST_TOKENS,
                                      .tile_panels = 1,
                                      .tokens = 96,
@@ -48,18 +48,18 @@ TILE_INLINE void unpack_part(tile_format f, const part *p, int64_t number, int t
   part_memory m = part_memory_of(s, p);
   __m256i values = load_values(f);
   for (int b = 0; b < p->blocks; b++) {
-    int64_t piece = p->block + b;
-    prefetch_piece(f, p, next, b);
+    int64_t block = p->block + b;
+    prefetch_block(f, p, next, b);
     UNROLL
     for (int half = 0; half < HALF_PANELS; half++) {
       UNROLL
       for (int step = 0; step < 8; step++)
         _mm256_storeu_si256((__m256i *)(m.weight + part_weight(s, to, b) + step * 64 + half * 32),
-                            step_levels(f, panel + piece * f.levels, half, step, values));
+                            step_levels(f, panel + block * f.levels, half, step, values));
       for (int h = 0; h < tile_sub_blocks(f); h++) {
         int64_t at = part_rows(s, h, to, b) + half * LANES;
-        _mm256_storeu_ps(m.d + at, load_scale(f, scales, piece, half, h));
-        if (f.has_min) _mm256_storeu_ps(m.m + at, load_min(f, scales, piece, half, h));
+        _mm256_storeu_ps(m.d + at, load_scale(f, scales, block, half, h));
+        if (f.has_min) _mm256_storeu_ps(m.m + at, load_min(f, scales, block, half, h));
       }
     }
   }
@@ -107,7 +107,8 @@ TILE_INLINE void sum_part(tile_format f, const part *p, int64_t panel, int tile)
   }
 }
 
-/* The rows of a token are next to each other here as there: each of its rows in memory is on a page of its own. */
+/* Token by token, since a token's rows are contiguous in the sums and in the output, and the output of each token is on
+ * memory pages of its own. */
 static void store_part_256(const part *p) {
   part_memory m = part_memory_of(SHAPE_256, p);
   for (int32_t i = 0; i < p->tokens; i++)

@@ -49,22 +49,23 @@ TILE_INLINE void unpack_part(tile_format f, part_shape s, part_levels levels, co
   part_memory m = part_memory_of(s, p);
   __m512i values = load_values(f);
   for (int b = 0; b < p->blocks; b++) {
-    int64_t piece = p->block + b;
-    prefetch_piece(f, p, next, b);
+    int64_t block = p->block + b;
+    prefetch_block(f, p, next, b);
     UNROLL
     for (int step = 0; step < 8; step++) {
-      __m512i level = step_levels(f, panel + piece * f.levels, step, values);
+      __m512i level = step_levels(f, panel + block * f.levels, step, values);
       if (levels == LEVELS_TRUE && zero_point(f)) level = _mm512_sub_epi8(level, _mm512_set1_epi8((char)zero_point(f)));
       _mm512_storeu_si512(m.weight + part_weight(s, to, b) + step * 64, level);
     }
     for (int h = 0; h < tile_sub_blocks(f); h++) {
-      _mm512_storeu_ps(m.d + part_rows(s, h, to, b), load_scale(f, scales, piece, h));
-      if (f.has_min) _mm512_storeu_ps(m.m + part_rows(s, h, to, b), load_min(f, scales, piece, h));
+      _mm512_storeu_ps(m.d + part_rows(s, h, to, b), load_scale(f, scales, block, h));
+      if (f.has_min) _mm512_storeu_ps(m.m + part_rows(s, h, to, b), load_min(f, scales, block, h));
     }
   }
 }
 
-/* The rows of a token are next to each other here as there: each of its rows in memory is on a page of its own. */
+/* Token by token, since a token's rows are contiguous in the sums and in the output, and the output of each token is on
+ * memory pages of its own. */
 TILE_INLINE void store_part(part_shape s, const part *p) {
   part_memory m = part_memory_of(s, p);
   for (int32_t i = 0; i < p->tokens; i++)

@@ -7,7 +7,7 @@
 
 /* ---- Operands ---- */
 
-/* What is multiplied of a sub-block: the levels of its piece in a panel, or unpacked, and of a tile's tokens the inputs
+/* What is multiplied of a sub-block: the levels of its block in a panel, or unpacked, and of a tile's tokens the inputs
  * and what these add to every row's sum. Token i is at i times a stride. */
 typedef struct factors {
   const char *levels;
@@ -18,7 +18,7 @@ typedef struct factors {
   int64_t input_stride, start_stride;
 } factors;
 
-/* Inputs 4 step .. 4 step + 3 of the piece, of half a panel and of a token. */
+/* Inputs 4 step .. 4 step + 3 of the block, of half a panel and of a token. */
 TILE_INLINE __m256i factor_levels(tile_format f, const factors *a, int half, int step) {
   if (a->unpacked) return _mm256_loadu_si256((const __m256i *)(a->levels + step * 64 + half * 32));
   return step_levels(f, a->levels, half, step, a->values);
@@ -71,12 +71,12 @@ TILE_INLINE __m256i products(tile_format f, __m256i w, __m256i x) {
   return _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
 }
 
-/* How many of those are added in 16 bits; with factors for halves of a piece no more than the 4 of a half. */
+/* How many such sums are added in 16 bits; with factors for halves of a block no more than the 4 of a half. */
 TILE_INLINE int steps_in_16_bits(tile_format f) {
   return has_signs(f) ? 1 : f.bits == 4 ? 8 : f.bits == 6 ? 2 : 4;
 }
 
-/* Keeps the compiler from adding in another order: GCC would compute all products before, and hold them in memory. */
+/* Keeps the compiler from adding in another order: GCC would compute all products first and spill them to memory. */
 TILE_INLINE __m256i in_order(__m256i sum) {
   __asm__ volatile("" : "+x"(sum));
   return sum;
@@ -115,7 +115,7 @@ TILE_INLINE void multiply(tile_format f, const factors *a, int h, int tokens, __
 
 #endif
 
-/* Adds those of half a panel and a token, scaled, and the minima. */
+/* Adds the products of half a panel and a token, scaled, and the minima. */
 TILE_INLINE __m256 add_product(tile_format f, __m256 d, __m256 m, float scale, const float *min, __m256i product,
                                __m256 acc) {
   acc = _mm256_fmadd_ps(_mm256_mul_ps(d, _mm256_set1_ps(scale)), _mm256_cvtepi32_ps(product), acc);

@@ -6,7 +6,7 @@
 
 #include <immintrin.h>
 
-/* Of a tile of tokens, n of which are there; the others get levels of zero. */
+/* Copies the levels of a tile of tokens; those from n on, which are missing, get levels of zero. */
 TILE_INLINE void pack_levels(part_shape s, const part *p, int tile, int n, int8_t *to) {
   const be_act *x = p->task->x;
   const int8_t *from = x->level + (p->token + tile * s.tile_tokens) * x->cols + p->block * QUANT_BLOCK;
@@ -22,14 +22,14 @@ TILE_INLINE void pack_levels(part_shape s, const part *p, int tile, int n, int8_
     }
 }
 
-/* How many tokens of a tile are there. */
+/* The number of tokens in a tile: fewer than tile_tokens in the last one. */
 TILE_INLINE int tile_tokens_there(part_shape s, const part *p, int tile) {
   int left = p->tokens - tile * s.tile_tokens;
   return left < s.tile_tokens ? left : s.tile_tokens;
 }
 
 /* Prefetches the levels of block b of the part in a panel. */
-TILE_INLINE void prefetch_piece(tile_format f, const part *p, const char *panel, int b) {
+TILE_INLINE void prefetch_block(tile_format f, const part *p, const char *panel, int b) {
   const char *at = panel + (p->block + b) * f.levels;
   for (int i = 0; i < f.levels; i += 64) __builtin_prefetch(at + i);
 }
