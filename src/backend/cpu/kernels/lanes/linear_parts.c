@@ -9,7 +9,7 @@ static void sum_panels(const part_kernel *k, part *p) {
     k->pack(p);
     for (int64_t panel = p->first; panel < p->end; panel += s->tile_panels) {
       for (int i = 0; i < s->tile_panels; i++) k->unpack(p, panel + i, i);
-      for (int tile = 0; tile * s->tile_tokens < p->tokens; tile++) k->sum(p, panel, tile);
+      k->sum(p, panel);
     }
   }
   k->store(p);

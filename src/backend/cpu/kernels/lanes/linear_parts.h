@@ -34,9 +34,9 @@ typedef struct part_kernel {
   void (*pack)(const part *p);
   /* Unpacks the part's blocks of a panel, as number `to` of tile_panels. */
   void (*unpack)(const part *p, int64_t panel, int to);
-  /* Adds the products of the part's blocks for tile_panels panels from `panel` on and a tile of tokens to the sums, or
-   * puts them there where the blocks are the first ones. */
-  void (*sum)(const part *p, int64_t panel, int tile);
+  /* Adds the products of the part's blocks for tile_panels panels from `panel` on and all tiles of its tokens to the
+   * sums, or puts them there where the blocks are the first ones. */
+  void (*sum)(const part *p, int64_t panel);
   /* Writes the sums to where the task wants them. */
   void (*store)(const part *p);
 } part_kernel;
@@ -78,6 +78,11 @@ TILE_INLINE part_memory part_memory_of(part_shape s, const part *p) {
   m.m = m.d + 2 * of_panels * PANEL_ROWS;
   m.acc = m.m + 2 * of_panels * PANEL_ROWS;
   return m;
+}
+
+/* Tiles of the part's tokens. */
+TILE_INLINE int part_tiles(part_shape s, const part *p) {
+  return (p->tokens + s.tile_tokens - 1) / s.tile_tokens;
 }
 
 /* Indices into the arrays of part_memory. */

@@ -69,9 +69,8 @@ TILE_INLINE void accumulate(tile_format f, part_memory m, int first, int b, int 
     acc[i] = add_product(f, SHAPE, m, first + i, b, h, d, least, _mm512_loadu_si512(product[i]), acc[i]);
 }
 
-TILE_INLINE void sum_part(tile_format f, const part *p, int64_t panel, int tile) {
+TILE_INLINE void sum_tile(tile_format f, const part *p, part_memory m, int64_t panel, int tile) {
   const int first = tile * TILE_TOKENS;
-  part_memory m = part_memory_of(SHAPE, p);
   tile_products products;
   __m512 acc[TILE_TOKENS];
   UNROLL
@@ -88,6 +87,11 @@ TILE_INLINE void sum_part(tile_format f, const part *p, int64_t panel, int tile)
   }
   UNROLL
   for (int i = 0; i < TILE_TOKENS; i++) _mm512_storeu_ps(m.acc + part_acc(SHAPE, first + i, panel - p->first), acc[i]);
+}
+
+TILE_INLINE void sum_part(tile_format f, const part *p, int64_t panel) {
+  part_memory m = part_memory_of(SHAPE, p);
+  for (int tile = 0; tile < part_tiles(SHAPE, p); tile++) sum_tile(f, p, m, panel, tile);
 }
 
 static void store(const part *p) {

@@ -65,10 +65,9 @@ TILE_INLINE void unpack_part(tile_format f, const part *p, int64_t number, int t
   }
 }
 
-TILE_INLINE void sum_part(tile_format f, const part *p, int64_t panel, int tile) {
+TILE_INLINE void sum_tile(tile_format f, const part *p, part_memory m, int64_t panel, int tile) {
   const part_shape s = SHAPE_256;
   const int first = tile * s.tile_tokens;
-  part_memory m = part_memory_of(s, p);
   __m256 acc[HALF_PANELS][MOST_TOKENS];
   UNROLL
   for (int half = 0; half < HALF_PANELS; half++) {
@@ -107,6 +106,11 @@ TILE_INLINE void sum_part(tile_format f, const part *p, int64_t panel, int tile)
   }
 }
 
+TILE_INLINE void sum_part(tile_format f, const part *p, int64_t panel) {
+  part_memory m = part_memory_of(SHAPE_256, p);
+  for (int tile = 0; tile < part_tiles(SHAPE_256, p); tile++) sum_tile(f, p, m, panel, tile);
+}
+
 /* Token by token, since a token's rows are contiguous in the sums and in the output, and the output of each token is on
  * memory pages of its own. */
 static void store_part_256(const part *p) {
@@ -134,8 +138,8 @@ static void store_part_256(const part *p) {
   static void NAME##_unpack(const part *p, int64_t panel, int to) {                                                    \
     unpack_part(TILE_##TYPE, p, panel, to);                                                                            \
   }                                                                                                                    \
-  static void NAME##_sum(const part *p, int64_t panel, int tile) {                                                     \
-    sum_part(TILE_##TYPE, p, panel, tile);                                                                             \
+  static void NAME##_sum(const part *p, int64_t panel) {                                                               \
+    sum_part(TILE_##TYPE, p, panel);                                                                                   \
   }                                                                                                                    \
   static void linear_##NAME(const linear_task *t) {                                                                    \
     static const part_kernel k = {&SHAPE_256, NAME##_pack, NAME##_unpack, NAME##_sum, store_part_256};                 \

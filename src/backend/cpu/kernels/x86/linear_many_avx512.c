@@ -37,9 +37,8 @@ TILE_INLINE void multiply(tile_format f, part_memory m, int tile, int b, int h, 
   }
 }
 
-TILE_INLINE void sum_part(tile_format f, const part *p, int64_t panel, int tile) {
+TILE_INLINE void sum_tile(tile_format f, const part *p, part_memory m, int64_t panel, int tile) {
   const int first = tile * TILE_TOKENS;
-  part_memory m = part_memory_of(SHAPE, p);
   __m512 acc[TILE_PANELS][TILE_TOKENS];
   UNROLL
   for (int k = 0; k < TILE_PANELS; k++) {
@@ -69,6 +68,11 @@ TILE_INLINE void sum_part(tile_format f, const part *p, int64_t panel, int tile)
     for (int i = 0; i < TILE_TOKENS; i++)
       _mm512_storeu_ps(m.acc + part_acc(SHAPE, first + i, panel + k - p->first), acc[k][i]);
   }
+}
+
+TILE_INLINE void sum_part(tile_format f, const part *p, int64_t panel) {
+  part_memory m = part_memory_of(SHAPE, p);
+  for (int tile = 0; tile < part_tiles(SHAPE, p); tile++) sum_tile(f, p, m, panel, tile);
 }
 
 static void store(const part *p) {

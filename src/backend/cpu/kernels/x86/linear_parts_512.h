@@ -81,8 +81,8 @@ TILE_INLINE void store_part(part_shape s, const part *p) {
   static void NAME##_unpack(const part *p, int64_t panel, int to) {                                                    \
     unpack_part(TILE_##TYPE, SHAPE, LEVELS, p, panel, to);                                                             \
   }                                                                                                                    \
-  static void NAME##_sum(const part *p, int64_t panel, int tile) {                                                     \
-    sum_part(TILE_##TYPE, p, panel, tile);                                                                             \
+  static void NAME##_sum(const part *p, int64_t panel) {                                                               \
+    sum_part(TILE_##TYPE, p, panel);                                                                                   \
   }                                                                                                                    \
   static const part_kernel NAME##_parts = {&SHAPE, NAME##_pack, NAME##_unpack, NAME##_sum, store};
 
