@@ -166,7 +166,7 @@ class Chat(Case):
         for term, asked in (("xterm", True), ("dumb", False)):
             t = self.start(PLAIN, term=term, NO_COLOR="1")
             t.send("Hi\n")
-            shown = t.wait("OK")
+            shown = t.wait("OK") + t.wait(">>> ")  # before it the terminal would take Control-D for the end of a line
             self.leave(t)
             shown += t.seen.decode(errors="replace")
             # Of the first prompt the beginning has been read already.
