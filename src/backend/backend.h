@@ -59,10 +59,10 @@ typedef struct be_rope {
 } be_rope;
 
 /* Queries at position p are multiplied by 1 + beta ln(1 + floor(p / context)) after rotation; beta 0: not. */
-typedef struct be_query_growth {
+typedef struct be_attention_temperature {
   double beta;
   int32_t context;
-} be_query_growth;
+} be_attention_temperature;
 
 /* RMS norms on each head of q and k before rotation: weights [head_dim], NULL for none. */
 typedef struct be_head_norms {
@@ -149,7 +149,8 @@ typedef struct be_ops {
    * (i, i + head_dim / 2); rotates k [n_tokens][n_kv_heads][head_dim] and stores it and v at the tokens' positions
    * in the cache. */
   void (*rope_store)(be_worker *w, float *q, float *k, const float *v, int n_heads, const be_head_norms *norms,
-                     const be_rope *rope, const be_query_growth *growth, const be_batch *batch, const kv_view *kv);
+                     const be_rope *rope, const be_attention_temperature *temperature, const be_batch *batch,
+                     const kv_view *kv);
 
   /* out [n_tokens][n_heads * head_dim] = softmax(score) V over what each token sees, with score = scale q k, or
    * cap tanh(scale q k / cap) where cap > 0. */

@@ -160,7 +160,7 @@ static gale_status add_yarn(const model_source *source, checkpoint *to, const ch
       where(y.slow > 0, real(".rope.scaling.yarn_beta_slow", y.slow)),
       where(undone, real(".rope.scaling.yarn_log_multiplier", 1)),
       where(!undone && !near(factor, 1), real(".rope.scaling.attn_factor", factor)),
-      where(m->query_growth.beta > 0, real(".attention.temperature_scale", m->query_growth.beta)),
+      where(m->attention_temperature.beta > 0, real(".attention.temperature_scale", m->attention_temperature.beta)),
   };
   return add_all(to, architecture, settings, sizeof settings / sizeof *settings, error);
 }
@@ -201,8 +201,9 @@ static const char *lost(const model_config *a, const model_config *b) {
          : !same_ropes(a, b)                                             ? "rotary frequencies"
          : !near((double)a->attention_scale, (double)b->attention_scale) ? "scale of the attention scores"
          : a->attention_softcap != b->attention_softcap || a->logit_softcap != b->logit_softcap ? "soft-caps"
-         : !near(a->query_growth.beta, b->query_growth.beta) || a->query_growth.context != b->query_growth.context
-             ? "growth of the queries"
+         : !near(a->attention_temperature.beta, b->attention_temperature.beta) ||
+                 a->attention_temperature.context != b->attention_temperature.context
+             ? "an attention temperature"
          : a->activation != b->activation || a->post_norms != b->post_norms || a->qk_norms != b->qk_norms ||
                  a->embedding_scale != b->embedding_scale || a->norm_eps != b->norm_eps
              ? "form of the block"

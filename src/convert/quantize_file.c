@@ -19,15 +19,15 @@ static gale_status refuse_same(const checkpoint *c, const char *out, gale_error 
 
 static gale_status write_converted(const model_source *source, const quant_mix *r, int threads, const char *out,
                                    gale_progress_fn progress, void *user, gale_error *error) {
-  team *crew = NULL;
+  team *workers = NULL;
   checkpoint *to = NULL;
   model_config config;
-  gale_status status = team_open(threads ? threads : cpu_count(), true, &crew, error);
-  if (!status) status = requantize_open(source, r, crew, &to, &config, NULL, error);
+  gale_status status = team_open(threads ? threads : cpu_count(), true, &workers, error);
+  if (!status) status = requantize_open(source, r, workers, &to, &config, NULL, error);
   if (!status) status = convert_settings(source, r, to, error);
   if (!status) status = gguf_write(to, out, progress, user, error);
   checkpoint_close(&to);
-  team_close(&crew);
+  team_close(&workers);
   return status;
 }
 

@@ -49,7 +49,7 @@ typedef struct job {
   model_weights *w;
   place *places;               /* [n_items] */
   size_t most_unit, most_rows; /* bytes of the largest unit, and of the stored rows of one */
-  team *crew;
+  team *workers;
   /* One of these three: */
   char *memory;            /* pack to it */
   packed_writer *writer;   /* or pack to a file, */
@@ -198,7 +198,7 @@ static gale_status check_stretch(job *j, uint64_t from, uint64_t to, gale_error 
 
 /* ---- All workers ---- */
 
-static void work(void *argument, team_worker *crew) {
+static void work(void *argument, team_worker *workers) {
   job *j = argument;
   gale_error error = {0};
   uint64_t all = j->w->memory_bytes;
@@ -210,7 +210,7 @@ static void work(void *argument, team_worker *crew) {
     fail(j, error_memory(&error, stored_bytes + buffer_bytes), &error, false);
   }
   while (!stopped(j)) {
-    int64_t stretch = team_take(crew, 1);
+    int64_t stretch = team_take(workers, 1);
     if (stretch >= n_stretches) break;
     uint64_t from = (uint64_t)stretch * stretch_bytes;
     uint64_t to = all - from < stretch_bytes ? all : from + stretch_bytes;
@@ -220,7 +220,7 @@ static void work(void *argument, team_worker *crew) {
     if (status)
       fail(j, status, &error, false);
     else
-      report(j, team_index(crew), to - from);
+      report(j, team_index(workers), to - from);
   }
   free(stored);
   free(bytes);
@@ -231,7 +231,7 @@ static gale_status run(job *j, gale_error *error) {
   atomic_init(&j->failed, 0);
   j->status = GALE_OK;
   j->writer_failed = false;
-  team_run(j->crew, work, j);
+  team_run(j->workers, work, j);
   if (!atomic_load(&j->failed)) return GALE_OK;
   if (error) *error = j->error;
   return j->status;
@@ -394,13 +394,13 @@ gale_status weights_load(const load_request *r, model_weights *w, load_report *r
   gale_status status = lay_out(&j) ? GALE_OK : error_memory(error, w->n_items);
   if (!status && !r->options->no_memory_check)
     status = memory_check_model("", r->model, w->memory_bytes, r->options->session, error);
-  if (!status) status = team_open(r->threads, true, &j.crew, error);
+  if (!status) status = team_open(r->threads, true, &j.workers, error);
   if (!status && r->progress && !r->progress(r->user, 0, "loading"))
     status = error_set(error, GALE_E_CANCELLED, "loading was cancelled");
   if (!status && !(r->options->cache && load_with_cache(&j, &status, report, error)))
     status = load_to_memory(&j, error);
   if (!status && r->progress) r->progress(r->user, 1, "loading");
-  if (j.crew) team_close(&j.crew);
+  if (j.workers) team_close(&j.workers);
   free(j.places);
   return status;
 }

@@ -26,8 +26,8 @@ typedef struct failure {
 
 typedef struct conversion {
   const checkpoint *from;
-  team *crew;
-  failure *failures; /* [team_size(crew)] */
+  team *workers;
+  failure *failures; /* [team_size(workers)] */
   origin *origins;   /* of each tensor */
 } conversion;
 
@@ -138,9 +138,9 @@ static void convert_worker(void *argument, team_worker *w) {
 static gale_status convert_together(stretch *s, gale_error *error) {
   const conversion *c = s->conversion;
   const failure *first = NULL;
-  team_run(c->crew, convert_worker, s);
+  team_run(c->workers, convert_worker, s);
   /* The error of the lowest row is the one that a single worker meets. */
-  for (int i = 0; i < team_size(c->crew); i++)
+  for (int i = 0; i < team_size(c->workers); i++)
     if (c->failures[i].status && (!first || c->failures[i].row < first->row)) first = &c->failures[i];
   return first ? error_set(error, first->status, "%s", first->error.message) : GALE_OK;
 }
@@ -157,7 +157,7 @@ static gale_status read_converted(const checkpoint *c, const tensor *t, uint64_t
                .end = (int64_t)((offset + n) / bytes * block),
                .to = to};
   if (n == 0) return GALE_OK;
-  if (all->crew) return convert_together(&s, error);
+  if (all->workers) return convert_together(&s, error);
   row_memory memory;
   gale_status status = open_memory(&s, &memory, error);
   for (int64_t row = s.first / s.origin->cols; row <= (s.end - 1) / s.origin->cols && !status; row++)
@@ -184,7 +184,7 @@ const char *gguf_architecture(const model_source *source) {
   const setting *stated = checkpoint_setting(c, "general.architecture");
   if (c->kind == CHECKPOINT_GGUF) return stated->string.bytes;
   if (source->config->family->gguf[0]) return source->config->family->gguf[0];
-  return source->config->query_growth.beta > 0 || yarn_prefix(c) ? "mistral3" : "llama";
+  return source->config->attention_temperature.beta > 0 || yarn_prefix(c) ? "mistral3" : "llama";
 }
 
 /* ---- The tensors ---- */
@@ -290,7 +290,7 @@ static gale_status build(builder *b) {
   return status ? status : checkpoint_index(to, b->error);
 }
 
-gale_status requantize_open(const model_source *source, const quant_mix *r, team *crew, checkpoint **to,
+gale_status requantize_open(const model_source *source, const quant_mix *r, team *workers, checkpoint **to,
                             model_config *config, const char **note, gale_error *error) {
   checkpoint *c = calloc(1, sizeof *c);
   if (!c) return error_memory(error, sizeof *c);
@@ -301,10 +301,10 @@ gale_status requantize_open(const model_source *source, const quant_mix *r, team
                     .read = read_converted};
   builder b = {.source = source, .mix = r, .architecture = gguf_architecture(source), .to = c, .error = error};
   gale_status status = build(&b);
-  if (!status && crew) {
-    b.conversion->crew = crew;
-    b.conversion->failures = arena_array(&c->memory, (size_t)team_size(crew), sizeof(failure));
-    if (!b.conversion->failures) status = error_memory(error, (uint64_t)team_size(crew) * sizeof(failure));
+  if (!status && workers) {
+    b.conversion->workers = workers;
+    b.conversion->failures = arena_array(&c->memory, (size_t)team_size(workers), sizeof(failure));
+    if (!b.conversion->failures) status = error_memory(error, (uint64_t)team_size(workers) * sizeof(failure));
   }
   const char *text = NULL;
   if (!status && b.fallen_back) {

@@ -14,9 +14,9 @@
  * *config becomes the source's configuration as it fits *to. *note, unless it is NULL, becomes something the user
  * should be told, or NULL; it lives as long as *to.
  *
- * crew NULL: tensors may be read by several threads at a time. Otherwise its workers share out each read, and there is
- * one reader at a time. Bytes are the same either way. Close *to with checkpoint_close(). */
-gale_status requantize_open(const model_source *source, const quant_mix *r, team *crew, checkpoint **to,
+ * workers NULL: tensors may be read by several threads at a time. Otherwise its workers share out each read, and there
+ * is one reader at a time. Bytes are the same either way. Close *to with checkpoint_close(). */
+gale_status requantize_open(const model_source *source, const quant_mix *r, team *workers, checkpoint **to,
                             model_config *config, const char **note, gale_error *error);
 
 /* The value of general.architecture for a model's GGUF file. */

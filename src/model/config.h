@@ -50,15 +50,15 @@ struct model_config {
   int32_t n_experts, n_experts_per_tok;
 
   /* What some families add to the block; a zero leaves it out. */
-  float embedding_scale;        /* embeddings are multiplied by it; 1: as they are */
-  float attention_scale;        /* of scores: usually head_dim^-0.5 */
-  float attention_softcap;      /* scores become cap * tanh(score / cap) */
-  float logit_softcap;          /* logits likewise */
-  float norm_offset;            /* added to the norm weights of this file */
-  bool post_norms;              /* norms on what attention and feed-forward add */
-  bool qk_norms;                /* norms on each head of q and k, before rotation */
-  be_activation activation;     /* of the feed-forward gate */
-  be_query_growth query_growth; /* queries grow with the position */
+  float embedding_scale;                          /* embeddings are multiplied by it; 1: as they are */
+  float attention_scale;                          /* of scores: usually head_dim^-0.5 */
+  float attention_softcap;                        /* scores become cap * tanh(score / cap) */
+  float logit_softcap;                            /* logits likewise */
+  float norm_offset;                              /* added to the norm weights of this file */
+  bool post_norms;                                /* norms on what attention and feed-forward add */
+  bool qk_norms;                                  /* norms on each head of q and k, before rotation */
+  be_activation activation;                       /* of the feed-forward gate */
+  be_attention_temperature attention_temperature; /* queries grow with the position */
 
   /* How the files are laid out. */
   bool interleaved; /* wq and wk pair dimensions (2i, 2i + 1) instead of (i, i + head_dim / 2) */

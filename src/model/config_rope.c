@@ -179,7 +179,7 @@ static gale_status read_elsewhere(const checkpoint *c, scaling *s, model_config 
   gale_status status = config_number(c, beta, 0, 100, &s->query_beta, error);
   if (!status) status = config_number(c, original, 1, INT32_MAX, &context, error);
   if (!status && s->query_beta > 0)
-    config->query_growth = (be_query_growth){s->query_beta, (int32_t)fmin(context, INT32_MAX)};
+    config->attention_temperature = (be_attention_temperature){s->query_beta, (int32_t)fmin(context, INT32_MAX)};
   return status;
 }
 

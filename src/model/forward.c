@@ -129,8 +129,8 @@ static void attention(const forward_step *p, int32_t i, be_worker *w) {
 
   be->norm(w, &s->x, s->h, l->attention_norm, c->norm_eps, NULL, n);
   be->linear(w, &s->x, (be_product[]){{&l->wq, s->q}, {&l->wk, s->k}, {&l->wv, s->v}}, 3, n, false);
-  be->rope_store(w, s->q, s->k, s->v, c->n_heads, &norms, &s->rope[c->layers[i].rope], &c->query_growth, &p->batch,
-                 &p->kv[i]);
+  be->rope_store(w, s->q, s->k, s->v, c->n_heads, &norms, &s->rope[c->layers[i].rope], &c->attention_temperature,
+                 &p->batch, &p->kv[i]);
   be->attend(w, &s->attended, s->q, c->n_heads, c->attention_scale, c->attention_softcap, &p->batch, &p->kv[i]);
   project_and_add(p, w, &s->attended, &l->wo, l->attention_post_norm);
 }

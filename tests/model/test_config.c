@@ -252,7 +252,8 @@ static void test_other_spellings_of_yarn(void **state) {
                 "mistral3.rope.scaling_beta=0.1"),
            &memory);
   assert_true(same_frequencies(&usual, &other));
-  assert_true(usual.query_growth.beta > 0 && usual.query_growth.beta == other.query_growth.beta);
+  assert_true(usual.attention_temperature.beta > 0 &&
+              usual.attention_temperature.beta == other.attention_temperature.beta);
   arena_free(&memory);
 }
 

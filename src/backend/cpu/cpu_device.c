@@ -145,10 +145,10 @@ static size_t context_bytes(const be_context *c) {
   return c->memory_bytes;
 }
 
-static void run_worker(void *argument, team_worker *crew) {
+static void run_worker(void *argument, team_worker *member) {
   be_context *c = argument;
-  be_worker *w = &c->workers[team_index(crew)];
-  w->crew = crew;
+  be_worker *w = &c->workers[team_index(member)];
+  w->member = member;
   c->forward(c->argument, w);
 }
 

@@ -27,10 +27,10 @@ enum { GATED_PANELS = 32, GATED_TOKENS = 144, GATED_FLOATS = GATED_TOKENS * GATE
 
 struct be_worker {
   be_context *context;
-  team_worker *crew; /* it, in the context's team, while a job runs */
-  float *tile;       /* this worker's own: [3 * ATTEND_QUERIES][2 + head_dim] */
-  float *gated;      /* likewise: [2][GATED_FLOATS] */
-  void *linear;      /* likewise: cpu_kernels.linear_scratch bytes */
+  team_worker *member; /* it, in the context's team, while a job runs */
+  float *tile;         /* this worker's own: [3 * ATTEND_QUERIES][2 + head_dim] */
+  float *gated;        /* likewise: [2][GATED_FLOATS] */
+  void *linear;        /* likewise: cpu_kernels.linear_scratch bytes */
 };
 
 struct be_context {
@@ -61,7 +61,7 @@ typedef struct cpu_rows {
 static inline bool cpu_take_rows(const be_worker *w, int64_t n, cpu_rows *r) {
   enum { MOST = 8, PIECES = 16 };
   int64_t share = n / (PIECES * team_size(w->context->team)), count = share < 1 ? 1 : share < MOST ? share : MOST;
-  r->first = team_take(w->crew, count);
+  r->first = team_take(w->member, count);
   r->end = n - r->first < count ? n : r->first + count;
   return r->first < n;
 }
@@ -88,7 +88,8 @@ void cpu_norm(be_worker *w, const be_act *out, const float *h, const float *weig
 void cpu_linear(be_worker *w, const be_act *x, const be_product *products, int n_products, int32_t n, bool add);
 void cpu_norm_add(be_worker *w, float *h, float *x, const float *weight, float eps, int64_t cols, int32_t n);
 void cpu_rope_store(be_worker *w, float *q, float *k, const float *v, int n_heads, const be_head_norms *norms,
-                    const be_rope *rope, const be_query_growth *growth, const be_batch *batch, const kv_view *kv);
+                    const be_rope *rope, const be_attention_temperature *temperature, const be_batch *batch,
+                    const kv_view *kv);
 void cpu_attend(be_worker *w, const be_act *out, const float *q, int n_heads, float scale, float cap,
                 const be_batch *batch, const kv_view *kv);
 void cpu_linear_gated(be_worker *w, const be_act *x, const be_gated *product, const be_routing *routing, int32_t n);

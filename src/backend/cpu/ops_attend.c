@@ -33,7 +33,7 @@ static void quantize_queries(const attend_op *o) {
       for (int64_t d = 0; d < pad; d++) padded[d] = d < dim ? o->q[i * dim + d] : 0;
       c->device->kernels.quantize(padded, pad, &to, i * pad, 0);
     }
-  team_barrier(o->w->crew);
+  team_barrier(o->w->member);
 }
 
 static void add_query(const attend_op *o, attend_task *t, int64_t token, int head, int32_t first, int32_t last) {
@@ -242,22 +242,22 @@ static void fold_tile(const attend_op *o, const attend_tile *t, int kv_head) {
 }
 
 static void attend_pieces(const attend_op *o, const attend_plan *plan) {
-  team_worker *crew = o->w->crew;
+  team_worker *member = o->w->member;
   attend_tile t = attend_first_tile(plan);
-  for (int64_t i; (i = team_take(crew, 1)) < plan->n_pieces;) {
+  for (int64_t i; (i = team_take(member, 1)) < plan->n_pieces;) {
     while (i >= t.piece + attend_tile_pieces(plan, &t)) attend_next_tile(plan, &t);
     attend_piece piece = piece_at(o, &t, i - t.piece);
     attend_run(o, &piece);
   }
-  team_barrier(crew);
+  team_barrier(member);
   if (plan->n_folds == 0) return;
   t = attend_first_tile(plan);
   int n_kv = o->kv->layout.n_kv_heads;
-  for (int64_t i; (i = team_take(crew, 1)) < plan->n_folds;) {
+  for (int64_t i; (i = team_take(member, 1)) < plan->n_folds;) {
     while (!attend_is_divided(&t) || i >= t.fold + n_kv) attend_next_tile(plan, &t);
     fold_tile(o, &t, (int)(i - t.fold));
   }
-  team_barrier(crew);
+  team_barrier(member);
 }
 
 void cpu_attend(be_worker *w, const be_act *out, const float *q, int n_heads, float scale, float cap,
@@ -270,5 +270,5 @@ void cpu_attend(be_worker *w, const be_act *out, const float *q, int n_heads, fl
   if (!out->level || pieces_are_blocks(&o)) return;
   for (cpu_rows p; cpu_take_rows(w, batch->n_tokens, &p);)
     cpu_quantize_part(c->device, out, p.first, 0, (p.end - p.first) * out->cols, 0);
-  team_barrier(w->crew);
+  team_barrier(w->member);
 }

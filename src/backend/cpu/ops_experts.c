@@ -44,20 +44,20 @@ static void sort_entries(const be_routing *r, int32_t n) {
 }
 
 void cpu_route(be_worker *w, const be_routing *routing, const float *logits, int32_t n) {
-  team_worker *crew = w->crew;
+  team_worker *member = w->member;
   for (cpu_rows p; cpu_take_rows(w, n, &p);)
     for (int64_t t = p.first; t < p.end; t++)
       choose(routing, logits + t * routing->n_experts, routing->place + t * routing->n_used,
              routing->weight + t * routing->n_used);
-  team_barrier(crew);
-  while (team_take(crew, 1) < 1) sort_entries(routing, n);
-  team_barrier(crew);
+  team_barrier(member);
+  while (team_take(member, 1) < 1) sort_entries(routing, n);
+  team_barrier(member);
 }
 
 void cpu_gather(be_worker *w, const be_act *out, const be_act *x, const int32_t *rows, int32_t n) {
-  team_worker *crew = w->crew;
+  team_worker *member = w->member;
   size_t cols = (size_t)x->cols, blocks = cols / QUANT_BLOCK;
-  for (int64_t i; (i = team_take(crew, 1)) < n;) {
+  for (int64_t i; (i = team_take(member, 1)) < n;) {
     size_t to = (size_t)i, from = (size_t)rows[i];
     if (out->f32) memcpy(out->f32 + to * cols, x->f32 + from * cols, cols * sizeof *out->f32);
     if (!out->level) continue;
@@ -68,17 +68,17 @@ void cpu_gather(be_worker *w, const be_act *out, const be_act *x, const int32_t 
     memcpy(out->outlier_at + to * blocks, x->outlier_at + from * blocks, blocks);
     memcpy(out->outlier + to * blocks, x->outlier + from * blocks, blocks * sizeof *out->outlier);
   }
-  team_barrier(crew);
+  team_barrier(member);
 }
 
 void cpu_combine(be_worker *w, float *h, const float *y, const be_routing *routing, int64_t cols, int32_t n) {
-  team_worker *crew = w->crew;
-  for (int64_t i; (i = team_take(crew, 1)) < n * cpu_row_pieces(cols);) {
+  team_worker *member = w->member;
+  for (int64_t i; (i = team_take(member, 1)) < n * cpu_row_pieces(cols);) {
     int64_t t, first, count = cpu_row_piece(i, cols, &t, &first);
     float sum[ROW_PIECE] = {0}, *to = h + t * cols + first;
     for (int64_t j = t * routing->n_used; j < (t + 1) * routing->n_used; j++)
       w->context->device->kernels.fold(sum, 1.0f, y + routing->place[j] * cols + first, routing->weight[j], count);
     for (int64_t j = 0; j < count; j++) to[j] += sum[j];
   }
-  team_barrier(crew);
+  team_barrier(member);
 }

@@ -89,18 +89,18 @@ static void run_pairs(const linear_op *o, int64_t first, int64_t end, int64_t to
 }
 
 static void run(const linear_op *o) {
-  team_worker *crew = o->w->crew;
+  team_worker *member = o->w->member;
   bool many = o->n >= MANY_TOKENS;
-  int64_t number = team_take(crew, 1), total = 0, workers = team_size(o->w->context->team);
+  int64_t number = team_take(member, 1), total = 0, workers = team_size(o->w->context->team);
   int64_t largest = many ? 16 : 8, least = many ? 4 : 1;
   for (int32_t i = 0; i < o->n_parts && number != TEAM_NONE; i++) total += o->pairs(o, i);
   int64_t cuts = token_cuts(o, total, workers, largest), all = total * cuts;
   for (item p = cut(number, all, workers, largest, least); p.first < all;
-       p = cut(team_take(crew, 1), all, workers, largest, least))
+       p = cut(team_take(member, 1), all, workers, largest, least))
     for (int64_t c = total > 0 ? p.first / total : 0; c * total < p.end; c++)
       run_pairs(o, p.first > c * total ? p.first - c * total : 0, smaller(p.end - c * total, total),
                 cut_start(o, c, cuts), cut_start(o, c + 1, cuts));
-  team_barrier(crew);
+  team_barrier(member);
 }
 
 /* ---- Products ---- */

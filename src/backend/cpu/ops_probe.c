@@ -5,7 +5,7 @@ enum { ITEM_BYTES = 1 << 20 };
 
 static uint64_t read_shared(be_worker *w, const char *memory, uint64_t bytes) {
   uint64_t sum = 0;
-  for (uint64_t at; (at = (uint64_t)team_take(w->crew, 1) * ITEM_BYTES) < bytes;)
+  for (uint64_t at; (at = (uint64_t)team_take(w->member, 1) * ITEM_BYTES) < bytes;)
     sum += w->context->device->kernels.probe_read(memory + at, bytes - at < ITEM_BYTES ? bytes - at : ITEM_BYTES);
   return sum;
 }
@@ -14,7 +14,7 @@ static uint64_t read_shared(be_worker *w, const char *memory, uint64_t bytes) {
 static uint64_t compute_shared(be_worker *w, const probe_arithmetic *arithmetic, uint64_t rounds) {
   uint64_t sum = 0;
   char operands[64];
-  for (int64_t i; (i = team_take(w->crew, 1)) < team_size(w->context->team);) {
+  for (int64_t i; (i = team_take(w->member, 1)) < team_size(w->context->team);) {
     for (int j = 0; j < 64; j++) operands[j] = (char)(j + i);
     sum += arithmetic->run(rounds, operands);
   }
@@ -27,6 +27,6 @@ uint64_t cpu_probe(be_worker *w, be_probe kind, const void *memory, uint64_t amo
   volatile uint64_t result =
       kind == BE_PROBE_READ ? read_shared(w, memory, amount) : compute_shared(w, arithmetic, amount);
   (void)result;
-  team_barrier(w->crew);
+  team_barrier(w->member);
   return kind == BE_PROBE_READ ? amount : amount * arithmetic->ops * (uint64_t)team_size(w->context->team);
 }

@@ -20,7 +20,7 @@ static void embed_token(const be_weight *weight, int32_t token, float scale, flo
 void cpu_embed(be_worker *w, float *h, const be_weight *weight, const be_batch *batch, float scale) {
   for (cpu_rows p; cpu_take_rows(w, batch->n_tokens, &p);)
     for (int64_t t = p.first; t < p.end; t++) embed_token(weight, batch->token[t], scale, h + t * weight->cols);
-  team_barrier(w->crew);
+  team_barrier(w->member);
 }
 
 /* Sine and cosine of a >= 0 to within some units of 1e-16 for a below 1e8: the angle is reduced by multiples of
@@ -62,7 +62,7 @@ void cpu_angles(be_worker *w, const be_rope *rope, const double *frequency, doub
         rope->cos[t * rope->n_pairs + i] = (float)(cosine * magnitude);
         rope->sin[t * rope->n_pairs + i] = (float)(sine * magnitude);
       }
-  team_barrier(w->crew);
+  team_barrier(w->member);
 }
 
 void cpu_norm(be_worker *w, const be_act *out, const float *h, const float *weight, float eps, const int32_t *rows,
@@ -73,7 +73,7 @@ void cpu_norm(be_worker *w, const be_act *out, const float *h, const float *weig
       float size = kernels_of(w)->norm(x, weight, eps, out->f32 + t * out->cols, out->cols);
       cpu_quantize_part(w->context->device, out, t, 0, out->cols, 5 * size);
     }
-  team_barrier(w->crew);
+  team_barrier(w->member);
 }
 
 void cpu_norm_add(be_worker *w, float *h, float *x, const float *weight, float eps, int64_t cols, int32_t n) {
@@ -83,16 +83,16 @@ void cpu_norm_add(be_worker *w, float *h, float *x, const float *weight, float e
       kernels_of(w)->norm(row, weight, eps, row, cols);
       for (int64_t i = 0; i < cols; i++) to[i] += row[i];
     }
-  team_barrier(w->crew);
+  team_barrier(w->member);
 }
 
 void cpu_soft_cap(be_worker *w, float *x, float cap, int64_t cols, int32_t n) {
-  team_worker *crew = w->crew;
-  for (int64_t i; (i = team_take(crew, 1)) < n * cpu_row_pieces(cols);) {
+  team_worker *member = w->member;
+  for (int64_t i; (i = team_take(member, 1)) < n * cpu_row_pieces(cols);) {
     int64_t t, first, count = cpu_row_piece(i, cols, &t, &first);
     kernels_of(w)->soft_cap(x + t * cols + first, cap, count);
   }
-  team_barrier(crew);
+  team_barrier(member);
 }
 
 /* ---- Rotating and storing ---- */
@@ -171,7 +171,7 @@ static void rotate(const cpu_kernels *k, float *x, int dim, const float *norm, f
   for (int i = 0; i < dim && scale != 1.0f; i++) x[i] *= scale;
 }
 
-static float query_scale(const be_query_growth *g, int32_t position) {
+static float query_scale(const be_attention_temperature *g, int32_t position) {
   if (g->beta == 0) return 1.0f;
   return (float)(1 + g->beta * log(1 + floor((double)position / g->context)));
 }
@@ -179,19 +179,20 @@ static float query_scale(const be_query_growth *g, int32_t position) {
 /* Pieces are the share of one key/value head in one token or, where there are more than FEW, in KV_LANES of them, whose
  * keys lie in the same cache lines: keys, values and the group of queries. */
 void cpu_rope_store(be_worker *w, float *q, float *k, const float *v, int n_heads, const be_head_norms *norms,
-                    const be_rope *rope, const be_query_growth *growth, const be_batch *batch, const kv_view *kv) {
+                    const be_rope *rope, const be_attention_temperature *temperature, const be_batch *batch,
+                    const kv_view *kv) {
   enum { FEW = 8 };
-  team_worker *crew = w->crew;
+  team_worker *member = w->member;
   const cpu_kernels *kernels = kernels_of(w);
   int n_kv = kv->layout.n_kv_heads, group = n_heads / n_kv, dim = kv->layout.head_dim;
   int64_t n = batch->n_tokens, tokens = n > FEW ? KV_LANES : 1;
-  for (int64_t piece; (piece = team_take(crew, 1)) < (n + tokens - 1) / tokens * n_kv;) {
+  for (int64_t piece; (piece = team_take(member, 1)) < (n + tokens - 1) / tokens * n_kv;) {
     int64_t head = piece % n_kv, start = piece / n_kv * tokens, end = start + tokens < n ? start + tokens : n;
     for (int64_t t = start; t < end; t++) {
       int64_t i = t * n_kv + head;
       const float *cos = rope->cos + t * rope->n_pairs, *sin = rope->sin + t * rope->n_pairs;
       int32_t position = batch->position[t];
-      float scale = query_scale(growth, position);
+      float scale = query_scale(temperature, position);
       for (int64_t g = head * group; g < (head + 1) * group; g++)
         rotate(kernels, q + (t * n_heads + g) * dim, dim, norms->q, norms->eps, cos, sin, scale);
       rotate(kernels, k + i * dim, dim, norms->k, norms->eps, cos, sin, 1.0f);
@@ -199,5 +200,5 @@ void cpu_rope_store(be_worker *w, float *q, float *k, const float *v, int n_head
             v + i * dim);
     }
   }
-  team_barrier(crew);
+  team_barrier(member);
 }
