@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/arena.h"
 #include "base/utf8.h"
 
 /* One text and how much of it the stream now ends with. */
@@ -14,8 +13,7 @@ typedef struct stop_text {
 } stop_text;
 
 struct stop_matcher {
-  arena memory;
-  stop_text *texts;
+  stop_text *texts; /* [n], in the matcher's memory like all that they point at */
   size_t n;
   int stopped; /* the text that was found, or -1 */
   char *held;  /* n_held bytes that may yet become a stop text, behind n_given that were given out */
@@ -32,35 +30,45 @@ static void find_borders(stop_text *s) {
   }
 }
 
-static gale_status add_text(stop_matcher *m, stop_text *s, const char *text, gale_error *error) {
-  s->length = strlen(text);
-  if (s->length == 0) return error_set(error, GALE_E_ARGUMENT, "a stop text is empty");
-  if (!utf8_valid(text, s->length)) return error_set(error, GALE_E_ARGUMENT, "a stop text is not valid UTF-8");
-  s->bytes = arena_string(&m->memory, text, s->length);
-  s->border = arena_array(&m->memory, s->length, sizeof *s->border);
-  if (!s->bytes || !s->border) return error_memory(error, s->length * sizeof *s->border);
-  find_borders(s);
-  return GALE_OK;
+/* Checks the texts and adds up their lengths. */
+static gale_status measure(const char *const *texts, size_t n, size_t *total, gale_error *error) {
+  *total = 0;
+  for (size_t i = 0; i < n; i++) {
+    size_t length = strlen(texts[i]);
+    if (length == 0) return error_set(error, GALE_E_ARGUMENT, "a stop text is empty");
+    if (!utf8_valid(texts[i], length)) return error_set(error, GALE_E_ARGUMENT, "a stop text is not valid UTF-8");
+    if (length > SIZE_MAX / 32 - *total) return error_memory(error, UINT64_MAX);
+    *total += length;
+  }
+  return n > SIZE_MAX / 4 / sizeof(stop_text) ? error_memory(error, UINT64_MAX) : GALE_OK;
 }
 
 gale_status stop_open(const char *const *texts, size_t n, stop_matcher **matcher, gale_error *error) {
-  stop_matcher *m = calloc(1, sizeof *m);
-  if (!m) return error_memory(error, sizeof *m);
-  m->texts = arena_array(&m->memory, n, sizeof *m->texts);
+  size_t total;
+  gale_status status = measure(texts, n, &total, error);
+  if (status) return status;
+  size_t bytes = sizeof(stop_matcher) + n * sizeof(stop_text) + total * (sizeof(size_t) + 1);
+  stop_matcher *m = calloc(1, bytes);
+  if (!m) return error_memory(error, bytes);
+  m->texts = (stop_text *)(m + 1);
   m->n = n;
   m->stopped = -1;
-  gale_status status = m->texts ? GALE_OK : error_memory(error, n * sizeof *m->texts);
-  for (size_t i = 0; i < n && !status; i++) status = add_text(m, &m->texts[i], texts[i], error);
-  if (status)
-    stop_close(&m);
-  else
-    *matcher = m;
-  return status;
+  size_t *border = (size_t *)(m->texts + n);
+  char *to = (char *)(border + total);
+  for (size_t i = 0; i < n; i++) {
+    stop_text *s = &m->texts[i];
+    *s = (stop_text){.bytes = to, .length = strlen(texts[i]), .border = border};
+    memcpy(to, texts[i], s->length);
+    find_borders(s);
+    to += s->length;
+    border += s->length;
+  }
+  *matcher = m;
+  return GALE_OK;
 }
 
 void stop_close(stop_matcher **matcher) {
   if (!matcher || !*matcher) return;
-  arena_free(&(*matcher)->memory);
   free((*matcher)->held);
   free(*matcher);
   *matcher = NULL;

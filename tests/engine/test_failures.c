@@ -22,6 +22,8 @@ static bool fails(kind k) {
   return k == failing && countdown > 0 && --countdown == 0;
 }
 
+static size_t requested; /* bytes of malloc() and calloc() */
+
 static void *out_of_memory(void) {
   errno = ENOMEM;
   return NULL;
@@ -30,12 +32,14 @@ static void *out_of_memory(void) {
 void *__real_malloc(size_t n);
 void *__wrap_malloc(size_t n);
 void *__wrap_malloc(size_t n) {
+  requested += n;
   return fails(ALLOCATION) ? out_of_memory() : __real_malloc(n);
 }
 
 void *__real_calloc(size_t count, size_t n);
 void *__wrap_calloc(size_t count, size_t n);
 void *__wrap_calloc(size_t count, size_t n) {
+  requested += count * n;
   return fails(ALLOCATION) ? out_of_memory() : __real_calloc(count, n);
 }
 
@@ -274,6 +278,25 @@ static void test_generation(void **state) {
   assert_int_equal(mapped, 0);
 }
 
+/* A scheduler holds hundreds of generations: one takes little, whatever the vocabulary's size. */
+static void test_small_generation(void **state) {
+  (void)state;
+  static const char *const stops[] = {"\n\nUser:", "</end>"};
+  gale_model *model = NULL;
+  gale_generation *g = NULL;
+  gale_generation_options o;
+  assert_int_equal(gale_model_open("shape:tiny@q8_0", NULL, &model, NULL), GALE_OK);
+  gale_generation_defaults(&o);
+  o.form = "llama-3.1";
+  o.stop = stops;
+  o.n_stop = 2;
+  requested = 0;
+  assert_int_equal(gale_generation_open(model, NULL, &o, &g, NULL), GALE_OK);
+  assert_in_range(requested, 1, 4096);
+  gale_generation_close(&g);
+  gale_model_close(&model);
+}
+
 /* Opening with a cache, which has the weights already or not: a failing call may cost the cache, but not the model's
  * soundness. What was written, if anything, can be used. */
 static void fail_each_cached(kind k, bool kept) {
@@ -326,7 +349,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       IN_A_DIRECTORY(test_gguf),      IN_A_DIRECTORY(test_gguf_shards),  IN_A_DIRECTORY(test_hf),
       IN_A_DIRECTORY(test_hf_shards), IN_A_DIRECTORY(test_mistral),      IN_A_DIRECTORY(test_fp8),
-      IN_A_DIRECTORY(test_cache),     cmocka_unit_test(test_generation),
+      IN_A_DIRECTORY(test_cache),     cmocka_unit_test(test_generation), cmocka_unit_test(test_small_generation),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
