@@ -1,6 +1,7 @@
 /* The keys of a GGUF file, made of a configuration. */
 #include "convert/convert.h"
 
+#include "format/gguf_keys.h"
 #include "format/reader.h"
 
 #include <math.h>
@@ -85,22 +86,22 @@ static gale_status add_sizes(const model_source *source, const quant_mix *r, che
       text("general.name", m->name),
       integer("general.file_type", r->file_type),
       integer("general.quantization_version", 2),
-      integer(".context_length", m->context),
-      integer(".embedding_length", m->dim),
-      integer(".block_count", m->n_layers),
-      integer(".feed_forward_length", m->hidden_dim),
-      integer(".attention.head_count", m->n_heads),
-      integer(".attention.head_count_kv", m->n_kv_heads),
-      integer(".attention.key_length", m->head_dim),
-      integer(".attention.value_length", m->head_dim),
-      real(".attention.layer_norm_rms_epsilon", (double)m->norm_eps),
-      where(m->attention_softcap > 0, real(".attn_logit_softcapping", (double)m->attention_softcap)),
-      where(m->logit_softcap > 0, real(".final_logit_softcapping", (double)m->logit_softcap)),
-      where(experts, integer(".expert_count", m->n_experts)),
-      where(experts, integer(".expert_used_count", m->n_experts_per_tok)),
-      integer(".rope.dimension_count", m->head_dim),
-      real(".rope.freq_base", m->rope[0].theta),
-      integer(".vocab_size", m->vocab_size),
+      integer("." GGUF_CONTEXT_LENGTH, m->context),
+      integer("." GGUF_EMBEDDING_LENGTH, m->dim),
+      integer("." GGUF_BLOCK_COUNT, m->n_layers),
+      integer("." GGUF_FEED_FORWARD_LENGTH, m->hidden_dim),
+      integer("." GGUF_ATTENTION_HEAD_COUNT, m->n_heads),
+      integer("." GGUF_ATTENTION_HEAD_COUNT_KV, m->n_kv_heads),
+      integer("." GGUF_ATTENTION_KEY_LENGTH, m->head_dim),
+      integer("." GGUF_ATTENTION_VALUE_LENGTH, m->head_dim),
+      real("." GGUF_ATTENTION_LAYER_NORM_RMS_EPSILON, (double)m->norm_eps),
+      where(m->attention_softcap > 0, real("." GGUF_ATTN_LOGIT_SOFTCAPPING, (double)m->attention_softcap)),
+      where(m->logit_softcap > 0, real("." GGUF_FINAL_LOGIT_SOFTCAPPING, (double)m->logit_softcap)),
+      where(experts, integer("." GGUF_EXPERT_COUNT, m->n_experts)),
+      where(experts, integer("." GGUF_EXPERT_USED_COUNT, m->n_experts_per_tok)),
+      integer("." GGUF_ROPE_DIMENSION_COUNT, m->head_dim),
+      real("." GGUF_ROPE_FREQ_BASE, m->rope[0].theta),
+      integer("." GGUF_VOCAB_SIZE, m->vocab_size),
   };
   return add_all(to, architecture, settings, sizeof settings / sizeof *settings, error);
 }
@@ -111,8 +112,9 @@ static gale_status add_window_list(const model_config *m, checkpoint *to, const 
   if (!windowed) return error_memory(error, (uint64_t)m->n_layers * sizeof *windowed);
   for (int32_t l = 0; l < m->n_layers; l++)
     windowed[l] = (setting){.type = SETTING_BOOL, .boolean = m->layers[l].window > 0};
-  const setting pattern = {
-      .key = ".attention.sliding_window_pattern", .type = SETTING_ARRAY, .array = {windowed, (size_t)m->n_layers}};
+  const setting pattern = {.key = "." GGUF_ATTENTION_SLIDING_WINDOW_PATTERN,
+                           .type = SETTING_ARRAY,
+                           .array = {windowed, (size_t)m->n_layers}};
   return add_all(to, architecture, &pattern, 1, error);
 }
 
@@ -121,7 +123,7 @@ static gale_status add_window_period(const model_config *m, checkpoint *to, cons
                                      gale_error *error) {
   int32_t period = 1;
   while (period <= m->n_layers && m->layers[period - 1].window > 0) period++;
-  const setting pattern = integer(".attention.sliding_window_pattern", period);
+  const setting pattern = integer("." GGUF_ATTENTION_SLIDING_WINDOW_PATTERN, period);
   return add_all(to, architecture, &pattern, 1, error);
 }
 
@@ -136,7 +138,7 @@ static gale_status add_windows(const model_source *source, checkpoint *to, const
     same &= m->layers[l].window == m->layers[0].window;
   }
   /* Without the key, Mistral's GGUF files may be taken for those that forgot to state it. */
-  const setting stated = where(window > 0 || !m->family->gguf[0], integer(".attention.sliding_window", window));
+  const setting stated = where(window > 0 || !m->family->gguf[0], integer("." GGUF_ATTENTION_SLIDING_WINDOW, window));
   gale_status status = add_all(to, architecture, &stated, 1, error);
   if (status) return status;
   if (gemma) return add_window_period(m, to, architecture, error);
@@ -153,14 +155,15 @@ static gale_status add_yarn(const model_source *source, checkpoint *to, const ch
   const bool undone = m->rope[0].magnitude == 1;
   const double factor = m->rope[0].magnitude / (y.factor > 1 ? 0.1 * log(y.factor) + 1 : 1);
   const setting settings[] = {
-      text(".rope.scaling.type", "yarn"),
-      real(".rope.scaling.factor", y.factor),
-      where(y.original > 0, integer(".rope.scaling.original_context_length", (int64_t)y.original)),
-      where(y.fast > 0, real(".rope.scaling.yarn_beta_fast", y.fast)),
-      where(y.slow > 0, real(".rope.scaling.yarn_beta_slow", y.slow)),
-      where(undone, real(".rope.scaling.yarn_log_multiplier", 1)),
-      where(!undone && !near(factor, 1), real(".rope.scaling.attn_factor", factor)),
-      where(m->attention_temperature.beta > 0, real(".attention.temperature_scale", m->attention_temperature.beta)),
+      text("." GGUF_ROPE_SCALING_TYPE, "yarn"),
+      real("." GGUF_ROPE_SCALING_FACTOR, y.factor),
+      where(y.original > 0, integer("." GGUF_ROPE_SCALING_ORIGINAL_CONTEXT_LENGTH, (int64_t)y.original)),
+      where(y.fast > 0, real("." GGUF_ROPE_SCALING_YARN_BETA_FAST, y.fast)),
+      where(y.slow > 0, real("." GGUF_ROPE_SCALING_YARN_BETA_SLOW, y.slow)),
+      where(undone, real("." GGUF_ROPE_SCALING_YARN_LOG_MULTIPLIER, 1)),
+      where(!undone && !near(factor, 1), real("." GGUF_ROPE_SCALING_ATTN_FACTOR, factor)),
+      where(m->attention_temperature.beta > 0,
+            real("." GGUF_ATTENTION_TEMPERATURE_SCALE, m->attention_temperature.beta)),
   };
   return add_all(to, architecture, settings, sizeof settings / sizeof *settings, error);
 }
@@ -173,7 +176,7 @@ static gale_status add_scaling(const model_source *source, checkpoint *to, const
   if (prefix) return add_yarn(source, to, architecture, prefix, error);
   double factor = 1 / rope->frequency[0];
   if (fabs(factor - 1) < 1e-6 || checkpoint_tensor(to, "rope_freqs.weight")) return GALE_OK;
-  const setting settings[] = {text(".rope.scaling.type", "linear"), real(".rope.scaling.factor", factor)};
+  const setting settings[] = {text("." GGUF_ROPE_SCALING_TYPE, "linear"), real("." GGUF_ROPE_SCALING_FACTOR, factor)};
   return add_all(to, architecture, settings, sizeof settings / sizeof *settings, error);
 }
 

@@ -2,6 +2,7 @@
  * under GGUF's keys and names, as llama.cpp's converter writes them. They serve to measure, and to write
  * GGUF files that any engine loads. Matrices have the asked type, the embedding and the output too, or those of a mix
  * (quant/mix.h); norms and the routers of experts are F32. */
+#include "format/gguf_keys.h"
 #include "format/reader.h"
 #include "format/shapes.h"
 #include "quant/mix.h"
@@ -60,23 +61,23 @@ static gale_status add_sizes(checkpoint *c, const char *name, const shape *s, ga
   const setting settings[] = {
       text("general.architecture", f->architecture),
       text("general.name", name),
-      integer(".context_length", s->context),
-      integer(".embedding_length", s->dim),
-      integer(".block_count", s->n_layers),
-      integer(".feed_forward_length", s->hidden_dim),
-      integer(".attention.head_count", s->n_heads),
-      integer(".attention.head_count_kv", s->n_kv_heads),
-      real(".attention.layer_norm_rms_epsilon", f->norm_eps),
-      where(own_head_dim, integer(".attention.key_length", s->head_dim)),
-      where(own_head_dim, integer(".attention.value_length", s->head_dim)),
-      where(s->window > 0, integer(".attention.sliding_window", s->window)),
-      where(f->attention_softcap > 0, real(".attn_logit_softcapping", f->attention_softcap)),
-      where(f->logit_softcap > 0, real(".final_logit_softcapping", f->logit_softcap)),
-      where(s->n_experts > 0, integer(".expert_count", s->n_experts)),
-      where(s->n_experts > 0, integer(".expert_used_count", s->n_used)),
-      integer(".rope.dimension_count", s->head_dim),
-      real(".rope.freq_base", s->rope_theta),
-      integer(".vocab_size", s->vocab_size),
+      integer("." GGUF_CONTEXT_LENGTH, s->context),
+      integer("." GGUF_EMBEDDING_LENGTH, s->dim),
+      integer("." GGUF_BLOCK_COUNT, s->n_layers),
+      integer("." GGUF_FEED_FORWARD_LENGTH, s->hidden_dim),
+      integer("." GGUF_ATTENTION_HEAD_COUNT, s->n_heads),
+      integer("." GGUF_ATTENTION_HEAD_COUNT_KV, s->n_kv_heads),
+      real("." GGUF_ATTENTION_LAYER_NORM_RMS_EPSILON, f->norm_eps),
+      where(own_head_dim, integer("." GGUF_ATTENTION_KEY_LENGTH, s->head_dim)),
+      where(own_head_dim, integer("." GGUF_ATTENTION_VALUE_LENGTH, s->head_dim)),
+      where(s->window > 0, integer("." GGUF_ATTENTION_SLIDING_WINDOW, s->window)),
+      where(f->attention_softcap > 0, real("." GGUF_ATTN_LOGIT_SOFTCAPPING, f->attention_softcap)),
+      where(f->logit_softcap > 0, real("." GGUF_FINAL_LOGIT_SOFTCAPPING, f->logit_softcap)),
+      where(s->n_experts > 0, integer("." GGUF_EXPERT_COUNT, s->n_experts)),
+      where(s->n_experts > 0, integer("." GGUF_EXPERT_USED_COUNT, s->n_used)),
+      integer("." GGUF_ROPE_DIMENSION_COUNT, s->head_dim),
+      real("." GGUF_ROPE_FREQ_BASE, s->rope_theta),
+      integer("." GGUF_VOCAB_SIZE, s->vocab_size),
   };
   return add_settings(c, f->architecture, settings, sizeof settings / sizeof *settings, error);
 }
@@ -85,13 +86,13 @@ static gale_status add_scaling(checkpoint *c, const shape *s, gale_error *error)
   const shape_scaling *r = s->scaling;
   if (!r || !r->type) return GALE_OK;
   const setting settings[] = {
-      text(".rope.scaling.type", r->type),
-      real(".rope.scaling.factor", r->factor),
-      where(r->original_context > 0, integer(".rope.scaling.original_context_length", r->original_context)),
-      where(r->beta_fast > 0, real(".rope.scaling.yarn_beta_fast", r->beta_fast)),
-      where(r->beta_slow > 0, real(".rope.scaling.yarn_beta_slow", r->beta_slow)),
-      where(r->log_multiplier > 0, real(".rope.scaling.yarn_log_multiplier", r->log_multiplier)),
-      where(r->query_beta > 0, real(".attention.temperature_scale", r->query_beta)),
+      text("." GGUF_ROPE_SCALING_TYPE, r->type),
+      real("." GGUF_ROPE_SCALING_FACTOR, r->factor),
+      where(r->original_context > 0, integer("." GGUF_ROPE_SCALING_ORIGINAL_CONTEXT_LENGTH, r->original_context)),
+      where(r->beta_fast > 0, real("." GGUF_ROPE_SCALING_YARN_BETA_FAST, r->beta_fast)),
+      where(r->beta_slow > 0, real("." GGUF_ROPE_SCALING_YARN_BETA_SLOW, r->beta_slow)),
+      where(r->log_multiplier > 0, real("." GGUF_ROPE_SCALING_YARN_LOG_MULTIPLIER, r->log_multiplier)),
+      where(r->query_beta > 0, real("." GGUF_ATTENTION_TEMPERATURE_SCALE, r->query_beta)),
   };
   return add_settings(c, s->family->architecture, settings, sizeof settings / sizeof *settings, error);
 }
@@ -102,7 +103,7 @@ static gale_status add_window_pattern(checkpoint *c, const shape *s, gale_error 
   setting *windowed = arena_array(&c->memory, (size_t)s->n_layers, sizeof *windowed);
   if (!windowed) return error_memory(error, (uint64_t)s->n_layers * sizeof *windowed);
   for (int l = 0; l < s->n_layers; l++) windowed[l] = boolean(NULL, l % s->full_every != 0);
-  const setting pattern = list(".attention.sliding_window_pattern", windowed, s->n_layers);
+  const setting pattern = list("." GGUF_ATTENTION_SLIDING_WINDOW_PATTERN, windowed, s->n_layers);
   return add_settings(c, s->family->architecture, &pattern, 1, error);
 }
 

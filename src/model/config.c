@@ -1,5 +1,6 @@
 #include "model/config.h"
 
+#include "format/gguf_keys.h"
 #include "model/tensors.h"
 
 #include <inttypes.h>
@@ -134,7 +135,8 @@ static gale_status vocabulary_size(const checkpoint *c, model_config *config, ga
                                    [CHECKPOINT_MISTRAL] = "tok_embeddings.weight"};
   const tensor *t = tensor_lookup(c, embedding[c->kind]);
   config->vocab_size = t && t->n_dims == 2 && t->shape[0] <= 1 << 24 ? (int32_t)t->shape[0] : 0;
-  return config_int(c, (config_key){"vocab_size", "vocab_size", "vocab_size"}, 1, 1 << 24, &config->vocab_size, error);
+  return config_int(c, (config_key){GGUF_VOCAB_SIZE, "vocab_size", "vocab_size"}, 1, 1 << 24, &config->vocab_size,
+                    error);
 }
 
 static gale_status read_sizes(const checkpoint *c, model_config *config, gale_error *error) {
@@ -143,11 +145,11 @@ static gale_status read_sizes(const checkpoint *c, model_config *config, gale_er
     int32_t high;
     int32_t *value;
   } sizes[] = {
-      {{"embedding_length", "hidden_size", "dim"}, 1 << 20, &config->dim},
-      {{"block_count", "num_hidden_layers", "n_layers"}, 1 << 12, &config->n_layers},
-      {{"feed_forward_length", "intermediate_size", "hidden_dim"}, 1 << 22, &config->hidden_dim},
-      {{"attention.head_count", "num_attention_heads", "n_heads"}, 1 << 12, &config->n_heads},
-      {{"context_length", "max_position_embeddings", "max_seq_len"}, 1 << 28, &config->context},
+      {{GGUF_EMBEDDING_LENGTH, "hidden_size", "dim"}, 1 << 20, &config->dim},
+      {{GGUF_BLOCK_COUNT, "num_hidden_layers", "n_layers"}, 1 << 12, &config->n_layers},
+      {{GGUF_FEED_FORWARD_LENGTH, "intermediate_size", "hidden_dim"}, 1 << 22, &config->hidden_dim},
+      {{GGUF_ATTENTION_HEAD_COUNT, "num_attention_heads", "n_heads"}, 1 << 12, &config->n_heads},
+      {{GGUF_CONTEXT_LENGTH, "max_position_embeddings", "max_seq_len"}, 1 << 28, &config->context},
   };
   for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
     gale_status status = config_int(c, sizes[i].key, 1, sizes[i].high, sizes[i].value, error);
@@ -158,13 +160,13 @@ static gale_status read_sizes(const checkpoint *c, model_config *config, gale_er
 
 static gale_status read_heads(const checkpoint *c, model_config *config, gale_error *error) {
   if (config->n_kv_heads == 0) config->n_kv_heads = config->n_heads;
-  const config_key kv = {"attention.head_count_kv", "num_key_value_heads", "n_kv_heads"};
+  const config_key kv = {GGUF_ATTENTION_HEAD_COUNT_KV, "num_key_value_heads", "n_kv_heads"};
   gale_status status = config_int(c, kv, 1, 1 << 12, &config->n_kv_heads, error);
   if (status) return status;
   if (config->n_heads % config->n_kv_heads != 0)
     return error_set(error, GALE_E_FORMAT, "%s: %d heads cannot share %d key/value heads: a divisor is accepted",
                      c->config_path, config->n_heads, config->n_kv_heads);
-  const config_key head = {"attention.key_length", "head_dim", "head_dim"};
+  const config_key head = {GGUF_ATTENTION_KEY_LENGTH, "head_dim", "head_dim"};
   bool divided = config->head_dim == 0;
   if (divided) config->head_dim = config->dim / config->n_heads;
   status = config_int(c, head, 2, KV_MOST_DIM, &config->head_dim, error);
@@ -173,8 +175,8 @@ static gale_status read_heads(const checkpoint *c, model_config *config, gale_er
     return error_set(error, GALE_E_FORMAT, "%s: dim %d is not a multiple of %d heads and no head_dim is given",
                      c->config_path, config->dim, config->n_heads);
   int32_t value_dim = config->head_dim, rotary = config->head_dim;
-  status = config_int(c, (config_key){.gguf = "attention.value_length"}, 1, 1 << 12, &value_dim, error);
-  if (!status) status = config_int(c, (config_key){.gguf = "rope.dimension_count"}, 1, 1 << 12, &rotary, error);
+  status = config_int(c, (config_key){.gguf = GGUF_ATTENTION_VALUE_LENGTH}, 1, 1 << 12, &value_dim, error);
+  if (!status) status = config_int(c, (config_key){.gguf = GGUF_ROPE_DIMENSION_COUNT}, 1, 1 << 12, &rotary, error);
   if (status) return status;
   if (config->head_dim % 2 != 0 || value_dim != config->head_dim || rotary != config->head_dim)
     return error_set(error, GALE_E_UNSUPPORTED,
@@ -236,8 +238,8 @@ gale_status config_base(const checkpoint *c, arena *memory, model_config *config
   config->attention_scale = 1.0f / sqrtf((float)config->head_dim);
   double eps = config->norm_eps > 0 ? (double)config->norm_eps : -1;
   double theta = config->rope[0].theta > 0 ? config->rope[0].theta : 10000;
-  status =
-      config_number(c, (config_key){"attention.layer_norm_rms_epsilon", "rms_norm_eps", "norm_eps"}, 0, 1, &eps, error);
+  status = config_number(c, (config_key){GGUF_ATTENTION_LAYER_NORM_RMS_EPSILON, "rms_norm_eps", "norm_eps"}, 0, 1, &eps,
+                         error);
   if (!status) status = read_theta(c, &theta, error);
   if (status) return status;
   /* Converters that hold numbers in structs write 0 for what their source did not state. */
@@ -272,7 +274,7 @@ gale_status config_layer_types(const checkpoint *c, model_config *config, bool *
 }
 
 gale_status config_window_pattern(const checkpoint *c, model_config *config, int32_t period, gale_error *error) {
-  const config_key key = {.gguf = "attention.sliding_window_pattern", .hf = "sliding_window_pattern"};
+  const config_key key = {.gguf = GGUF_ATTENTION_SLIDING_WINDOW_PATTERN, .hf = "sliding_window_pattern"};
   const setting *list = config_find(c, key);
   if (!list || list->type != SETTING_ARRAY) {
     gale_status status = list ? config_int(c, key, 1, 1 << 12, &period, error) : GALE_OK;
@@ -291,8 +293,8 @@ gale_status config_window_pattern(const checkpoint *c, model_config *config, int
 }
 
 gale_status config_experts(const checkpoint *c, model_config *config, gale_error *error) {
-  const config_key total = {"expert_count", "num_local_experts", "moe.num_experts"};
-  const config_key used = {"expert_used_count", "num_experts_per_tok", "moe.num_experts_per_tok"};
+  const config_key total = {GGUF_EXPERT_COUNT, "num_local_experts", "moe.num_experts"};
+  const config_key used = {GGUF_EXPERT_USED_COUNT, "num_experts_per_tok", "moe.num_experts_per_tok"};
   gale_status status = config_int(c, total, 0, 1024, &config->n_experts, error);
   if (status || config->n_experts == 0) return status;
   if (c->kind == CHECKPOINT_HF) config->n_experts_per_tok = 2; /* transformers' default */

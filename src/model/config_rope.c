@@ -1,4 +1,5 @@
 /* Rotary frequencies: theta^(-2i / head_dim), and the ways in which releases scale them for longer contexts. */
+#include "format/gguf_keys.h"
 #include "model/config.h"
 
 #include <math.h>
@@ -74,7 +75,7 @@ static const char *hf_kind(const checkpoint *c, const char *prefix) {
 static gale_status read_scaling(const checkpoint *c, const char *const *hf_prefixes, scaling *s, gale_error *error) {
   const char *kind = "default", *prefix = NULL;
   if (c->kind == CHECKPOINT_GGUF) {
-    const config_key type = {.gguf = "rope.scaling.type"};
+    const config_key type = {.gguf = GGUF_ROPE_SCALING_TYPE};
     if (!config_find(c, type)) kind = "linear";
     if (*config_text(c, type)) kind = config_text(c, type);
     prefix = "rope.scaling";
@@ -172,7 +173,8 @@ static gale_status divide_frequencies(const checkpoint *c, double *frequency, in
 static gale_status read_elsewhere(const checkpoint *c, scaling *s, model_config *config, gale_error *error) {
   if (is_false(config_find(c, (config_key){.mistral = "yarn.apply_scale"}))) s->attention_factor = 1;
   if (c->kind == CHECKPOINT_GGUF) s->mscale = 1; /* it has a key for mscale_all_dim only */
-  const config_key beta = {.gguf = "attention.temperature_scale|rope.scaling_beta", .mistral = "llama_4_scaling.beta"};
+  const config_key beta = {.gguf = GGUF_ATTENTION_TEMPERATURE_SCALE "|rope.scaling_beta",
+                           .mistral = "llama_4_scaling.beta"};
   const config_key original = {.mistral = "llama_4_scaling.original_max_position_embeddings"};
   double context = s->original;
   if (s->query_beta < 0) s->query_beta = 0;

@@ -1,6 +1,7 @@
 /* Gemma 1, 2 and 3 (text): embeddings scaled by sqrt(dim), norm weights stored as an offset from 1 (GGUF files have it
  * added), GELU in its tanh form. Gemma 2 adds norms behind both halves, a window on every other layer and soft-caps;
  * Gemma 3 has norms on q and k, one full layer in six, and a theta of its own for layers with a window. */
+#include "format/gguf_keys.h"
 #include "model/tensors.h"
 
 #include <math.h>
@@ -15,7 +16,7 @@ static const struct release {
                  {48, 131072, 1024, false, true},
                  {62, 131072, 1024, true, true}};
 
-static const config_key layers_key = {"block_count", "num_hidden_layers", NULL};
+static const config_key layers_key = {GGUF_BLOCK_COUNT, "num_hidden_layers", NULL};
 
 /* The release of Gemma 3 with as many layers; of another number: nothing known. */
 static struct release release3(int32_t n_layers) {
@@ -47,7 +48,7 @@ static gale_status configure_gemma(const checkpoint *c, arena *memory, model_con
   return configure_common(c, memory, config, error);
 }
 
-static const config_key final_cap = {.gguf = "final_logit_softcapping", .hf = "final_logit_softcapping"};
+static const config_key final_cap = {.gguf = GGUF_FINAL_LOGIT_SOFTCAPPING, .hf = "final_logit_softcapping"};
 
 static gale_status read_cap(const checkpoint *c, config_key key, double otherwise, float *cap, gale_error *error) {
   const setting *s = config_stated(c, key);
@@ -61,7 +62,7 @@ static gale_status read_cap(const checkpoint *c, config_key key, double otherwis
  * layer by layer. */
 static gale_status read_windows(const checkpoint *c, model_config *config, int32_t window, int32_t period,
                                 gale_error *error) {
-  const config_key key = {.gguf = "attention.sliding_window", .hf = "sliding_window"};
+  const config_key key = {.gguf = GGUF_ATTENTION_SLIDING_WINDOW, .hf = "sliding_window"};
   gale_status status = config_int(c, key, 0, INT32_MAX, &window, error);
   if (status) return status;
   config_windows(config, window);
@@ -85,7 +86,7 @@ static gale_status configure_gemma2(const checkpoint *c, arena *memory, model_co
                                                      : config->head_dim,
                             error);
   if (!status)
-    status = read_cap(c, (config_key){.gguf = "attn_logit_softcapping", .hf = "attn_logit_softcapping"}, 50,
+    status = read_cap(c, (config_key){.gguf = GGUF_ATTN_LOGIT_SOFTCAPPING, .hf = "attn_logit_softcapping"}, 50,
                       &config->attention_softcap, error);
   if (!status) status = read_cap(c, final_cap, 30, &config->logit_softcap, error);
   return status ? status : read_windows(c, config, 4096, 2, error);
@@ -105,7 +106,7 @@ static gale_status read_local_rope(const checkpoint *c, arena *memory, model_con
 
 /* Some GGUF files of the larger releases do not state their scaling. */
 static void stretch(const checkpoint *c, model_config *config) {
-  const config_key key = {.gguf = "rope.scaling.factor|rope.scale_linear|rope.scaling.type"};
+  const config_key key = {.gguf = GGUF_ROPE_SCALING_FACTOR "|rope.scale_linear|" GGUF_ROPE_SCALING_TYPE};
   if (c->kind != CHECKPOINT_GGUF || !release3(config->n_layers).stretched || config_find(c, key)) return;
   double *frequency = (double *)config->rope[0].frequency;
   for (int i = 0; i < config->head_dim / 2; i++) frequency[i] /= 8;

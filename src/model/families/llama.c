@@ -1,5 +1,6 @@
 /* Llama 2 and 3, SmolLM2, and every GGUF of architecture "llama" - which includes Mistral's and Mixtral's: those files
  * do not tell them apart. Full attention unless the file states a window. */
+#include "format/gguf_keys.h"
 #include "model/config.h"
 
 #include <string.h>
@@ -34,7 +35,7 @@ static gale_status configure(const checkpoint *c, arena *memory, model_config *c
   gale_status status = config_base(c, memory, config, error);
   if (!status) status = config_experts(c, config, error);
   if (status) return status;
-  const config_key key = {.gguf = "attention.sliding_window"};
+  const config_key key = {.gguf = GGUF_ATTENTION_SLIDING_WINDOW};
   int32_t window = 0;
   status = config_int(c, key, 0, INT32_MAX, &window, error);
   if (c->kind == CHECKPOINT_GGUF && !config_find(c, key) && is_mistral_7b_v01(config)) {
