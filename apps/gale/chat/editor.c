@@ -159,7 +159,7 @@ editor *editor_open(void) {
   el_set(e->line, EL_GETCFN, read_character);
   el_set(e->line, EL_BIND, "^R", "em-inc-search-prev", NULL);
   el_source(e->line, NULL);
-  el_set(e->line, EL_ADDFN, "gale-paste", "insert a pasted text", paste);
+  el_wset(e->line, EL_ADDFN, L"gale-paste", L"insert a pasted text", paste); /* el_set() would never free its copies */
   el_set(e->line, EL_BIND, paste_begins, "gale-paste", NULL);
   history(e->history, &e->event, H_SETSIZE, HISTORY_LENGTH);
   history(e->history, &e->event, H_SETUNIQUE, 1);
