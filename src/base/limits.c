@@ -103,12 +103,30 @@ static bool go_up(group *g) {
   return true;
 }
 
-/* The first number of a file; false if it has none, as for "max". */
-static bool read_number(const char *root, const group *g, const char *name, int64_t *value) {
+/* The decimal number that *text begins with, which is moved behind it; false if there is none. A number that is too
+ * large is the largest. */
+static bool take_number(const char **text, int64_t *value) {
+  char *end;
+  long long number = strtoll(*text, &end, 10);
+  if (end == *text) return false;
+  *text = end;
+  *value = number;
+  return true;
+}
+
+/* The first n numbers of a file's first line; false if it has fewer, as for "max". */
+static bool read_numbers(const char *root, const group *g, const char *name, int64_t *values, int n) {
+  char line[256];
   FILE *f = open_file(root, g->folder, name);
-  bool found = f && fscanf(f, "%" SCNd64, value) == 1;
+  const char *at = f ? fgets(line, sizeof line, f) : NULL;
+  for (int i = 0; at && i < n; i++)
+    if (!take_number(&at, &values[i])) at = NULL;
   if (f) fclose(f);
-  return found;
+  return at != NULL;
+}
+
+static bool read_number(const char *root, const group *g, const char *name, int64_t *value) {
+  return read_numbers(root, g, name, value, 1);
 }
 
 /* ---- Processors ---- */
@@ -126,10 +144,8 @@ static int group_processors(const char *root, const group *g, bool v2) {
     bool found = read_number(root, g, "cpu.cfs_quota_us", &quota) && read_number(root, g, "cpu.cfs_period_us", &period);
     return found ? quota_processors(quota, period) : INT_MAX;
   }
-  FILE *f = open_file(root, g->folder, "cpu.max");
-  bool found = f && fscanf(f, "%" SCNd64 " %" SCNd64, &quota, &period) == 2;
-  if (f) fclose(f);
-  return found ? quota_processors(quota, period) : INT_MAX;
+  int64_t both[2];
+  return read_numbers(root, g, "cpu.max", both, 2) ? quota_processors(both[0], both[1]) : INT_MAX;
 }
 
 int limits_processors(const char *root) {
@@ -149,11 +165,18 @@ int limits_processors(const char *root) {
 
 /* The sum of two lines "name number" of a file. */
 static uint64_t sum_of_lines(FILE *f, const char *a, const char *b) {
-  char line[256], name[128];
-  uint64_t sum = 0, value;
-  while (fgets(line, sizeof line, f))
-    if (sscanf(line, "%127s %" SCNu64, name, &value) == 2 && (strcmp(name, a) == 0 || strcmp(name, b) == 0))
-      sum = value > UINT64_MAX - sum ? UINT64_MAX : sum + value;
+  char line[256];
+  uint64_t sum = 0;
+  while (fgets(line, sizeof line, f)) {
+    char *space = strchr(line, ' ');
+    if (!space) continue;
+    *space = '\0';
+    const char *at = space + 1;
+    int64_t value;
+    bool wanted = strcmp(line, a) == 0 || strcmp(line, b) == 0;
+    if (wanted && take_number(&at, &value) && value > 0)
+      sum = (uint64_t)value > UINT64_MAX - sum ? UINT64_MAX : sum + (uint64_t)value;
+  }
   return sum;
 }
 
@@ -173,12 +196,15 @@ static uint64_t group_memory(const char *root, const group *g, bool v2) {
 
 static uint64_t system_memory(const char *root) {
   FILE *f = open_file(root, "/proc", "meminfo");
+  static const char NAME[] = "MemAvailable:";
   char line[256];
-  uint64_t kilobytes = UINT64_MAX;
-  while (f && kilobytes == UINT64_MAX && fgets(line, sizeof line, f))
-    sscanf(line, "MemAvailable: %" SCNu64, &kilobytes);
+  int64_t kilobytes = -1;
+  while (f && kilobytes < 0 && fgets(line, sizeof line, f)) {
+    const char *at = line + sizeof NAME - 1;
+    if (strncmp(line, NAME, sizeof NAME - 1) == 0 && !take_number(&at, &kilobytes)) kilobytes = -1;
+  }
   if (f) fclose(f);
-  return kilobytes > UINT64_MAX / 1024 ? UINT64_MAX : kilobytes * 1024;
+  return kilobytes < 0 || kilobytes > INT64_MAX / 1024 ? UINT64_MAX : (uint64_t)kilobytes * 1024;
 }
 
 uint64_t limits_memory(const char *root) {

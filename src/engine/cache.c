@@ -104,6 +104,7 @@ static gale_status count_pages(cache *c, const cache_options *o, gale_error *err
 
 static gale_status open_pool(cache *c, gale_error *error) {
   size_t pages = (size_t)c->n_pages, bytes = pages * c->page_bytes;
+  if (pages == 0) return error_set(error, GALE_E_ARGUMENT, "a cache without pages");
   c->references = calloc(pages, sizeof *c->references);
   c->free_pages = malloc(pages * sizeof *c->free_pages);
   if (!c->references || !c->free_pages) return error_memory(error, pages * 2 * sizeof(int32_t));

@@ -19,8 +19,8 @@ size_t sampler_scratch_bytes(int32_t vocab_size);
 
 /* Tokens are 0 .. n_tokens - 1: rows may be longer, and what is beyond is never drawn. The scratch must have been
  * opened for at least as many. o NULL: the defaults. */
-gale_status sampler_open(const gale_sampler_options *o, int32_t n_tokens, sampler **s, gale_error *error);
-void sampler_close(sampler **s);
+gale_status sampler_open(const gale_sampler_options *o, int32_t n_tokens, sampler **opened, gale_error *error);
+void sampler_close(sampler **opened);
 
 /* Adds a token to the history that penalties look at: one of the prompt, or one that was generated. */
 gale_status sampler_accept(sampler *s, int32_t token, bool generated, gale_error *error);
@@ -28,8 +28,8 @@ gale_status sampler_accept(sampler *s, int32_t token, bool generated, gale_error
 /* The token at `position` of the answer (0: its first). Settings, history, logits, mask and position decide it; it is
  * not yet part of the history. mask has bit t % 32 of word t / 32 set where token t is allowed; NULL: all are.
  * GALE_E_NUMERIC if no logit is finite; GALE_E_ARGUMENT if none that is finite is left by bans and mask. */
-gale_status sampler_choose(sampler *s, sampler_scratch *scratch, const float *logits, int64_t position,
-                           const uint32_t *mask, int32_t *token, gale_error *error);
+gale_status sampler_choose(sampler *s, sampler_scratch *c, const float *logits, int64_t position, const uint32_t *mask,
+                           int32_t *token, gale_error *error);
 
 /* Log-softmax of the logits as they are: chosen->logprob of chosen->token, unless chosen is NULL, and the k best, the
  * likeliest first and of equal ones the smaller token. *n_best, at most k, is how many tokens have finite logits; best

@@ -96,8 +96,8 @@ static const char *version_of(const char *name) {
 
 /* The name of the latest version among Mistral's own files, tekken.json before SentencePiece models; NULL: none. */
 static gale_status find_mistral(arena *memory, const char *directory, const char **found, gale_error *error) {
-  const char **names, *best = NULL;
-  size_t n;
+  const char **names = NULL, *best = NULL;
+  size_t n = 0;
   gale_status status = directory_scan(memory, directory, "tekken", ".json", &names, &n, error);
   for (size_t i = 0; i < n && !status; i++)
     if (!best || strcmp(best, "tekken.json") != 0) best = names[i];

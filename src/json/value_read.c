@@ -278,7 +278,7 @@ static void stop_duplicate(reader *r, const char *at, slice key) {
 /* The member of a key at r: a new one, or the earlier with that key. */
 static value *add_member(reader *r, value *object, value ***last) {
   const char *from = r->at;
-  slice key;
+  slice key = {0};
   if (from == r->end || *from != '"') {
     stop(r, VALUE_SYNTAX, from, "a key in quotes is expected");
     return NULL;
