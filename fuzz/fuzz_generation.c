@@ -55,7 +55,7 @@ static size_t find_stop(const byte_list *content, const char *const *stops, size
     size_t longest = 0;
     for (size_t i = 0; i < n_stops; i++) {
       size_t length = strlen(stops[i]);
-      if (length <= longest || length > end || memcmp(content->bytes + end - length, stops[i], length)) continue;
+      if (length <= longest || length > end || memcmp(content->bytes + end - length, stops[i], length) != 0) continue;
       longest = length;
       *which = (int)i;
     }
@@ -80,7 +80,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     int which;
     told stopped = generate(t, &o, data + 2, size - 2, pull);
     size_t expected = find_stop(&whole.content, o.stop, o.n_stop, &which);
-    if (stopped.content.n != expected || (expected && memcmp(stopped.content.bytes, whole.content.bytes, expected)))
+    if (stopped.content.n != expected ||
+        (expected && memcmp(stopped.content.bytes, whole.content.bytes, expected) != 0))
       abort();
     if ((stopped.result.finish == GALE_FINISH_STOP) != (which >= 0) || stopped.result.stop != which) abort();
     free(stopped.content.bytes);
