@@ -199,7 +199,7 @@ struct be_device {
   const be_ops *ops;
 };
 
-/* Opens the device of this name: "cpu". level NULL or a cpu_level_name() as the highest to use. */
-gale_status be_open(const char *level, be_device **device, gale_error *error);
+/* Opens the device of this name: "cpu". isa: a cpu_isa_name(), the highest to use; NULL: the highest there is. */
+gale_status be_open(const char *isa, be_device **device, gale_error *error);
 
 #endif

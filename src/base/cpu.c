@@ -47,8 +47,8 @@ static features read_features(void) {
   return f;
 }
 
-bool cpu_supports(cpu_level level) {
-  switch (level) {
+bool cpu_supports(cpu_isa isa) {
+  switch (isa) {
   case CPU_GENERIC:
     return true;
   case CPU_AVX2:
@@ -66,33 +66,33 @@ bool cpu_supports(cpu_level level) {
 #elif defined(__aarch64__)
 #include <sys/auxv.h>
 
-bool cpu_supports(cpu_level level) {
+bool cpu_supports(cpu_isa isa) {
   const unsigned long dot_product = 1ul << 20; /* HWCAP_ASIMDDP */
-  return level == CPU_GENERIC || (level == CPU_NEON && (getauxval(AT_HWCAP) & dot_product));
+  return isa == CPU_GENERIC || (isa == CPU_NEON && (getauxval(AT_HWCAP) & dot_product));
 }
 #else
-bool cpu_supports(cpu_level level) {
-  return level == CPU_GENERIC;
+bool cpu_supports(cpu_isa isa) {
+  return isa == CPU_GENERIC;
 }
 #endif
 
-cpu_level cpu_detect(void) {
-  cpu_level level = CPU_LEVELS - 1;
-  while (!cpu_supports(level)) level--;
-  return level;
+cpu_isa cpu_detect(void) {
+  cpu_isa isa = CPU_ISAS - 1;
+  while (!cpu_supports(isa)) isa--;
+  return isa;
 }
 
-static const char *const names[CPU_LEVELS] = {[CPU_GENERIC] = "generic", [CPU_AVX2] = "avx2", [CPU_AVXVNNI] = "avxvnni",
-                                              [CPU_AVX512] = "avx512",   [CPU_AMX] = "amx",   [CPU_NEON] = "neon"};
+static const char *const names[CPU_ISAS] = {[CPU_GENERIC] = "generic", [CPU_AVX2] = "avx2", [CPU_AVXVNNI] = "avxvnni",
+                                            [CPU_AVX512] = "avx512",   [CPU_AMX] = "amx",   [CPU_NEON] = "neon"};
 
-const char *cpu_level_name(cpu_level level) {
-  return names[level];
+const char *cpu_isa_name(cpu_isa isa) {
+  return names[isa];
 }
 
-bool cpu_level_from_name(const char *name, cpu_level *level) {
-  for (int l = 0; l < CPU_LEVELS; l++)
+bool cpu_isa_from_name(const char *name, cpu_isa *isa) {
+  for (int l = 0; l < CPU_ISAS; l++)
     if (strcmp(names[l], name) == 0) {
-      *level = (cpu_level)l;
+      *isa = (cpu_isa)l;
       return true;
     }
   return false;

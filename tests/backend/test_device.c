@@ -10,39 +10,39 @@
 #include "backend/backend.h"
 #include "base/cpu.h"
 
-static void levels_have_names(void **state) {
+static void sets_have_names(void **state) {
   (void)state;
-  for (int l = 0; l < CPU_LEVELS; l++) {
-    cpu_level level;
-    assert_true(cpu_level_from_name(cpu_level_name((cpu_level)l), &level));
-    assert_int_equal(level, l);
+  for (int l = 0; l < CPU_ISAS; l++) {
+    cpu_isa isa;
+    assert_true(cpu_isa_from_name(cpu_isa_name((cpu_isa)l), &isa));
+    assert_int_equal(isa, l);
   }
-  cpu_level level;
-  assert_false(cpu_level_from_name("", &level));
-  assert_false(cpu_level_from_name("AVX2", &level));
+  cpu_isa isa;
+  assert_false(cpu_isa_from_name("", &isa));
+  assert_false(cpu_isa_from_name("AVX2", &isa));
 }
 
-static void best_level_is_the_highest(void **state) {
+static void best_set_is_the_highest(void **state) {
   (void)state;
-  cpu_level best = cpu_detect();
+  cpu_isa best = cpu_detect();
   assert_true(cpu_supports(CPU_GENERIC));
   assert_true(cpu_supports(best));
-  for (int l = (int)best + 1; l < CPU_LEVELS; l++) assert_false(cpu_supports((cpu_level)l));
+  for (int l = (int)best + 1; l < CPU_ISAS; l++) assert_false(cpu_supports((cpu_isa)l));
   be_device *d = NULL;
   assert_int_equal(be_open(NULL, &d, NULL), GALE_OK);
-  assert_string_equal(d->ops->name(d), cpu_level_name(best));
+  assert_string_equal(d->ops->name(d), cpu_isa_name(best));
   d->ops->close(d);
 }
 
-static void lacking_level_is_refused(void **state) {
+static void lacking_set_is_refused(void **state) {
   (void)state;
   int refused = 0;
-  for (int l = 0; l < CPU_LEVELS; l++) {
-    const char *name = cpu_level_name((cpu_level)l);
+  for (int l = 0; l < CPU_ISAS; l++) {
+    const char *name = cpu_isa_name((cpu_isa)l);
     be_device *d = NULL;
     gale_error error = {0};
     gale_status status = be_open(name, &d, &error);
-    if (cpu_supports((cpu_level)l)) {
+    if (cpu_supports((cpu_isa)l)) {
       assert_int_equal(status, GALE_OK);
       assert_string_equal(d->ops->name(d), name);
       d->ops->close(d);
@@ -53,8 +53,8 @@ static void lacking_level_is_refused(void **state) {
     const char *has = strstr(error.message, "has generic");
     assert_non_null(strstr(error.message, name));
     assert_non_null(has);
-    for (int other = 0; other < CPU_LEVELS; other++)
-      if (cpu_supports((cpu_level)other)) assert_non_null(strstr(has, cpu_level_name((cpu_level)other)));
+    for (int other = 0; other < CPU_ISAS; other++)
+      if (cpu_supports((cpu_isa)other)) assert_non_null(strstr(has, cpu_isa_name((cpu_isa)other)));
     assert_null(strstr(has, name));
   }
   assert_true(refused > 0); /* no processor has both AMX and NEON */
@@ -65,14 +65,14 @@ static void unknown_level_is_refused(void **state) {
   be_device *d = NULL;
   gale_error error = {0};
   assert_int_equal(be_open("sse", &d, &error), GALE_E_ARGUMENT);
-  for (int l = 0; l < CPU_LEVELS; l++) assert_non_null(strstr(error.message, cpu_level_name((cpu_level)l)));
+  for (int l = 0; l < CPU_ISAS; l++) assert_non_null(strstr(error.message, cpu_isa_name((cpu_isa)l)));
 }
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(levels_have_names),
-      cmocka_unit_test(best_level_is_the_highest),
-      cmocka_unit_test(lacking_level_is_refused),
+      cmocka_unit_test(sets_have_names),
+      cmocka_unit_test(best_set_is_the_highest),
+      cmocka_unit_test(lacking_set_is_refused),
       cmocka_unit_test(unknown_level_is_refused),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

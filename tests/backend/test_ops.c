@@ -162,12 +162,12 @@ static void run_free(ops_run *r) {
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
 }
 
-/* Calls fn on every worker, with the kernels of a level. */
-static void run_on(ops_run *r, const char *level, int threads, void (*fn)(void *argument, be_worker *w)) {
+/* Calls fn on every worker, with the kernels of an instruction set. */
+static void run_on(ops_run *r, const char *isa, int threads, void (*fn)(void *argument, be_worker *w)) {
   gale_error error = {0};
   be_device *device = NULL;
   be_context *context = NULL;
-  assert_int_equal(be_open(level, &device, &error), GALE_OK);
+  assert_int_equal(be_open(isa, &device, &error), GALE_OK);
   r->be = device->ops;
   const be_context_options options = {
       .threads = threads, .give_way = true, .max_tokens = r->c->n, .n_heads = 1, .head_dim = 16, .max_blocks = 1};
@@ -193,14 +193,14 @@ static void job_experts(void *argument, be_worker *w) {
   r->be->combine(w, r->h, r->y, &r->routing, r->c->dim, n);
 }
 
-/* Every result of a case is compared with one that was computed before: on threads x levels. */
+/* Every result of a case is compared with one that was computed before: on threads x instruction sets. */
 static void for_each_run(ops_run *r, void (*fn)(void *argument, be_worker *w), void (*check)(const ops_run *r)) {
-  for (int l = CPU_GENERIC; l < CPU_LEVELS; l++)
+  for (int l = CPU_GENERIC; l < CPU_ISAS; l++)
     for (int threads = 1; threads <= 3; threads++) {
-      if (!cpu_supports((cpu_level)l)) continue;
+      if (!cpu_supports((cpu_isa)l)) continue;
       memset(r->y, 0x7F, (size_t)(r->c->n * USED * r->c->dim) * sizeof(float));
       for (int64_t i = 0; i < (int64_t)r->c->n * r->c->dim; i++) r->h[i] = (float)(i % 7);
-      run_on(r, cpu_level_name((cpu_level)l), threads, fn);
+      run_on(r, cpu_isa_name((cpu_isa)l), threads, fn);
       check(r);
     }
 }

@@ -6,10 +6,10 @@
 #include "backend/cpu/kernels/kernels.h"
 #include "kernels/buffers.h"
 
-/* One kernel of one level while it is checked. */
+/* One kernel of one instruction set while it is checked. */
 typedef struct check {
-  cpu_level level;
-  const cpu_kernels *portable, *kernels; /* the portable ones and those of the level */
+  cpu_isa isa;
+  const cpu_kernels *portable, *kernels; /* the portable ones and those of the set */
   int cases;                             /* random ones wanted */
   uint64_t seed;
   long done;
@@ -28,7 +28,7 @@ void check_same(check *c, const float *is, const float *should, size_t n, const 
 
 /* How a kernel is timed. Zero: the op's own choice. */
 typedef struct timing {
-  cpu_level level;
+  cpu_isa isa;
   const cpu_kernels *portable, *kernels;
   int threads; /* linear and probes only */
   double seconds;
@@ -48,7 +48,7 @@ typedef struct kernel_op {
   int n_types;
   const char *(*type)(int type);
   bool (*differs)(const cpu_kernels *a, const cpu_kernels *b, int type);
-  void (*equal)(check *c, int type); /* the level's bits are those of the portable C. NULL: only timed */
+  void (*equal)(check *c, int type); /* the bits are those of the portable C. NULL: only timed */
   void (*exact)(check *c, int type); /* the portable C is as near to the exact result as docs/NUMERICS.md says */
   void (*time)(const timing *t, int type);
 } kernel_op;

@@ -12,7 +12,7 @@ typedef struct scene {
   kv_layout layout;
   guarded keys[PAGES], values[PAGES], q[ATTEND_QUERIES], q_level[ATTEND_QUERIES], q_scale[ATTEND_QUERIES],
       q_neg_sum[ATTEND_QUERIES];
-  guarded max[2], sum[2], out[2]; /* of the portable C, of a level */
+  guarded max[2], sum[2], out[2]; /* of the portable C, of an instruction set */
 } scene;
 
 /* ---- The cache's elements ---- */
@@ -200,8 +200,7 @@ typedef struct ranges {
 
 static void compare(check *k, int type, int dim, const ranges *r, content c, uint64_t seed) {
   check_case(k, "attend %s %s: head_dim %d, %d queries, the first sees %d .. %d, content %d, case %llu",
-             cpu_level_name(k->level), type_name(type), dim, r->n, r->first[0], r->last[0], c,
-             (unsigned long long)seed);
+             cpu_isa_name(k->isa), type_name(type), dim, r->n, r->first[0], r->last[0], c, (unsigned long long)seed);
   scene s = scene_new(types[type], dim, r->n, r->first, r->last, c, seed);
   s.task.cap = seed % 3 == 0 ? 2.0f : 0;
   run(&s, k->portable, 0);
@@ -392,13 +391,13 @@ static void time_type(const timing *t, int type) {
   int dim = t->head_dim ? t->head_dim / 2 * 2 : 128;
   double bytes = PAGES * (double)kv_layout_make(types[type], 1, dim).layer_bytes;
   for (int i = 0; i < 3; i++) {
-    int blocks = t->level == CPU_GENERIC ? 1 : cases[i][0], queries = cases[i][1];
+    int blocks = t->isa == CPU_GENERIC ? 1 : cases[i][0], queries = cases[i][1];
     double took = time_blocks(t, t->kernels, types[type], dim, blocks, queries);
     double portable = time_blocks(t, t->portable, types[type], dim, 1, queries);
     char what[80];
-    snprintf(what, sizeof what, "attend %s %s, dim %d, %d queries, %d blocks", type_name(type),
-             cpu_level_name(t->level), dim, queries, blocks);
-    timing_print(what, took, bytes, 4.0 * queries * KV_BLOCK * dim, t->level == CPU_GENERIC ? 0 : portable);
+    snprintf(what, sizeof what, "attend %s %s, dim %d, %d queries, %d blocks", type_name(type), cpu_isa_name(t->isa),
+             dim, queries, blocks);
+    timing_print(what, took, bytes, 4.0 * queries * KV_BLOCK * dim, t->isa == CPU_GENERIC ? 0 : portable);
   }
 }
 

@@ -184,7 +184,7 @@ static bool differs(const cpu_kernels *a, const cpu_kernels *b, int type) {
 
 static void check_equal(check *c, quant_type type, shape s, values v, bool add, uint64_t seed) {
   static const char *const names[] = {[QUIET] = "quiet", [WILD] = "wild", [TINY] = "tiny"};
-  check_case(c, "linear %s %s: %d rows, %d cols, %d tokens, %s, %s, case %llu", cpu_level_name(c->level),
+  check_case(c, "linear %s %s: %d rows, %d cols, %d tokens, %s, %s, case %llu", cpu_isa_name(c->isa),
              quant_get(type)->name, s.rows, s.cols, s.tokens, names[v], add ? "add" : "store",
              (unsigned long long)seed);
   linear_case l = case_new(c, type, s, v, seed);
@@ -359,8 +359,8 @@ static void run_call(void *argument) {
 }
 
 /* Seconds for each of the numbers of tokens. */
-static void time_level(const timing *t, cpu_level level, int threads, quant_type type, int64_t rows, int64_t cols,
-                       const int32_t *tokens, int n, double *took) {
+static void time_isa(const timing *t, cpu_isa isa, int threads, quant_type type, int64_t rows, int64_t cols,
+                     const int32_t *tokens, int n, double *took) {
   be_device *d;
   linear_call call = {0};
   const be_context_options options = {.threads = threads,
@@ -369,7 +369,7 @@ static void time_level(const timing *t, cpu_level level, int threads, quant_type
                                       .n_heads = 1,
                                       .head_dim = QUANT_BLOCK,
                                       .max_blocks = 1};
-  if (be_open(cpu_level_name(level), &d, NULL) || d->ops->context_open(d, &options, &call.context, NULL)) exit(1);
+  if (be_open(cpu_isa_name(isa), &d, NULL) || d->ops->context_open(d, &options, &call.context, NULL)) exit(1);
   size_t bytes = d->ops->weight_bytes(d, type, rows, cols);
   be_weight packed = packed_weight(d, type, rows, cols, bytes);
   call.ops = d->ops;
@@ -393,20 +393,20 @@ static void time_type(const timing *t, int type) {
   static const int32_t several[] = {1, 2, 4, 6, 8, 16, 64};
   enum { SEVERAL = sizeof several / sizeof *several, FEW_ROWS = 64 };
   quant_type q = (quant_type)type;
-  bool fast = t->level != CPU_GENERIC;
+  bool fast = t->isa != CPU_GENERIC;
   int64_t cols = t->cols ? t->cols : 4096, rows = t->rows ? t->rows : fast ? 65536 : FEW_ROWS;
   const int32_t *tokens = t->tokens ? &t->tokens : several;
   int n = t->tokens ? 1 : SEVERAL;
   double took[SEVERAL], portable[SEVERAL];
   if (cols % quant_get(q)->block) return;
-  time_level(t, t->level, t->threads, q, rows, cols, tokens, n, took);
+  time_isa(t, t->isa, t->threads, q, rows, cols, tokens, n, took);
   timing quick = *t;
   quick.seconds = 0;
-  if (fast) time_level(&quick, CPU_GENERIC, 1, q, FEW_ROWS, cols, tokens, n, portable);
+  if (fast) time_isa(&quick, CPU_GENERIC, 1, q, FEW_ROWS, cols, tokens, n, portable);
   double bytes = (double)quant_panel_bytes(q, (size_t)cols) * (double)((rows + PANEL_ROWS - 1) / PANEL_ROWS);
   for (int i = 0; i < n; i++) {
     char what[80];
-    snprintf(what, sizeof what, "linear %s %s, %lld x %lld, %d tokens", type_name(type), cpu_level_name(t->level),
+    snprintf(what, sizeof what, "linear %s %s, %lld x %lld, %d tokens", type_name(type), cpu_isa_name(t->isa),
              (long long)rows, (long long)cols, tokens[i]);
     double ops = 2.0 * (double)rows * (double)cols * tokens[i];
     timing_print(what, took[i], bytes, ops, fast ? portable[i] * (double)rows / FEW_ROWS : 0);

@@ -177,38 +177,38 @@ static bool wanted(const char *list, const char *name) {
   return !list;
 }
 
-/* Whether a level has its own kernel, and not that of a lower one. */
-static bool is_own(const kernel_op *op, int type, cpu_level level, const cpu_kernels *kernels) {
-  for (int l = CPU_GENERIC; l < (int)level; l++) {
+/* Whether an instruction set has its own kernel, and not that of a lower one. */
+static bool is_own(const kernel_op *op, int type, cpu_isa isa, const cpu_kernels *kernels) {
+  for (int l = CPU_GENERIC; l < (int)isa; l++) {
     cpu_kernels other;
-    cpu_kernels_fill(&other, (cpu_level)l);
-    if (cpu_supports((cpu_level)l) && !op->differs(&other, kernels, type)) return false;
+    cpu_kernels_fill(&other, (cpu_isa)l);
+    if (cpu_supports((cpu_isa)l) && !op->differs(&other, kernels, type)) return false;
   }
   return true;
 }
 
-/* Checks or times one type at one level. False if it failed. */
-static bool run(const options *o, const kernel_op *op, int type, cpu_level level) {
+/* Checks or times one type with one instruction set. False if it failed. */
+static bool run(const options *o, const kernel_op *op, int type, cpu_isa isa) {
   cpu_kernels portable, kernels;
   cpu_kernels_fill(&portable, CPU_GENERIC);
-  if (!o->emulate_amx || !emulated_amx(&kernels)) cpu_kernels_fill(&kernels, level);
-  bool own = is_own(op, type, level, &kernels);
+  if (!o->emulate_amx || !emulated_amx(&kernels)) cpu_kernels_fill(&kernels, isa);
+  bool own = is_own(op, type, isa, &kernels);
   if (o->bench) {
     timing t = o->timing;
-    t.level = level, t.portable = &portable, t.kernels = &kernels;
+    t.isa = isa, t.portable = &portable, t.kernels = &kernels;
     if (own) op->time(&t, type);
     return true;
   }
-  void (*what)(check * c, int type) = level == CPU_GENERIC ? op->exact : op->equal;
+  void (*what)(check * c, int type) = isa == CPU_GENERIC ? op->exact : op->equal;
   if (!what || !own) return true;
-  check c = {.level = level, .portable = &portable, .kernels = &kernels, .cases = o->cases, .seed = o->seed};
+  check c = {.isa = isa, .portable = &portable, .kernels = &kernels, .cases = o->cases, .seed = o->seed};
   running = &c;
   what(&c, type);
   if (c.done)
-    printf("%s %s %s: %ld cases, %s\n", op->name, op->type(type), cpu_level_name(level), c.done,
-           c.failed               ? "FAILED"
-           : level == CPU_GENERIC ? "within the bounds"
-                                  : "equal to the portable C");
+    printf("%s %s %s: %ld cases, %s\n", op->name, op->type(type), cpu_isa_name(isa), c.done,
+           c.failed             ? "FAILED"
+           : isa == CPU_GENERIC ? "within the bounds"
+                                : "equal to the portable C");
   fflush(stdout);
   return !c.failed;
 }
@@ -226,11 +226,11 @@ int main(int argc, char **argv) {
   signal(SIGILL, on_fault);
   for (int i = 0; i < N_OPS; i++)
     for (int t = 0; t < ops[i]->n_types && wanted(o.op, ops[i]->name); t++)
-      for (int l = CPU_GENERIC; l < CPU_LEVELS && wanted(o.type, ops[i]->type(t)); l++) {
-        if (o.emulate_amx ? l != CPU_AMX : !wanted(o.cpu, cpu_level_name((cpu_level)l)) || !cpu_supports((cpu_level)l))
+      for (int l = CPU_GENERIC; l < CPU_ISAS && wanted(o.type, ops[i]->type(t)); l++) {
+        if (o.emulate_amx ? l != CPU_AMX : !wanted(o.cpu, cpu_isa_name((cpu_isa)l)) || !cpu_supports((cpu_isa)l))
           continue;
         ran++;
-        failed += !run(&o, ops[i], t, (cpu_level)l);
+        failed += !run(&o, ops[i], t, (cpu_isa)l);
       }
   if (!ran) {
     fputs("check_kernels: this processor has no such kernel\n", stderr);

@@ -40,7 +40,7 @@ static void time_probe(const timing *t, int type) {
   job j = {.kind = (be_probe)type, .amount = type == BE_PROBE_READ ? READ_BYTES : 100000};
   const be_context_options options = {
       .threads = t->threads, .give_way = true, .max_tokens = 1, .n_heads = 1, .head_dim = QUANT_BLOCK, .max_blocks = 1};
-  if (be_open(cpu_level_name(t->level), &d, &error) || d->ops->context_open(d, &options, &j.context, &error)) {
+  if (be_open(cpu_isa_name(t->isa), &d, &error) || d->ops->context_open(d, &options, &j.context, &error)) {
     printf("probe: %s\n", error.message);
     exit(1);
   }
@@ -49,7 +49,7 @@ static void time_probe(const timing *t, int type) {
   if (type == BE_PROBE_READ && !j.memory) exit(1);
   if (j.memory) d->ops->fill(d, j.memory, 1, READ_BYTES);
   char what[80];
-  snprintf(what, sizeof what, "probe %s %s, %d threads", type_name(type), cpu_level_name(t->level), t->threads);
+  snprintf(what, sizeof what, "probe %s %s, %d threads", type_name(type), cpu_isa_name(t->isa), t->threads);
   double took = timing_best(t, run, &j), done = (double)j.done;
   bool read = type == BE_PROBE_READ;
   timing_print(what, took, read ? done : 0, read ? 0 : done, 0);

@@ -8,7 +8,7 @@ static const int lengths[] = {1,  2,  3,  7,   8,   9,   15,  16,  17,  24,  31,
                               64, 65, 80, 100, 511, 512, 513, 528, 545, 576, 1000, 1024, 1055, 4096};
 enum { N_LENGTHS = sizeof lengths / sizeof *lengths };
 
-/* What a kernel reads, and the results of the portable C and of a level, each before a guard page. */
+/* What a kernel reads, and the results of the portable C and of an instruction set, each before a guard page. */
 typedef struct rows {
   int n;
   guarded in[4], out[2][OUTPUTS];
@@ -17,8 +17,8 @@ typedef struct rows {
 static float *in(const rows *r, int i) {
   return r->in[i].data;
 }
-static float *out(const rows *r, int level) {
-  return r->out[level][0].data;
+static float *out(const rows *r, int set) {
+  return r->out[set][0].data;
 }
 
 /* Rows of n floats: 0 random, 1 with special values, 2 nothing but special values. */
@@ -42,88 +42,88 @@ static void rows_free(rows r) {
     for (int i = 0; i < OUTPUTS; i++) guarded_free(r.out[l][i]);
 }
 
-/* ---- Running them: level 0 is the portable C ---- */
+/* ---- Running them: set 0 is the portable C ---- */
 
-static void run_norm(const cpu_kernels *k, const rows *r, int level) {
-  *(float *)r->out[level][RETURNED].data = k->norm(in(r, 0), in(r, 1), 1e-5f, out(r, level), r->n);
+static void run_norm(const cpu_kernels *k, const rows *r, int set) {
+  *(float *)r->out[set][RETURNED].data = k->norm(in(r, 0), in(r, 1), 1e-5f, out(r, set), r->n);
 }
 
-static void run_silu(const cpu_kernels *k, const rows *r, int level) {
-  k->activate[BE_SILU](in(r, 0), in(r, 1), out(r, level), r->n);
+static void run_silu(const cpu_kernels *k, const rows *r, int set) {
+  k->activate[BE_SILU](in(r, 0), in(r, 1), out(r, set), r->n);
 }
 
-static void run_gelu(const cpu_kernels *k, const rows *r, int level) {
-  k->activate[BE_GELU_TANH](in(r, 0), in(r, 1), out(r, level), r->n);
+static void run_gelu(const cpu_kernels *k, const rows *r, int set) {
+  k->activate[BE_GELU_TANH](in(r, 0), in(r, 1), out(r, set), r->n);
 }
 
-static void run_soft_cap(const cpu_kernels *k, const rows *r, int level) {
-  memcpy(out(r, level), in(r, 0), (size_t)r->n * sizeof(float));
-  k->soft_cap(out(r, level), 30.0f, r->n);
+static void run_soft_cap(const cpu_kernels *k, const rows *r, int set) {
+  memcpy(out(r, set), in(r, 0), (size_t)r->n * sizeof(float));
+  k->soft_cap(out(r, set), 30.0f, r->n);
 }
 
-static void run_fold(const cpu_kernels *k, const rows *r, int level) {
-  memcpy(out(r, level), in(r, 0), (size_t)r->n * sizeof(float));
-  k->fold(out(r, level), 0.75f, in(r, 1), 0.3f, r->n);
+static void run_fold(const cpu_kernels *k, const rows *r, int set) {
+  memcpy(out(r, set), in(r, 0), (size_t)r->n * sizeof(float));
+  k->fold(out(r, set), 0.75f, in(r, 1), 0.3f, r->n);
 }
 
 /* n / 2 pairs. The angles' rows end at a guard page as well. */
-static void run_rotate(const cpu_kernels *k, const rows *r, int level) {
+static void run_rotate(const cpu_kernels *k, const rows *r, int set) {
   int pairs = r->n / 2, used = 2 * pairs, spare = r->n - pairs;
-  k->rotate(in(r, 0) + (r->n - used), in(r, 1) + spare, in(r, 2) + spare, out(r, level) + (r->n - used), pairs);
+  k->rotate(in(r, 0) + (r->n - used), in(r, 1) + spare, in(r, 2) + spare, out(r, set) + (r->n - used), pairs);
 }
 
-static void run_rotate_in_place(const cpu_kernels *k, const rows *r, int level) {
+static void run_rotate_in_place(const cpu_kernels *k, const rows *r, int set) {
   int pairs = r->n / 2, used = 2 * pairs, spare = r->n - pairs;
-  float *x = out(r, level) + (r->n - used);
+  float *x = out(r, set) + (r->n - used);
   memcpy(x, in(r, 0) + (r->n - used), (size_t)used * sizeof(float));
   k->rotate(x, in(r, 1) + spare, in(r, 2) + spare, x, pairs);
 }
 
 /* The halves end at the guard page and are compared as floats. */
-static void run_to_half(const cpu_kernels *k, const rows *r, int level) {
-  uint16_t *half = (uint16_t *)r->out[level][1].data + r->n;
+static void run_to_half(const cpu_kernels *k, const rows *r, int set) {
+  uint16_t *half = (uint16_t *)r->out[set][1].data + r->n;
   k->to_half(in(r, 0), half, r->n);
-  for (int i = 0; i < r->n; i++) out(r, level)[i] = half_to_float(half[i]);
+  for (int i = 0; i < r->n; i++) out(r, set)[i] = half_to_float(half[i]);
 }
 
 /* Everything ends at guard pages; levels are compared as floats, and where a row has room the rest. */
-static void quantize(const cpu_kernels *k, const rows *r, int level, const float *x, bool outliers) {
+static void quantize(const cpu_kernels *k, const rows *r, int set, const float *x, bool outliers) {
   int blocks = r->n / QUANT_BLOCK, n = blocks * QUANT_BLOCK, end = r->n, room = end - 5 * blocks;
-  be_act to = {.level = (int8_t *)r->out[level][1].data + end * 4 - n,
-               .scale = (float *)r->out[level][0].data + end - blocks,
-               .neg_sum = (int16_t *)r->out[level][2].data + 2 * (end - blocks)};
+  be_act to = {.level = (int8_t *)r->out[set][1].data + end * 4 - n,
+               .scale = (float *)r->out[set][0].data + end - blocks,
+               .neg_sum = (int16_t *)r->out[set][2].data + 2 * (end - blocks)};
   if (outliers) {
     to.outlier_rest = 0.5f;
-    to.outlier_at = (uint8_t *)r->out[level][3].data + end * 4 - blocks;
-    to.outlier = (float *)r->out[level][4].data + end - blocks;
+    to.outlier_at = (uint8_t *)r->out[set][3].data + end * 4 - blocks;
+    to.outlier = (float *)r->out[set][4].data + end - blocks;
   }
   k->quantize(x + (end - n), n, &to, 0, 2);
-  for (int i = 0; i < n && i < room; i++) out(r, level)[i] = (float)to.level[i];
-  for (int i = 0; i < 2 * blocks; i++) out(r, level)[end - 3 * blocks + i] = (float)to.neg_sum[i];
+  for (int i = 0; i < n && i < room; i++) out(r, set)[i] = (float)to.level[i];
+  for (int i = 0; i < 2 * blocks; i++) out(r, set)[end - 3 * blocks + i] = (float)to.neg_sum[i];
   for (int i = 0; i < blocks && outliers; i++) {
-    out(r, level)[room + i] = (float)to.outlier_at[i];
-    out(r, level)[room + blocks + i] = to.outlier[i];
+    out(r, set)[room + i] = (float)to.outlier_at[i];
+    out(r, set)[room + blocks + i] = to.outlier[i];
   }
 }
 
-static void run_quantize(const cpu_kernels *k, const rows *r, int level) {
-  quantize(k, r, level, in(r, 0), false);
+static void run_quantize(const cpu_kernels *k, const rows *r, int set) {
+  quantize(k, r, set, in(r, 0), false);
 }
 
 /* One value of each block is up to four times as far from the others as it was. */
-static void run_quantize_outliers(const cpu_kernels *k, const rows *r, int level) {
+static void run_quantize_outliers(const cpu_kernels *k, const rows *r, int set) {
   float *x = in(r, 3);
   for (int i = 0; i < r->n; i++) {
     int block = (r->n - 1 - i) / QUANT_BLOCK, place = (r->n - 1 - i) % QUANT_BLOCK;
     x[i] = in(r, 0)[i] * (place == block * 11 % QUANT_BLOCK ? 1 : 1 - (float)(block % 4) * 0.25f);
   }
-  quantize(k, r, level, x, true);
+  quantize(k, r, set, x, true);
 }
 
 /* Those that take one row of any floats give one, so that all floats can be swept through them. */
 static const struct {
   const char *name;
-  void (*run)(const cpu_kernels *k, const rows *r, int level);
+  void (*run)(const cpu_kernels *k, const rows *r, int set);
   bool sweep;
 } kernels[] = {
     {"norm", run_norm, false},
@@ -144,7 +144,7 @@ static const char *type_name(int type) {
   return kernels[type].name;
 }
 
-/* All of a level's row kernels are its own, or none is; exp is no kernel. */
+/* All of an instruction set's row kernels are its own, or none is; exp is no kernel. */
 static bool differs(const cpu_kernels *a, const cpu_kernels *b, int type) {
   return a->norm != b->norm && kernels[type].run;
 }
@@ -171,7 +171,7 @@ static void sweep(check *c, int type) {
   uint64_t bits = 0, step = sweep_step(c, 10000) * (blocks ? QUANT_BLOCK : 1);
   for (int i = 0; i < CHUNK; i++) in(&r, 1)[i] = 1;
   while (bits < 1ull << 32 && !c->failed) {
-    check_case(c, "rows %s %s: floats from %08llx on", kernels[type].name, cpu_level_name(c->level),
+    check_case(c, "rows %s %s: floats from %08llx on", kernels[type].name, cpu_isa_name(c->isa),
                (unsigned long long)bits);
     for (int i = 0; i < CHUNK; i++) {
       int at = blocks ? i % QUANT_BLOCK : 0;
@@ -187,7 +187,7 @@ static void equal(check *c, int type) {
   uint64_t seed = c->seed;
   for (int i = 0; i < c->cases && !c->failed; i++) {
     int n = i < N_LENGTHS ? lengths[i] : random_below(&seed, i % 4 ? 400 : 1600) + 1, kind = random_below(&seed, 3);
-    check_case(c, "rows %s %s: n %d, kind %d, case %llu", kernels[type].name, cpu_level_name(c->level), n, kind,
+    check_case(c, "rows %s %s: n %d, kind %d, case %llu", kernels[type].name, cpu_isa_name(c->isa), n, kind,
                (unsigned long long)seed);
     rows r = rows_new(n, kind, seed);
     compare(c, &r, type);
@@ -369,11 +369,11 @@ static void time_type(const timing *t, int type) {
   rows r = rows_new(LONGEST, 0, 1);
   job fast = {t->kernels, &r, type}, portable = {t->portable, &r, type};
   char what[80];
-  snprintf(what, sizeof what, "rows %s %s, %d times %d floats", kernels[type].name, cpu_level_name(t->level), TIMES,
+  snprintf(what, sizeof what, "rows %s %s, %d times %d floats", kernels[type].name, cpu_isa_name(t->isa), TIMES,
            LONGEST);
   double took = timing_best(t, run_job, &fast);
   timing_print(what, took, TIMES * LONGEST * sizeof(float), 0,
-               t->level == CPU_GENERIC ? 0 : timing_best(t, run_job, &portable));
+               t->isa == CPU_GENERIC ? 0 : timing_best(t, run_job, &portable));
   rows_free(r);
 }
 

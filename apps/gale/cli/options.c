@@ -1,7 +1,7 @@
 #include "gale/cli/options.h"
 
 static const char *const kv_types[] = {"f16", "f32", "q8", NULL};
-static const char *const cpu_levels[] = {"generic", "avx2", "avxvnni", "avx512", "amx", "neon", NULL};
+static const char *const instruction_sets[] = {"generic", "avx2", "avxvnni", "avx512", "amx", "neon", NULL};
 static const char *const mirostats[] = {"0", "2", NULL};
 static const char *const shells[] = {"bash", "zsh", "fish", NULL};
 
@@ -19,7 +19,7 @@ const option_spec option_table[OPTION_COUNT] = {
                    .help = "type of the key/value cache: f16 (default), f32 or q8"},
     [OPTION_CHUNK] = {"chunk", 0, KIND_INT, "N", AT(chunk), 1, 1048576,
                       .help = "tokens of a prompt computed in one step"},
-    [OPTION_CPU] = {"cpu", 0, KIND_TEXT, "LEVEL", AT(cpu), .choices = cpu_levels,
+    [OPTION_CPU] = {"cpu", 0, KIND_TEXT, "ISA", AT(cpu), .choices = instruction_sets,
                     .help = "highest instruction set to use: generic, avx2, avxvnni, avx512, amx or neon"},
     [OPTION_QUANT] = {"quant", 0, KIND_TEXT, "TYPE", AT(quant),
                       .help = "hold the weights in another type, e.g. q4_k_m (see: gale help quantize)"},

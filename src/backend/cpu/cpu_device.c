@@ -15,7 +15,7 @@ static void device_close(be_device *d) {
 }
 
 static const char *device_name(const be_device *d) {
-  return cpu_level_name(cpu_of(d)->level);
+  return cpu_isa_name(cpu_of(d)->isa);
 }
 
 static void *device_alloc(const be_device *d, size_t bytes, bool large, gale_error *error) {
@@ -187,31 +187,30 @@ static const be_ops cpu_ops = {
     .fill = device_fill,
 };
 
-/* The names of the levels, or of those that are supported, with commas. */
-static const char *level_names(bool supported, char to[64]) {
+/* The names of the instruction sets, or of those that are supported, with commas. */
+static const char *isa_names(bool supported, char to[64]) {
   size_t used = 0;
-  for (int l = 0; l < CPU_LEVELS; l++) {
-    if (supported && !cpu_supports((cpu_level)l)) continue;
-    used += (size_t)snprintf(to + used, 64 - used, "%s%s", used ? ", " : "", cpu_level_name((cpu_level)l));
+  for (int l = 0; l < CPU_ISAS; l++) {
+    if (supported && !cpu_supports((cpu_isa)l)) continue;
+    used += (size_t)snprintf(to + used, 64 - used, "%s%s", used ? ", " : "", cpu_isa_name((cpu_isa)l));
   }
   return to;
 }
 
-gale_status be_open(const char *level_name, be_device **device, gale_error *error) {
-  cpu_level level;
+gale_status be_open(const char *isa_name, be_device **device, gale_error *error) {
+  cpu_isa isa;
   char names[64];
-  if (!level_name)
-    level = cpu_detect();
-  else if (!cpu_level_from_name(level_name, &level))
-    return error_set(error, GALE_E_ARGUMENT, "cpu \"%s\": accepted are %s", level_name, level_names(false, names));
-  else if (!cpu_supports(level))
-    return error_set(error, GALE_E_UNSUPPORTED, "cpu \"%s\": this processor has %s", level_name,
-                     level_names(true, names));
+  if (!isa_name)
+    isa = cpu_detect();
+  else if (!cpu_isa_from_name(isa_name, &isa))
+    return error_set(error, GALE_E_ARGUMENT, "cpu \"%s\": accepted are %s", isa_name, isa_names(false, names));
+  else if (!cpu_supports(isa))
+    return error_set(error, GALE_E_UNSUPPORTED, "cpu \"%s\": this processor has %s", isa_name, isa_names(true, names));
   cpu_device *d = calloc(1, sizeof *d);
   if (!d) return error_memory(error, sizeof *d);
   d->base.ops = &cpu_ops;
-  d->level = level;
-  cpu_kernels_fill(&d->kernels, level);
+  d->isa = isa;
+  cpu_kernels_fill(&d->kernels, isa);
   *device = &d->base;
   return GALE_OK;
 }

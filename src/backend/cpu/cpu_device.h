@@ -6,7 +6,7 @@
 
 typedef struct cpu_device {
   be_device base;
-  cpu_level level;
+  cpu_isa isa;
   cpu_kernels kernels;
 } cpu_device;
 

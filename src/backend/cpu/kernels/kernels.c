@@ -1,24 +1,24 @@
 #include "backend/cpu/kernels/kernels.h"
 
-static bool includes(cpu_level level, cpu_level lower) {
-  return lower <= level && cpu_supports(lower);
+static bool includes(cpu_isa isa, cpu_isa lower) {
+  return lower <= isa && cpu_supports(lower);
 }
 
-void cpu_kernels_fill(cpu_kernels *k, cpu_level level) {
+void cpu_kernels_fill(cpu_kernels *k, cpu_isa isa) {
   cpu_kernels_portable(k);
 #if defined(__x86_64__)
-  if (includes(level, CPU_AVX2)) {
+  if (includes(isa, CPU_AVX2)) {
     cpu_linear_avx2(k);
     cpu_attend_avx2(k);
     cpu_rows_avx2(k);
     cpu_outliers_avx2(k);
     cpu_probe_avx2(k);
   }
-  if (includes(level, CPU_AVXVNNI)) {
+  if (includes(isa, CPU_AVXVNNI)) {
     cpu_linear_avxvnni(k);
     cpu_attend_avxvnni(k);
   }
-  if (includes(level, CPU_AVX512)) {
+  if (includes(isa, CPU_AVX512)) {
     cpu_linear_avx512(k);
     cpu_linear_many_avx512(k);
     cpu_attend_avx512(k);
@@ -26,9 +26,9 @@ void cpu_kernels_fill(cpu_kernels *k, cpu_level level) {
     cpu_outliers_avx512(k);
     cpu_probe_avx512(k);
   }
-  if (includes(level, CPU_AMX)) cpu_linear_amx(k);
+  if (includes(isa, CPU_AMX)) cpu_linear_amx(k);
 #elif defined(__aarch64__)
-  if (includes(level, CPU_NEON)) {
+  if (includes(isa, CPU_NEON)) {
     cpu_linear_neon(k);
     cpu_attend_neon(k);
     cpu_rows_neon(k);
@@ -36,6 +36,6 @@ void cpu_kernels_fill(cpu_kernels *k, cpu_level level) {
     cpu_probe_neon(k);
   }
 #else
-  (void)level;
+  (void)isa;
 #endif
 }

@@ -109,9 +109,9 @@ static inline void kernels_need_scratch(cpu_kernels *k, size_t bytes) {
   if (k->linear_scratch < bytes) k->linear_scratch = bytes;
 }
 
-/* Fills the table for a level that is supported, with the kernels of the supported levels up to it, each over those of
+/* Fills the table for a supported instruction set, with the kernels of the supported ones up to it, each over those of
  * the one before. */
-void cpu_kernels_fill(cpu_kernels *k, cpu_level level);
+void cpu_kernels_fill(cpu_kernels *k, cpu_isa isa);
 
 /* Each file of kernels puts its own into the table. */
 void cpu_kernels_portable(cpu_kernels *k);
