@@ -155,7 +155,7 @@ GALE_API gale_status gale_detokenizer_finish(gale_detokenizer *stream, const cha
 /* Everything in these structs is UTF-8, terminated by NUL and borrowed for the duration of a call. What is not
  * mentioned in an initialiser - zero or NULL - is not there; later versions may append fields. */
 
-/* A piece of a message: text, or what a model thought before it answered. */
+/* A part of a message: text, or what a model thought before it answered. */
 typedef struct gale_part {
   const char *text;
   bool thinking;
@@ -331,7 +331,7 @@ typedef struct gale_session_options {
   int32_t chunk;         /* most tokens computed in one step */
   int32_t max_sequences; /* open at a time */
   gale_kv_type kv_type;
-  /* Threads whose processors other programs take make short pauses of their own, between pieces of work, rather than
+  /* Threads whose processors other programs take make short pauses of their own, between items of work, rather than
    * being interrupted within one, which would make the others wait. Default true. Results don't depend on it. */
   bool give_way;
   /* Memory for the pages of the cache; 0: what all sequences can take, but at most half of the memory that is free. It

@@ -67,8 +67,8 @@ gale_status file_read(const file *f, uint64_t offset, void *to, uint64_t n, gale
                      offset, f->size);
   char *at = to;
   while (n > 0) {
-    size_t piece = n > (1u << 30) ? (1u << 30) : (size_t)n;
-    ssize_t got = pread(f->fd, at, piece, (off_t)offset);
+    size_t most = n > (1u << 30) ? (1u << 30) : (size_t)n;
+    ssize_t got = pread(f->fd, at, most, (off_t)offset);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0)
       return error_set(error, GALE_E_IO, "%s: reading at offset %" PRIu64 ": %s", f->path, offset, strerror(errno));

@@ -1,6 +1,6 @@
 /* The policy for busy machines: what a worker thread does when another program takes its processor.
  *
- * A worker that is preempted while it holds a piece of work makes all others wait for some milliseconds, until the
+ * A worker that is preempted while it holds an item of work makes all others wait for some milliseconds, until the
  * scheduler gives the processor back. So a worker that finds itself preempted repeatedly works in bursts for a while:
  * shorter than the time slice after which the scheduler would interrupt it, with rests between them that it chooses
  * itself, at moments when it holds nothing.

@@ -12,14 +12,14 @@
 /* The protocol. Its steps are in team_state.h, and all their interleavings are tried by tests/base/test_team_model.c.
  *
  * An operation is described by one word, `state`: the operation's number, how many workers are inside it, the next
- * piece. It changes by compare-and-swap only:
- *   take      the next piece grows; a worker's first take of an operation also counts it as inside
- *   leave     at the barrier: one fewer inside; the last one sets the next operation's number, with no piece taken
+ * item. It changes by compare-and-swap only:
+ *   take      the next item grows; a worker's first take of an operation also counts it as inside
+ *   leave     at the barrier: one fewer inside; the last one sets the next operation's number, with no item taken
  *   step out  before a rest: one fewer inside, allowed only while another worker is inside
  * Hence:
- *   1. Every piece is taken by one worker: within an operation the next piece only grows.
- *   2. Who holds a piece is inside: it takes, works, and takes again or leaves.
- *   3. When an operation's number is passed, all its pieces are done: the last one inside found none left before it
+ *   1. Every item is taken by one worker: within an operation the next item only grows.
+ *   2. Who holds an item is inside: it takes, works, and takes again or leaves.
+ *   3. When an operation's number is passed, all its items are done: the last one inside found none left before it
  *      left, all others finished theirs before they left or stepped out, and by 2 nobody else holds one.
  *   4. A worker that finds another number than its own takes nothing: its operation is over. So who is late skips what
  *      is done, and nobody waits for a worker that is not inside.
@@ -50,7 +50,7 @@ struct team_worker {
   unsigned op;    /* number of the operation that the worker is at; it wraps */
   bool inside;    /* counted in the team's state */
   bool gone;      /* gave up the rest of the job */
-  int64_t next;   /* piece, of a team of one */
+  int64_t next;   /* item, of a team of one */
   preempt policy; /* all zero where the team does not give way */
 };
 
@@ -79,7 +79,7 @@ struct team {
 static const char *check_idle(const team *t) {
   uint64_t s = atomic_load(&t->state);
   if (team_inside_of(s) != 0) return "a worker is inside an operation between runs";
-  if (team_next_of(s) != 0) return "pieces of an operation are taken between runs";
+  if (team_next_of(s) != 0) return "items of an operation are taken between runs";
   if (atomic_load(&t->runners) != 0) return "a run is open, or a worker in it, between runs";
   if (!wait_reached(wait_now(&t->done), t->run)) return "a run has ended before its operations were over";
   for (int i = 0; i < t->size; i++)
@@ -90,10 +90,9 @@ static const char *check_idle(const team *t) {
 /* A change of the word by a worker in a run. */
 static const char *check_change(const team *t, uint64_t from, uint64_t to) {
   if (team_inside_of(to) > (uint64_t)t->size) return "more workers are inside an operation than there are";
-  if (team_op_of(to) == team_op_of(from))
-    return team_next_of(to) < team_next_of(from) ? "pieces were given back" : NULL;
+  if (team_op_of(to) == team_op_of(from)) return team_next_of(to) < team_next_of(from) ? "items were given back" : NULL;
   if (team_inside_of(from) != 1) return "an operation ended with workers inside";
-  return team_next_of(to) || team_inside_of(to) ? "an operation began with pieces taken" : NULL;
+  return team_next_of(to) || team_inside_of(to) ? "an operation began with items taken" : NULL;
 }
 #endif
 

@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 /* ---- The operation's word ----
- * From the lowest bits on: the next piece, the number of workers inside, the last digits of the operation's number. */
+ * From the lowest bits on: the next item, the number of workers inside, the last digits of the operation's number. */
 enum { TEAM_NEXT_BITS = 34, TEAM_INSIDE_BITS = 11, TEAM_OP_BITS = 19 };
 #define TEAM_ONE_INSIDE ((uint64_t)1 << TEAM_NEXT_BITS)
 #define TEAM_ONE_OP ((uint64_t)1 << (TEAM_NEXT_BITS + TEAM_INSIDE_BITS))
@@ -27,18 +27,18 @@ static inline bool team_is_over(uint64_t state, unsigned op) {
   return team_op_of(state) != op % (1u << TEAM_OP_BITS);
 }
 
-/* Takes n pieces of an operation that is not over; the first take counts the worker as inside. */
+/* Takes n items of an operation that is not over; the first take counts the worker as inside. */
 static inline uint64_t team_after_take(uint64_t state, bool inside, uint64_t n) {
   return state + (inside ? 0 : TEAM_ONE_INSIDE) + n;
 }
 
-/* A worker that is inside and found no pieces left leaves; the last one begins the next operation. */
+/* A worker that is inside and found no items left leaves; the last one begins the next operation. */
 static inline uint64_t team_after_leave(uint64_t state) {
   return team_inside_of(state) > 1 ? state - TEAM_ONE_INSIDE : (team_op_of(state) + 1) * TEAM_ONE_OP;
 }
 
 /* A worker that is inside and wants to rest can step out only if another one stays inside: else nobody might be left to
- * end the operation, and those who found no pieces left would wait for the end of its rest. */
+ * end the operation, and those who found no items left would wait for the end of its rest. */
 static inline bool team_can_step_out(uint64_t state) {
   return team_inside_of(state) > 1;
 }

@@ -1,4 +1,4 @@
-/* Stop texts: finds the first of several texts in a stream of pieces, and gives out everything that
+/* Stop texts: finds the first of several texts in a stream of text, and gives out everything that
  * cannot belong to one. */
 #ifndef CHAT_STOP_H
 #define CHAT_STOP_H
@@ -11,10 +11,10 @@ typedef struct stop_matcher stop_matcher;
 gale_status stop_open(const char *const *texts, size_t n, stop_matcher **matcher, gale_error *error);
 void stop_close(stop_matcher **matcher);
 
-/* Adds a piece of text. *out points at *out_length bytes that are sure: not part of a stop text, nor of
+/* Adds the next bytes of the text. *out points at *out_length bytes that are sure: not part of a stop text, nor of
  * what may become one; valid until the next call. *stopped becomes the index of the stop text that
- * has ended in this piece or before (of those that end first, the longest), or -1; *out is then what stood in front of
- * it, and everything behind it is dropped, also from later pieces. Time: linear in the length, for each text. */
+ * has ended in these bytes or before (of those that end first, the longest), or -1; *out is then what stood in front of
+ * it, and everything behind it is dropped, also from later calls. Time: linear in the length, for each text. */
 gale_status stop_push(stop_matcher *matcher, const char *text, size_t length, const char **out, size_t *out_length,
                       int *stopped, gale_error *error);
 

@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { VERSION = 3, PIECE = 1 << 20 };
+enum { VERSION = 3, BUFFER_BYTES = 1 << 20 };
 
 /* ---- Bytes ---- */
 
@@ -181,9 +181,9 @@ static bool go_on(const tally *t) {
 
 static gale_status put_tensor(writer *w, const checkpoint *c, const tensor *t, void *buffer, tally *done,
                               gale_error *error) {
-  uint64_t unit = (uint64_t)quant_get(t->type)->block_bytes, piece = PIECE / unit * unit;
-  for (uint64_t from = 0; from < t->bytes; from += piece) {
-    uint64_t n = t->bytes - from < piece ? t->bytes - from : piece;
+  uint64_t unit = (uint64_t)quant_get(t->type)->block_bytes, most = BUFFER_BYTES / unit * unit;
+  for (uint64_t from = 0; from < t->bytes; from += most) {
+    uint64_t n = t->bytes - from < most ? t->bytes - from : most;
     gale_status status = checkpoint_read(c, t, from, buffer, n, error);
     if (status) return status;
     put(w, buffer, (size_t)n);
@@ -196,8 +196,8 @@ static gale_status put_tensor(writer *w, const checkpoint *c, const tensor *t, v
 }
 
 static gale_status put_checkpoint(writer *w, const checkpoint *c, uint64_t n_keys, tally *done, gale_error *error) {
-  void *buffer = malloc(PIECE);
-  if (!buffer) return error_memory(error, PIECE);
+  void *buffer = malloc(BUFFER_BYTES);
+  if (!buffer) return error_memory(error, BUFFER_BYTES);
   gale_status status = GALE_OK;
   put_header(w, c, n_keys);
   for (size_t i = 0; i < c->n_tensors && !status; i++) status = put_tensor(w, c, &c->tensors[i], buffer, done, error);

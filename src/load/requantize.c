@@ -96,8 +96,8 @@ static gale_status convert_row(const stretch *s, const row_memory *memory, int64
   return GALE_OK;
 }
 
-/* The part of a stretch that lies in one row. */
-static gale_status convert_piece(const stretch *s, const row_memory *memory, int64_t row, gale_error *error) {
+/* Those elements of a stretch that lie in one row. */
+static gale_status convert_in_row(const stretch *s, const row_memory *memory, int64_t row, gale_error *error) {
   int64_t cols = s->origin->cols, start = row * cols, end = start + cols;
   int64_t from = start < s->first ? s->first : start, to = end < s->end ? end : s->end;
   uint64_t at = quant_bytes(s->tensor->type, (uint64_t)(from - s->first));
@@ -130,7 +130,7 @@ static void convert_worker(void *argument, team_worker *w) {
   f->status = open_memory(s, &memory, &f->error);
   for (int64_t i; !f->status && (i = team_take(w, 1)) <= last - first;) {
     f->row = first + i;
-    f->status = convert_piece(s, &memory, f->row, &f->error);
+    f->status = convert_in_row(s, &memory, f->row, &f->error);
   }
   close_memory(&memory);
 }
@@ -161,7 +161,7 @@ static gale_status read_converted(const checkpoint *c, const tensor *t, uint64_t
   row_memory memory;
   gale_status status = open_memory(&s, &memory, error);
   for (int64_t row = s.first / s.origin->cols; row <= (s.end - 1) / s.origin->cols && !status; row++)
-    status = convert_piece(&s, &memory, row, error);
+    status = convert_in_row(&s, &memory, row, error);
   close_memory(&memory);
   return status;
 }

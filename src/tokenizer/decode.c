@@ -8,7 +8,7 @@ enum { UNKNOWN_LENGTH = 5 };
 static const char UNKNOWN_TEXT[] = " \xE2\x81\x87 "; /* what SentencePiece writes for its unknown token */
 
 /* The bytes that an id writes. *start says that the space in front of SentencePiece text is still to be
- * dropped: by the first piece that has one, unless text came before. Control tokens don't count. */
+ * dropped: by the first token that has one, unless text came before. Control tokens don't count. */
 static const char *id_text(const gale_tokenizer *t, uint32_t id, bool special, bool *start, size_t *length) {
   token_type type = (token_type)t->types[id];
   if (type == TOKEN_CONTROL || type == TOKEN_UNKNOWN) {
@@ -48,8 +48,8 @@ gale_status gale_detokenize(const gale_tokenizer *tokenizer, const int32_t *ids,
   start = tokenizer->add_space_prefix;
   total = 0;
   for (size_t i = 0; i < n_ids; i++) {
-    const char *piece = id_text(tokenizer, (uint32_t)ids[i], special, &start, &n);
-    memcpy(out + total, piece, n);
+    const char *bytes = id_text(tokenizer, (uint32_t)ids[i], special, &start, &n);
+    memcpy(out + total, bytes, n);
     total += n;
   }
   out[total] = 0;
@@ -113,9 +113,9 @@ gale_status gale_detokenizer_push(gale_detokenizer *stream, int32_t id, const ch
   gale_status status = check_decoded(stream->tokenizer, id, error);
   if (status) return status;
   size_t n;
-  const char *piece = id_text(stream->tokenizer, (uint32_t)id, stream->special, &stream->start, &n);
+  const char *bytes = id_text(stream->tokenizer, (uint32_t)id, stream->special, &stream->start, &n);
   memcpy(stream->in, stream->held, stream->n_held);
-  memcpy(stream->in + stream->n_held, piece, n);
+  memcpy(stream->in + stream->n_held, bytes, n);
   *length = whole_characters(stream, stream->n_held + n);
   *text = stream->out;
   return GALE_OK;

@@ -79,7 +79,7 @@ static size_t next_gpt2(const char *s, size_t at, size_t end) {
   return match > at ? match : gpt2_run(s, at, end);
 }
 
-/* White space in front of a character that an earlier stage has cut off ends its piece of text: it stays
+/* White space in front of a character that an earlier stage has cut off ends its stretch of text: it stays
  * whole. Returns `at` where that does not apply. */
 static inline size_t space_before(const char *s, size_t at, size_t end, unsigned cut) {
   size_t length, run_end = run(s, at, end, CHAR_SPACE);

@@ -1,6 +1,6 @@
-/* How attention is cut into pieces, and what comes out on several workers against blocks that are computed by the
+/* How attention is cut into items, and what comes out on several workers against blocks that are computed by the
  * portable kernel and folded one after another, by spans. */
-#include "backend/cpu/attend_pieces.h"
+#include "backend/cpu/attend_plan.h"
 #include "backend/cpu/kernels/kernels.h"
 #include "backend/cpu/kernels/portable/math.h"
 #include "op_buffers.h"
@@ -42,7 +42,7 @@ static void add_sequence(step *s, int32_t depth, int n) {
   if (depth + n > s->longest) s->longest = depth + n;
 }
 
-/* ---- Pieces ---- */
+/* ---- Items ---- */
 
 /* Work is measured in queries and blocks; reading a block counts as 8 queries. */
 static double work_of(const step *s, const attend_tile *t, int n_heads, int64_t blocks) {
@@ -50,21 +50,21 @@ static double work_of(const step *s, const attend_tile *t, int n_heads, int64_t 
 }
 
 typedef struct cut {
-  double total, largest, busiest; /* busiest: worker, where whoever is free takes the next piece */
+  double total, largest, busiest; /* busiest: worker, where whoever is free takes the next item */
 } cut;
 
-/* Follows the plan, checks that every block that a token sees is in one piece, and that partial results and folds are
+/* Follows the plan, checks that every block that a token sees is in one item, and that partial results and folds are
  * numbered without gaps. */
 static cut follow(const step *s, int n_heads, int threads, int64_t most_partials) {
   attend_plan p = attend_plan_make(&s->batch, &s->kv, n_heads, threads, most_partials);
   int n_kv = s->kv.layout.n_kv_heads;
-  int64_t pieces = 0, folds = 0, partials = 0, tokens = s->batch.n_tokens;
+  int64_t items = 0, folds = 0, partials = 0, tokens = s->batch.n_tokens;
   double busy[64] = {0};
   cut c = {0};
   assert_in_range(threads, 1, 64);
   for (attend_tile t = attend_first_tile(&p); t.end > 0; attend_next_tile(&p, &t)) {
     assert_int_equal(t.end, tokens);
-    assert_int_equal(t.piece, pieces);
+    assert_int_equal(t.item, items);
     for (tokens--; tokens > t.first; tokens--) assert_int_equal(s->table[tokens], s->table[tokens - 1]);
     assert_int_equal(t.block, kv_first_seen(&s->kv, s->position[t.first]) / KV_BLOCK);
     assert_int_equal(t.block + t.n_blocks - 1, s->position[t.end - 1] / KV_BLOCK);
@@ -76,7 +76,7 @@ static cut follow(const step *s, int n_heads, int threads, int64_t most_partials
       partials += attend_tile_partials(&p, &t);
     }
     for (int32_t block = 0; block < t.n_blocks; block += t.run)
-      for (int head = 0; head < n_kv; head++, pieces++) {
+      for (int head = 0; head < n_kv; head++, items++) {
         double work = work_of(s, &t, n_heads, t.n_blocks - block < t.run ? t.n_blocks - block : t.run);
         int next = 0;
         for (int w = 1; w < threads; w++) next = busy[w] < busy[next] ? w : next;
@@ -86,7 +86,7 @@ static cut follow(const step *s, int n_heads, int threads, int64_t most_partials
       }
   }
   assert_int_equal(tokens, 0);
-  assert_int_equal(p.n_pieces, pieces);
+  assert_int_equal(p.n_items, items);
   assert_int_equal(p.n_folds, folds);
   assert_true(partials <= most_partials);
   for (int w = 0; w < threads; w++) c.busiest = busy[w] > c.busiest ? busy[w] : c.busiest;

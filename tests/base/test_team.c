@@ -1,4 +1,4 @@
-/* The worker team: pieces are taken once, what was written before a barrier is there after it, nobody waits for a
+/* The worker team: items are taken once, what was written before a barrier is there after it, nobody waits for a
  * worker that holds nothing, and nothing gets stuck, however many workers and other threads share a processor. */
 #include "base/cpu.h"
 #include "base/team.h"
@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-enum { MOST = 8, PIECES = 37, ROUNDS = 5 };
+enum { MOST = 8, ITEMS = 37, ROUNDS = 5 };
 
 static team *open_team(int n) {
   team *t = NULL;
@@ -25,22 +25,22 @@ static team *open_team(int n) {
 
 typedef struct work {
   team *team;
-  int value[2][PIECES]; /* plain memory: a barrier is all that orders the accesses */
-  int taken[PIECES];    /* how often each piece was taken */
+  int value[2][ITEMS]; /* plain memory: a barrier is all that orders the accesses */
+  int taken[ITEMS];    /* how often each item was taken */
   atomic_int wrong, done[ROUNDS], arrived, passed;
 } work;
 
-/* Pieces of each round are computed from all pieces of the round before. */
+/* Items of each round are computed from all items of the round before. */
 static void job_rounds(void *argument, team_worker *me) {
   work *w = argument;
   if (team_index(me) < 0 || team_index(me) >= team_size(w->team)) atomic_fetch_add(&w->wrong, 1);
   for (int round = 0; round < ROUNDS; round++) {
     const int *from = w->value[round % 2];
     int *to = w->value[1 - round % 2];
-    for (int64_t i; (i = team_take(me, 1)) < PIECES;) {
-      if (round > 0 && atomic_load(&w->done[round - 1]) != PIECES) atomic_fetch_add(&w->wrong, 1);
+    for (int64_t i; (i = team_take(me, 1)) < ITEMS;) {
+      if (round > 0 && atomic_load(&w->done[round - 1]) != ITEMS) atomic_fetch_add(&w->wrong, 1);
       int sum = 0;
-      for (int k = 0; k < PIECES; k++) sum += from[k];
+      for (int k = 0; k < ITEMS; k++) sum += from[k];
       to[i] = sum % 1000 + (int)i;
       w->taken[i]++;
       atomic_fetch_add(&w->done[round], 1);
@@ -51,15 +51,15 @@ static void job_rounds(void *argument, team_worker *me) {
 
 static void run_rounds(team *t) {
   work w = {.team = t};
-  int expected[2][PIECES] = {{0}};
+  int expected[2][ITEMS] = {{0}};
   for (int round = 0; round < ROUNDS; round++) {
     int sum = 0;
-    for (int k = 0; k < PIECES; k++) sum += expected[round % 2][k];
-    for (int i = 0; i < PIECES; i++) expected[1 - round % 2][i] = sum % 1000 + i;
+    for (int k = 0; k < ITEMS; k++) sum += expected[round % 2][k];
+    for (int i = 0; i < ITEMS; i++) expected[1 - round % 2][i] = sum % 1000 + i;
   }
   team_run(t, job_rounds, &w);
   assert_memory_equal(w.value, expected, sizeof expected);
-  for (int k = 0; k < PIECES; k++) assert_int_equal(w.taken[k], ROUNDS);
+  for (int k = 0; k < ITEMS; k++) assert_int_equal(w.taken[k], ROUNDS);
   assert_int_equal(atomic_load(&w.wrong), 0);
 }
 
@@ -78,7 +78,7 @@ static void sleep_ms(long ms) {
   nanosleep(&t, NULL);
 }
 
-/* Whoever holds a piece is waited for, also by those who have gone to sleep. */
+/* Whoever holds an item is waited for, also by those who have gone to sleep. */
 static void job_slow(void *argument, team_worker *me) {
   work *w = argument;
   for (int round = 0; round < ROUNDS; round++) {
@@ -116,7 +116,7 @@ static void job_alone(void *argument, team_worker *me) {
   }
   while (first && atomic_load(&w->arrived) == 0) sleep_ms(1);
   for (int round = 0; round < ROUNDS; round++) {
-    for (int64_t i; (i = team_take(me, 1)) < PIECES;) {
+    for (int64_t i; (i = team_take(me, 1)) < ITEMS;) {
       w->taken[i]++;
       if (!first) atomic_fetch_add(&w->wrong, 1);
     }
@@ -132,7 +132,7 @@ static void test_nobody_waits_for_the_absent(void **state) {
     work w = {.team = open_team(n)};
     team_run(w.team, job_alone, &w);
     assert_int_equal(atomic_load(&w.wrong), 0);
-    for (int k = 0; k < PIECES; k++) assert_int_equal(w.taken[k], ROUNDS);
+    for (int k = 0; k < ITEMS; k++) assert_int_equal(w.taken[k], ROUNDS);
     team_close(&w.team);
   }
 }
@@ -196,14 +196,14 @@ static void test_close_at_once(void **state) {
   }
 }
 
-/* What is left over of the pieces of one run is not seen by the next. */
+/* What is left over of the items of one run is not seen by the next. */
 static void job_leave(void *argument, team_worker *me) {
   work *w = argument;
   int64_t first = team_take(me, 5);
   if (first != TEAM_NONE && (first % 5 != 0 || first >= 5 * team_size(w->team))) atomic_fetch_add(&w->wrong, 1);
 }
 
-static void test_pieces_start_anew(void **state) {
+static void test_items_start_anew(void **state) {
   (void)state;
   for (int n = 1; n <= MOST; n++) {
     work w = {.team = open_team(n)};
@@ -222,7 +222,7 @@ int main(void) {
       cmocka_unit_test(test_busy_processors),
       cmocka_unit_test(test_many_runs),
       cmocka_unit_test(test_close_at_once),
-      cmocka_unit_test(test_pieces_start_anew),
+      cmocka_unit_test(test_items_start_anew),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

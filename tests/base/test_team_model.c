@@ -237,12 +237,12 @@ static void test_wait(void **state) {
 
 /* ---- The team ---- */
 
-/* Each run is a job of these operations, behind which team_run() has a last one without pieces. */
-enum { WORKERS_MOST = 3, OPS = 2, PIECES_MOST = 3 };
+/* Each run is a job of these operations, behind which team_run() has a last one without items. */
+enum { WORKERS_MOST = 3, OPS = 2, ITEMS_MOST = 3 };
 
 typedef struct size {
   int workers, runs, rests; /* rests of a worker in a run */
-  int pieces[OPS];
+  int items[OPS];
 } size;
 
 static size sizes;
@@ -280,7 +280,7 @@ typedef enum place {
   TAKE_UNDO,
   TAKE_NOW,
   TAKE_WRITE, /* of TAKES_IN_TWO_STEPS */
-  JOB_PIECE,
+  JOB_ITEM,
   /* team_barrier() */
   BARRIER_LEAVE,
   BARRIER_WAIT,
@@ -290,7 +290,7 @@ typedef enum place {
 typedef struct thread {
   uint32_t op;
   uint64_t read; /* of TAKES_IN_TWO_STEPS */
-  uint8_t at, step, piece, inside, gone, barrier, rests, seen;
+  uint8_t at, step, item, inside, gone, barrier, rests, seen;
 } thread;
 
 typedef struct team_model_state {
@@ -298,13 +298,13 @@ typedef struct team_model_state {
   uint32_t first_op;
   uint8_t runners, start, done, left, closing, run, runs, job;
   int32_t active;
-  uint8_t finished[OPS][PIECES_MOST]; /* how often each piece of the run was done */
+  uint8_t finished[OPS][ITEMS_MOST]; /* how often each item of the run was done */
   thread threads[WORKERS_MOST];
 } team_model_state;
 
 static bool all_finished(const team_model_state *s, int ops) {
   for (int op = 0; op < ops; op++)
-    for (int i = 0; i < sizes.pieces[op]; i++)
+    for (int i = 0; i < sizes.items[op]; i++)
       if (s->finished[op][i] != 1) return false;
   return true;
 }
@@ -322,7 +322,7 @@ static void end_work(team_model_state *s, int i) {
     t->at = t->gone ? RUN_REST : RUN_LOOK_LEFT;
 }
 
-/* Where a take leads that gave no piece: into the barrier, or on inside it. */
+/* Where a take leads that gave no item: into the barrier, or on inside it. */
 static void go_on_in_barrier(team_model_state *s, int i) {
   thread *t = &s->threads[i];
   t->at = t->inside ? BARRIER_LEAVE : t->barrier ? BARRIER_WAIT : TAKE;
@@ -345,10 +345,10 @@ static outcome take(team_model_state *s, int i) {
   s->word = team_after_take(from, t->inside, n);
   t->read = 0;
   t->inside = 1;
-  uint64_t piece = team_next_of(from);
-  if (!t->barrier && piece < (uint64_t)sizes.pieces[t->step]) {
-    t->piece = (uint8_t)piece;
-    t->at = JOB_PIECE;
+  uint64_t item = team_next_of(from);
+  if (!t->barrier && item < (uint64_t)sizes.items[t->step]) {
+    t->item = (uint8_t)item;
+    t->at = JOB_ITEM;
   } else {
     go_on_in_barrier(s, i);
   }
@@ -367,8 +367,8 @@ static outcome take_rest(team_model_state *s, thread *t) {
   return MOVED;
 }
 
-static outcome do_piece(team_model_state *s, thread *t) {
-  if (s->finished[t->step][t->piece]++ > 0 || !all_finished(s, t->step)) return VIOLATION;
+static outcome do_item(team_model_state *s, thread *t) {
+  if (s->finished[t->step][t->item]++ > 0 || !all_finished(s, t->step)) return VIOLATION;
   t->at = TAKE;
   return MOVED;
 }
@@ -417,8 +417,8 @@ static outcome step_job(team_model_state *s, int i, bool rest) {
   case TAKE_NOW:
   case TAKE_WRITE:
     return take(s, i);
-  case JOB_PIECE:
-    return do_piece(s, t);
+  case JOB_ITEM:
+    return do_item(s, t);
   case BARRIER_LEAVE:
     return leave(s, t);
   case BARRIER_WAIT:
@@ -571,8 +571,8 @@ static verdict check_team(fault f, size z) {
   first.word = (((uint64_t)1 << TEAM_OP_BITS) - 2) * TEAM_ONE_OP; /* so that the operation's digits wrap within a run */
   first.threads[0].at = RUN_SET_JOB;
   verdict found = check(&m, &first, &n);
-  print_message("%d workers, %d runs, pieces %d and %d, %d rests: %u states\n", z.workers, z.runs, z.pieces[0],
-                z.pieces[1], z.rests, n);
+  print_message("%d workers, %d runs, items %d and %d, %d rests: %u states\n", z.workers, z.runs, z.items[0],
+                z.items[1], z.rests, n);
   return found;
 }
 

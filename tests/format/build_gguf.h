@@ -1,4 +1,4 @@
-/* Writes GGUF files piece by piece, right or wrong. */
+/* Writes GGUF files field by field, right or wrong. */
 #ifndef TESTS_FORMAT_BUILD_GGUF_H
 #define TESTS_FORMAT_BUILD_GGUF_H
 

@@ -241,24 +241,24 @@ static void test_vocabulary(void **state) {
   checkpoint_close(&c);
 }
 
-/* A piece of a tensor is the same wherever reading starts, and tensors differ. */
-static void test_reading_in_pieces(void **state) {
+/* A stretch of a tensor is the same wherever reading starts, and tensors differ. */
+static void test_reading_stretches(void **state) {
   (void)state;
   checkpoint *c = open_good("shape:tiny@q4_1");
   const tensor *t = checkpoint_tensor(c, "blk.1.ffn_down.weight"), *u = checkpoint_tensor(c, "blk.0.ffn_down.weight");
-  uint8_t whole[4000], piece[40], other[40];
+  uint8_t whole[4000], some[40], other[40];
   assert_true(t->bytes <= sizeof whole);
   assert_int_equal(checkpoint_read(c, t, 0, whole, t->bytes, NULL), GALE_OK);
   for (uint64_t at_byte = 0; at_byte < t->bytes; at_byte += 20) {
-    assert_int_equal(checkpoint_read(c, t, at_byte, piece, 20, NULL), GALE_OK);
-    assert_memory_equal(piece, whole + at_byte, 20);
+    assert_int_equal(checkpoint_read(c, t, at_byte, some, 20, NULL), GALE_OK);
+    assert_memory_equal(some, whole + at_byte, 20);
   }
   assert_int_equal(checkpoint_read(c, u, 0, other, 40, NULL), GALE_OK);
   assert_memory_not_equal(other, whole, 40);
   float norm[64];
   assert_int_equal(checkpoint_read(c, checkpoint_tensor(c, "output_norm.weight"), 0, norm, sizeof norm, NULL), GALE_OK);
   for (int i = 0; i < 64; i++) assert_true(norm[i] == 1);
-  assert_int_equal(checkpoint_read(c, t, 10, piece, 20, NULL), GALE_E_ARGUMENT);
+  assert_int_equal(checkpoint_read(c, t, 10, some, 20, NULL), GALE_E_ARGUMENT);
   checkpoint_close(&c);
 }
 
@@ -445,7 +445,7 @@ int main(void) {
       cmocka_unit_test(test_llama3_divisors),
       cmocka_unit_test(test_keys_of_families),
       cmocka_unit_test(test_vocabulary),
-      cmocka_unit_test(test_reading_in_pieces),
+      cmocka_unit_test(test_reading_stretches),
       cmocka_unit_test(test_refused_shapes),
       cmocka_unit_test(test_round_trip_of_every_type),
       cmocka_unit_test(test_round_trip_of_every_value),

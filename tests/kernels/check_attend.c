@@ -6,7 +6,7 @@ enum { PAGES = KV_BLOCK / KV_PAGE, START = 3 * KV_BLOCK, LARGEST_DIM = 256, GROU
 static const char *const type_names[] = {[GALE_KV_F16] = "f16", [GALE_KV_F32] = "f32", [GALE_KV_Q8] = "q8"};
 static const gale_kv_type types[] = {GALE_KV_F16, GALE_KV_F32, GALE_KV_Q8};
 
-/* A task and the memory it reads, each piece before a guard page. */
+/* A task and the memory it reads, each array before a guard page. */
 typedef struct scene {
   attend_task task;
   kv_layout layout;
@@ -220,7 +220,7 @@ static ranges one_range(int n, uint64_t *seed) {
   return r;
 }
 
-/* Each token's heads see one position further: a piece of a prompt under a window. */
+/* Each token's heads see one position further: a chunk of a prompt under a window. */
 static ranges causal(int n, uint64_t *seed) {
   int heads = random_below(seed, 4) + 1, at = random_below(seed, KV_BLOCK - ATTEND_QUERIES);
   int window = 1 << random_below(seed, 9);

@@ -27,11 +27,11 @@ static size_t out_floats(const linear_case *c) {
 }
 
 static void fill_floats(quant_type type, void *to, size_t n, uint64_t *seed) {
-  size_t piece = type == QUANT_F32 ? 4 : 2;
-  for (size_t i = 0; i < n * piece; i += piece) {
+  size_t size = type == QUANT_F32 ? 4 : 2;
+  for (size_t i = 0; i < n * size; i += size) {
     uint32_t bits = random_below(seed, 8) ? float_to_bits(random_special(seed)) : random_bits(seed);
     if (type != QUANT_F32) bits = random_below(seed, 8) ? half_from_float(float_from_bits(bits)) : bits;
-    if (random_below(seed, 64) == 0 || type == QUANT_F32) memcpy((char *)to + i, &bits, piece);
+    if (random_below(seed, 64) == 0 || type == QUANT_F32) memcpy((char *)to + i, &bits, size);
   }
 }
 
@@ -45,11 +45,11 @@ static void draw_halves(values v, uint64_t *seed, uint16_t *d, uint16_t *m) {
 }
 
 /* All levels are the largest or the smallest, and so are all factors. */
-static void make_extreme(const quant_info *q, bool high, quant_block *piece) {
-  memset(piece->level, high ? (1 << q->level_bits) - 1 : 0, sizeof piece->level);
+static void make_extreme(const quant_info *q, bool high, quant_block *numbers) {
+  memset(numbers->level, high ? (1 << q->level_bits) - 1 : 0, sizeof numbers->level);
   if (!q->factor_bits) return;
-  memset(piece->scale, q->has_min ? (1 << q->factor_bits) - 1 : -(1 << q->factor_bits), sizeof piece->scale);
-  if (q->has_min) memset(piece->min, (1 << q->factor_bits) - 1, sizeof piece->min);
+  memset(numbers->scale, q->has_min ? (1 << q->factor_bits) - 1 : -(1 << q->factor_bits), sizeof numbers->scale);
+  if (q->has_min) memset(numbers->min, (1 << q->factor_bits) - 1, sizeof numbers->min);
 }
 
 /* n elements of a type in storage form. */
@@ -64,13 +64,13 @@ static void fill_storage(quant_type type, values v, void *to, size_t n, uint64_t
     draw_halves(v, seed, &d, &m);
     bool extreme = random_below(seed, 8) == 0, high = random_below(seed, 2);
     for (int p = 0; p < q->block / QUANT_BLOCK; p++) {
-      quant_block piece;
-      q->load(block, p, &piece);
-      piece.d = d, piece.m = m;
-      if (extreme) make_extreme(q, high, &piece);
-      if (v == TINY && q->factor_bits && random_below(seed, 2)) memset(piece.scale, 0, sizeof piece.scale);
-      if (v == TINY && q->factor_bits && random_below(seed, 2)) memset(piece.min, 0, sizeof piece.min);
-      q->store(made, p, &piece);
+      quant_block numbers;
+      q->load(block, p, &numbers);
+      numbers.d = d, numbers.m = m;
+      if (extreme) make_extreme(q, high, &numbers);
+      if (v == TINY && q->factor_bits && random_below(seed, 2)) memset(numbers.scale, 0, sizeof numbers.scale);
+      if (v == TINY && q->factor_bits && random_below(seed, 2)) memset(numbers.min, 0, sizeof numbers.min);
+      q->store(made, p, &numbers);
     }
     memcpy(block, made, (size_t)q->block_bytes);
   }

@@ -23,8 +23,8 @@ static int detokenize_bytes(const options *o, const gale_tokenizer *tokenizer) {
   return code;
 }
 
-static int print_piece(const char *piece, size_t length, const char *end) {
-  json_t *string = json_stringn(length ? piece : "", length);
+static int print_text(const char *text, size_t length, const char *end) {
+  json_t *string = json_stringn(length ? text : "", length);
   char *quoted = string ? json_dumps(string, JSON_ENCODE_ANY) : NULL;
   json_decref(string);
   if (!quoted) return fail_memory();
@@ -33,20 +33,20 @@ static int print_piece(const char *piece, size_t length, const char *end) {
   return 0;
 }
 
-/* A JSON array: the piece after each id, then what is left. */
-static int print_pieces(gale_detokenizer *stream, const int32_t *ids, size_t n) {
-  const char *piece = NULL;
+/* A JSON array: the text after each id, then what is left. */
+static int print_texts(gale_detokenizer *stream, const int32_t *ids, size_t n) {
+  const char *text = NULL;
   size_t length = 0;
   gale_error error = {0};
   int code = 0;
   out_printf("[");
   for (size_t i = 0; !code && i < n; i++) {
-    if (gale_detokenizer_push(stream, ids[i], &piece, &length, &error)) return fail_with(&error);
-    code = print_piece(piece, length, ", ");
+    if (gale_detokenizer_push(stream, ids[i], &text, &length, &error)) return fail_with(&error);
+    code = print_text(text, length, ", ");
   }
   if (code) return code;
-  if (gale_detokenizer_finish(stream, &piece, &length, &error)) return fail_with(&error);
-  return print_piece(piece, length, "]\n");
+  if (gale_detokenizer_finish(stream, &text, &length, &error)) return fail_with(&error);
+  return print_text(text, length, "]\n");
 }
 
 static int detokenize_lines(const options *o, const gale_tokenizer *tokenizer) {
@@ -62,7 +62,7 @@ static int detokenize_lines(const options *o, const gale_tokenizer *tokenizer) {
     int32_t *ids = NULL;
     size_t n = 0;
     code = input_ids(where, line, length, gale_tokenizer_size(tokenizer), &ids, &n);
-    if (!code) code = print_pieces(stream, ids, n);
+    if (!code) code = print_texts(stream, ids, n);
     free(ids);
     if (!out_write("", 0)) break;
   }

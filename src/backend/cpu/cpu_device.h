@@ -59,25 +59,25 @@ typedef struct cpu_rows {
 /* Takes some of n rows; false if none are left. Several at once where there are many: a worker whose turn it is waits
  * for the counter longer than a short row takes. */
 static inline bool cpu_take_rows(const be_worker *w, int64_t n, cpu_rows *r) {
-  enum { MOST = 8, PIECES = 16 };
-  int64_t share = n / (PIECES * team_size(w->context->team)), count = share < 1 ? 1 : share < MOST ? share : MOST;
+  enum { MOST = 8, ITEMS = 16 };
+  int64_t share = n / (ITEMS * team_size(w->context->team)), count = share < 1 ? 1 : share < MOST ? share : MOST;
   r->first = team_take(w->member, count);
   r->end = n - r->first < count ? n : r->first + count;
   return r->first < n;
 }
 
-/* Rows are cut into pieces of this many values, so that one token's row keeps all workers busy. */
-enum { ROW_PIECE = 512 };
+/* Rows are cut into items of this many values, so that one token's row keeps all workers busy. */
+enum { ROW_ITEM = 512 };
 
-static inline int64_t cpu_row_pieces(int64_t cols) {
-  return (cols + ROW_PIECE - 1) / ROW_PIECE;
+static inline int64_t cpu_row_items(int64_t cols) {
+  return (cols + ROW_ITEM - 1) / ROW_ITEM;
 }
 
-/* Piece i of [n][cols]: values first .. first + result - 1 of row *t. */
-static inline int64_t cpu_row_piece(int64_t i, int64_t cols, int64_t *t, int64_t *first) {
-  *t = i / cpu_row_pieces(cols);
-  *first = i % cpu_row_pieces(cols) * ROW_PIECE;
-  return cols - *first < ROW_PIECE ? cols - *first : ROW_PIECE;
+/* Item i of [n][cols]: values first .. first + result - 1 of row *t. */
+static inline int64_t cpu_row_item(int64_t i, int64_t cols, int64_t *t, int64_t *first) {
+  *t = i / cpu_row_items(cols);
+  *first = i % cpu_row_items(cols) * ROW_ITEM;
+  return cols - *first < ROW_ITEM ? cols - *first : ROW_ITEM;
 }
 
 /* The operations of be_ops, by the file that has them. */

@@ -1,6 +1,6 @@
 /* Attention over the paged cache. A query's blocks are computed one by one and folded in order, whoever computes them,
- * so the result does not depend on how they are shared out (attend_pieces.h). */
-#include "backend/cpu/attend_pieces.h"
+ * so the result does not depend on how they are shared out (attend_plan.h). */
+#include "backend/cpu/attend_plan.h"
 #include "backend/cpu/cpu_device.h"
 
 #include "backend/cpu/kernels/portable/math.h"
@@ -96,14 +96,14 @@ static void finish(const attend_op *o, int64_t token, int head, const float *acc
   for (int64_t d = 0; d < dim; d++) out[d] = acc[2 + d] * r;
 }
 
-/* Where the heads that one piece writes are whole blocks of 32, it quantises them too. */
-static bool pieces_are_blocks(const attend_op *o) {
+/* Where the heads that one item writes are whole blocks of 32, it quantises them too. */
+static bool items_are_blocks(const attend_op *o) {
   return o->group * o->kv->layout.head_dim % QUANT_BLOCK == 0;
 }
 
 static void finish_group(const attend_op *o, int64_t token, int kv_head) {
   int64_t width = (int64_t)o->group * o->kv->layout.head_dim;
-  if (pieces_are_blocks(o)) cpu_quantize_part(o->w->context->device, o->out, token, kv_head * width, width, 0);
+  if (items_are_blocks(o)) cpu_quantize_part(o->w->context->device, o->out, token, kv_head * width, width, 0);
 }
 
 static int32_t smaller(int32_t a, int32_t b) {
@@ -113,16 +113,16 @@ static int32_t larger(int32_t a, int32_t b) {
   return a > b ? a : b;
 }
 
-/* ---- Pieces ---- */
+/* ---- Items ---- */
 
-/* One piece: blocks `block` .. `end` - 1 of a tile for a key/value head. `after`: keys that this worker reads next, if
+/* One item: blocks `block` .. `end` - 1 of a tile for a key/value head. `after`: keys that this worker reads next, if
  * all take turns, or NULL. */
-typedef struct attend_piece {
+typedef struct attend_item {
   const attend_tile *tile;
   int kv_head;
   int32_t block, end;
   const char *after;
-} attend_piece;
+} attend_item;
 
 /* A head's keys from the start of a block, or of what a tile sees of it, on; NULL where the tile doesn't. */
 static const char *keys_of(const attend_op *o, const attend_tile *t, int kv_head, int64_t block) {
@@ -131,11 +131,11 @@ static const char *keys_of(const attend_op *o, const attend_tile *t, int kv_head
   return kv_keys(o->kv, kv_page(o->kv, o->batch->table[t->first], first), kv_head);
 }
 
-/* Number i of a tile's pieces. */
-static attend_piece piece_at(const attend_op *o, const attend_tile *t, int64_t i) {
+/* Number i of a tile's items. */
+static attend_item item_at(const attend_op *o, const attend_tile *t, int64_t i) {
   int n_kv = o->kv->layout.n_kv_heads;
   int64_t next = i + team_size(o->w->context->team);
-  attend_piece p = {.tile = t, .kv_head = (int)(i % n_kv), .block = t->block + (int32_t)(i / n_kv) * t->run};
+  attend_item p = {.tile = t, .kv_head = (int)(i % n_kv), .block = t->block + (int32_t)(i / n_kv) * t->run};
   p.end = smaller(p.block + t->run, t->block + t->n_blocks);
   p.after = keys_of(o, t, (int)(next % n_kv), t->block + next / n_kv * t->run);
   return p;
@@ -156,10 +156,10 @@ static bool ends_span(int32_t block, int32_t position) {
   return (block + 1) % SPAN_BLOCKS == 0 || block == position / KV_BLOCK;
 }
 
-/* Takes in the result of a query over a block of a piece. Of a divided tile it is kept, but for the blocks that come
- * after the first of their span in the same piece: they are folded into that. Of others the block is folded into its
+/* Takes in the result of a query over a block of an item. Of a divided tile it is kept, but for the blocks that come
+ * after the first of their span in the same item: they are folded into that. Of others the block is folded into its
  * span, and a finished span into those before it; the first span is where the sum of all will be. */
-static void add_block(const attend_op *o, const attend_piece *p, int32_t block, int64_t token, int head, float *all,
+static void add_block(const attend_op *o, const attend_item *p, int32_t block, int64_t token, int head, float *all,
                       const float *max, const float *sum, const float *values) {
   int32_t position = o->batch->position[token], seen = kv_first_seen(o->kv, position) / KV_BLOCK;
   int32_t start = span_start(block, seen);
@@ -179,7 +179,7 @@ static void add_block(const attend_op *o, const attend_piece *p, int32_t block, 
 
 /* One block for heads h .. h + n_heads - 1 of a tile's tokens. acc [2][ATTEND_QUERIES]: for an undivided tile, the
  * spans before of each token's heads, and the span. */
-static void attend_block(const attend_op *o, const attend_piece *p, int32_t block, int h, int n_heads, float *acc) {
+static void attend_block(const attend_op *o, const attend_item *p, int32_t block, int h, int n_heads, float *acc) {
   const attend_tile *tile = p->tile;
   const int32_t *position = o->batch->position;
   size_t dim = (size_t)o->kv->layout.head_dim, partial = partial_floats(o);
@@ -203,7 +203,7 @@ static void attend_block(const attend_op *o, const attend_piece *p, int32_t bloc
               &max[i], &sum[i], values + (size_t)i * dim);
 }
 
-static void attend_run(const attend_op *o, const attend_piece *p) {
+static void attend_run(const attend_op *o, const attend_item *p) {
   const attend_tile *t = p->tile;
   float *acc = o->w->tile;
   for (int g = 0; g < o->group; g += ATTEND_QUERIES) {
@@ -216,7 +216,7 @@ static void attend_run(const attend_op *o, const attend_piece *p) {
   for (int64_t token = t->first; token < t->end && !attend_is_divided(t); token++) finish_group(o, token, p->kv_head);
 }
 
-/* A query of a divided tile: of each span the blocks after the piece that has its first one, then the spans. */
+/* A query of a divided tile: of each span the blocks after the item that has its first one, then the spans. */
 static void fold_query(const attend_op *o, const attend_tile *t, int64_t token, int head) {
   int32_t position = o->batch->position[token], last = position / KV_BLOCK;
   int32_t first = kv_first_seen(o->kv, position) / KV_BLOCK;
@@ -241,13 +241,13 @@ static void fold_tile(const attend_op *o, const attend_tile *t, int kv_head) {
   }
 }
 
-static void attend_pieces(const attend_op *o, const attend_plan *plan) {
+static void attend_items(const attend_op *o, const attend_plan *plan) {
   team_worker *member = o->w->member;
   attend_tile t = attend_first_tile(plan);
-  for (int64_t i; (i = team_take(member, 1)) < plan->n_pieces;) {
-    while (i >= t.piece + attend_tile_pieces(plan, &t)) attend_next_tile(plan, &t);
-    attend_piece piece = piece_at(o, &t, i - t.piece);
-    attend_run(o, &piece);
+  for (int64_t i; (i = team_take(member, 1)) < plan->n_items;) {
+    while (i >= t.item + attend_tile_items(plan, &t)) attend_next_tile(plan, &t);
+    attend_item item = item_at(o, &t, i - t.item);
+    attend_run(o, &item);
   }
   team_barrier(member);
   if (plan->n_folds == 0) return;
@@ -266,8 +266,8 @@ void cpu_attend(be_worker *w, const be_act *out, const float *q, int n_heads, fl
   be_context *c = w->context;
   attend_plan plan = attend_plan_make(batch, kv, n_heads, team_size(c->team), c->attend.n_partials);
   if (kv->layout.type == GALE_KV_Q8) quantize_queries(&o);
-  attend_pieces(&o, &plan);
-  if (!out->level || pieces_are_blocks(&o)) return;
+  attend_items(&o, &plan);
+  if (!out->level || items_are_blocks(&o)) return;
   for (cpu_rows p; cpu_take_rows(w, batch->n_tokens, &p);)
     cpu_quantize_part(c->device, out, p.first, 0, (p.end - p.first) * out->cols, 0);
   team_barrier(w->member);

@@ -73,9 +73,9 @@ void cpu_gather(be_worker *w, const be_act *out, const be_act *x, const int32_t 
 
 void cpu_combine(be_worker *w, float *h, const float *y, const be_routing *routing, int64_t cols, int32_t n) {
   team_worker *member = w->member;
-  for (int64_t i; (i = team_take(member, 1)) < n * cpu_row_pieces(cols);) {
-    int64_t t, first, count = cpu_row_piece(i, cols, &t, &first);
-    float sum[ROW_PIECE] = {0}, *to = h + t * cols + first;
+  for (int64_t i; (i = team_take(member, 1)) < n * cpu_row_items(cols);) {
+    int64_t t, first, count = cpu_row_item(i, cols, &t, &first);
+    float sum[ROW_ITEM] = {0}, *to = h + t * cols + first;
     for (int64_t j = t * routing->n_used; j < (t + 1) * routing->n_used; j++)
       w->context->device->kernels.fold(sum, 1.0f, y + routing->place[j] * cols + first, routing->weight[j], count);
     for (int64_t j = 0; j < count; j++) to[j] += sum[j];

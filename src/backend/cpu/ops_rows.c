@@ -88,8 +88,8 @@ void cpu_norm_add(be_worker *w, float *h, float *x, const float *weight, float e
 
 void cpu_soft_cap(be_worker *w, float *x, float cap, int64_t cols, int32_t n) {
   team_worker *member = w->member;
-  for (int64_t i; (i = team_take(member, 1)) < n * cpu_row_pieces(cols);) {
-    int64_t t, first, count = cpu_row_piece(i, cols, &t, &first);
+  for (int64_t i; (i = team_take(member, 1)) < n * cpu_row_items(cols);) {
+    int64_t t, first, count = cpu_row_item(i, cols, &t, &first);
     kernels_of(w)->soft_cap(x + t * cols + first, cap, count);
   }
   team_barrier(member);
@@ -176,7 +176,7 @@ static float query_scale(const be_attention_temperature *g, int32_t position) {
   return (float)(1 + g->beta * log(1 + floor((double)position / g->context)));
 }
 
-/* Pieces are the share of one key/value head in one token or, where there are more than FEW, in KV_LANES of them, whose
+/* Items are the share of one key/value head in one token or, where there are more than FEW, in KV_LANES of them, whose
  * keys lie in the same cache lines: keys, values and the group of queries. */
 void cpu_rope_store(be_worker *w, float *q, float *k, const float *v, int n_heads, const be_head_norms *norms,
                     const be_rope *rope, const be_attention_temperature *temperature, const be_batch *batch,
@@ -186,8 +186,8 @@ void cpu_rope_store(be_worker *w, float *q, float *k, const float *v, int n_head
   const cpu_kernels *kernels = kernels_of(w);
   int n_kv = kv->layout.n_kv_heads, group = n_heads / n_kv, dim = kv->layout.head_dim;
   int64_t n = batch->n_tokens, tokens = n > FEW ? KV_LANES : 1;
-  for (int64_t piece; (piece = team_take(member, 1)) < (n + tokens - 1) / tokens * n_kv;) {
-    int64_t head = piece % n_kv, start = piece / n_kv * tokens, end = start + tokens < n ? start + tokens : n;
+  for (int64_t item; (item = team_take(member, 1)) < (n + tokens - 1) / tokens * n_kv;) {
+    int64_t head = item % n_kv, start = item / n_kv * tokens, end = start + tokens < n ? start + tokens : n;
     for (int64_t t = start; t < end; t++) {
       int64_t i = t * n_kv + head;
       const float *cos = rope->cos + t * rope->n_pairs, *sin = rope->sin + t * rope->n_pairs;

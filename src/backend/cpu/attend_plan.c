@@ -1,11 +1,11 @@
-#include "backend/cpu/attend_pieces.h"
+#include "backend/cpu/attend_plan.h"
 
 #include "backend/cpu/kernels/kernels.h"
 
-/* Pieces wanted for each worker; whoever takes the last one keeps the others waiting for that share of the time. Tiles
+/* Items wanted for each worker; whoever takes the last one keeps the others waiting for that share of the time. Tiles
  * become shorter where all blocks on their own would be fewer than LEAST_BLOCKS for each worker. Reading a block costs
  * as much as BLOCK_WORK queries compute. */
-enum { PIECES = 32, LEAST_BLOCKS = 4, BLOCK_WORK = 8 };
+enum { ITEMS = 32, LEAST_BLOCKS = 4, BLOCK_WORK = 8 };
 
 static int64_t block_work(const attend_plan *p, const attend_tile *t) {
   return (t->end - t->first) * (p->n_heads / p->kv->layout.n_kv_heads) + BLOCK_WORK;
@@ -36,7 +36,7 @@ attend_tile attend_first_tile(const attend_plan *p) {
 }
 
 void attend_next_tile(const attend_plan *p, attend_tile *t) {
-  t->piece += attend_tile_pieces(p, t);
+  t->item += attend_tile_items(p, t);
   if (attend_is_divided(t)) {
     t->fold += p->kv->layout.n_kv_heads;
     t->partial += attend_tile_partials(p, t);
@@ -71,10 +71,10 @@ attend_plan attend_plan_make(const be_batch *batch, const kv_view *kv, int n_hea
     s = add_tiles(&p);
   }
   if (threads > 1) {
-    p.run_work = s.work / ((int64_t)PIECES * threads);
+    p.run_work = s.work / ((int64_t)ITEMS * threads);
     for (s = add_tiles(&p); s.end.partial > most_partials; s = add_tiles(&p)) p.run_work = 2 * p.run_work + 1;
   }
-  p.n_pieces = s.end.piece;
+  p.n_items = s.end.item;
   p.n_folds = s.end.fold;
   return p;
 }
