@@ -44,9 +44,9 @@ uint64_t checksum(const void *bytes, size_t n) {
     memcpy(last, (const char *)bytes + whole * STEP, n % STEP);
     add_steps(&s, last, 1);
   }
-  uint64_t sum = n, parts[sizeof s / sizeof(uint64_t)];
-  memcpy(parts, &s, sizeof s);
-  for (size_t i = 0; i < sizeof s / sizeof *parts; i++) sum = random_at(sum, parts[i]);
+  uint64_t sum = n, words[sizeof s / sizeof(uint64_t)];
+  memcpy(words, &s, sizeof s);
+  for (size_t i = 0; i < sizeof s / sizeof *words; i++) sum = random_at(sum, words[i]);
   return sum;
 }
 

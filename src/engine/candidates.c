@@ -206,8 +206,8 @@ void candidates_keep_best(sampler_scratch *c, size_t k) {
 }
 
 uint64_t candidates_share(uint64_t total, double share) {
-  double part = ceil(share * (double)total);
-  return part < 1 ? 1 : part >= (double)total ? total : (uint64_t)part;
+  double wanted = ceil(share * (double)total);
+  return wanted < 1 ? 1 : wanted >= (double)total ? total : (uint64_t)wanted;
 }
 
 void candidates_keep_weight(sampler_scratch *c, uint64_t target) {

@@ -176,7 +176,7 @@ static int64_t extent_of(const shape *s, extent e) {
 }
 
 /* layer -1: the tensor belongs to no layer. */
-static gale_status add_tensor(checkpoint *c, const shape *s, const part *p, int layer, quant_type type,
+static gale_status add_tensor(checkpoint *c, const shape *s, const shape_tensor *p, int layer, quant_type type,
                               gale_error *error) {
   const char *why;
   tensor *t = checkpoint_add_tensors(c, 1);
@@ -193,24 +193,24 @@ static gale_status add_tensor(checkpoint *c, const shape *s, const part *p, int 
   return GALE_OK;
 }
 
-static quant_type part_type(const quant_mix *m, const shape *s, const part *p, int layer) {
+static quant_type tensor_type(const quant_mix *m, const shape *s, const shape_tensor *p, int layer) {
   if (strcmp(p->name, "attn_v.weight") == 0) return quant_mix_wv(m, layer, s->n_layers);
   return strncmp(p->name, "ffn_down", 8) == 0 ? quant_mix_w2(m, layer, s->n_layers) : m->type;
 }
 
 static gale_status add_layer(checkpoint *c, const shape *s, int layer, const quant_mix *m, gale_error *error) {
   gale_status status = GALE_OK;
-  for (int i = 0; i < MAX_PARTS && s->family->block[i]; i++)
-    for (const part *p = s->family->block[i]; p->name && !status; p++)
-      status = add_tensor(c, s, p, layer, part_type(m, s, p, layer), error);
+  for (int i = 0; i < MOST_LISTS && s->family->lists[i]; i++)
+    for (const shape_tensor *p = s->family->lists[i]; p->name && !status; p++)
+      status = add_tensor(c, s, p, layer, tensor_type(m, s, p, layer), error);
   return status;
 }
 
 static gale_status add_tensors(checkpoint *c, const shape *s, const quant_mix *m, gale_error *error) {
-  static const part embedding = {"token_embd.weight", VOCAB, DIM, NONE, false};
-  static const part norm = {"output_norm.weight", NONE, DIM, NONE, false};
-  static const part output = {"output.weight", VOCAB, DIM, NONE, false};
-  static const part divisors = {divisors_name, NONE, PAIRS, NONE, false};
+  static const shape_tensor embedding = {"token_embd.weight", VOCAB, DIM, NONE, false};
+  static const shape_tensor norm = {"output_norm.weight", NONE, DIM, NONE, false};
+  static const shape_tensor output = {"output.weight", VOCAB, DIM, NONE, false};
+  static const shape_tensor divisors = {divisors_name, NONE, PAIRS, NONE, false};
   gale_status status = add_tensor(c, s, &embedding, -1, s->tied ? m->output : m->type, error);
   if (!status && s->scaling && !s->scaling->type) status = add_tensor(c, s, &divisors, -1, m->type, error);
   for (int layer = 0; layer < s->n_layers && !status; layer++) status = add_layer(c, s, layer, m, error);

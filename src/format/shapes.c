@@ -3,31 +3,31 @@
 
 #include <string.h>
 
-/* ---- Blocks ---- */
+/* ---- Lists of tensors ---- */
 
-static const part attention[] = {
+static const shape_tensor attention[] = {
     {"attn_norm.weight", NONE, DIM, NONE, false},      {"attn_q.weight", QUERIES, DIM, NONE, false},
     {"attn_k.weight", KEYS, DIM, NONE, false},         {"attn_v.weight", KEYS, DIM, NONE, false},
     {"attn_output.weight", DIM, QUERIES, NONE, false}, {0},
 };
-static const part feed_forward[] = {
+static const shape_tensor feed_forward[] = {
     {"ffn_norm.weight", NONE, DIM, NONE, false},
     {"ffn_gate.weight", HIDDEN, DIM, NONE, false},
     {"ffn_up.weight", HIDDEN, DIM, NONE, false},
     {"ffn_down.weight", DIM, HIDDEN, NONE, false},
     {0},
 };
-static const part experts[] = {
+static const shape_tensor experts[] = {
     {"ffn_norm.weight", NONE, DIM, NONE, false},           {"ffn_gate_inp.weight", EXPERTS, DIM, NONE, true},
     {"ffn_gate_exps.weight", HIDDEN, DIM, EXPERTS, false}, {"ffn_up_exps.weight", HIDDEN, DIM, EXPERTS, false},
     {"ffn_down_exps.weight", DIM, HIDDEN, EXPERTS, false}, {0},
 };
-static const part post_norms[] = {
+static const shape_tensor post_norms[] = {
     {"post_attention_norm.weight", NONE, DIM, NONE, false},
     {"post_ffw_norm.weight", NONE, DIM, NONE, false},
     {0},
 };
-static const part head_norms[] = {
+static const shape_tensor head_norms[] = {
     {"attn_q_norm.weight", NONE, HEAD, NONE, false},
     {"attn_k_norm.weight", NONE, HEAD, NONE, false},
     {0},

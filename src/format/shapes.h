@@ -8,18 +8,18 @@
 /* What a dimension of a tensor is. */
 typedef enum extent { NONE, DIM, QUERIES, KEYS, HEAD, PAIRS, HIDDEN, VOCAB, EXPERTS, EXTENTS } extent;
 
-enum { MAX_PARTS = 4 };
+enum { MOST_LISTS = 4 };
 
 /* A tensor: a vector [columns] in F32 where rows is NONE, else a matrix, else with `stack` many of them. */
-typedef struct part {
+typedef struct shape_tensor {
   const char *name;
   extent rows, columns, stack;
   bool plain; /* a matrix that is F32 whatever type is asked for, as other engines expect */
-} part;
+} shape_tensor;
 
 typedef struct shape_family {
-  const char *architecture;     /* as GGUF names it; the prefix of its keys */
-  const part *block[MAX_PARTS]; /* what a layer is made of; each list ends with a part without a name */
+  const char *architecture;              /* as GGUF names it; the prefix of its keys */
+  const shape_tensor *lists[MOST_LISTS]; /* the tensors of a layer; each list ends with one without a name */
   float norm_eps;
   float attention_softcap, logit_softcap; /* 0: none */
 } shape_family;

@@ -53,7 +53,7 @@ static gale_status quantize(gale_model *m, const char *type, gale_error *error) 
   status = requantize_open(&m->source, r, NULL, &m->quantized, &m->config, &note, error);
   if (!status) status = weights_find(m->quantized, &m->config, &m->memory, &m->weights, error);
   m->weights.stored_bytes = weights->stored_bytes;
-  m->weights.other_parts = weights->other_parts;
+  m->weights.modalities = weights->modalities;
   if (!m->config.note) m->config.note = note;
   return status;
 }

@@ -9,12 +9,12 @@ const gale_tokenizer *gale_model_tokenizer(const gale_model *model) {
   return model->tokenizer;
 }
 
-static const char *unused_parts(int parts) {
-  const bool vision = parts & PART_VISION, audio = parts & PART_AUDIO;
+static const char *unused_modalities(int modalities) {
+  const bool vision = modalities & MODALITY_VISION, audio = modalities & MODALITY_AUDIO;
   return vision && audio ? "the vision and audio parts of these files are not used"
          : vision        ? "the vision part of these files is not used"
          : audio         ? "the audio part of these files is not used"
-         : parts         ? "the multimodal part of these files is not used"
+         : modalities    ? "the multimodal part of these files is not used"
                          : NULL;
 }
 
@@ -34,7 +34,7 @@ void gale_model_get_info_sized(const gale_model *model, gale_model_info *info, s
       .cpu = model->device->ops->name(model->device),
       .note = c->note          ? c->note
               : tokenizer_note ? tokenizer_note
-                               : unused_parts(model->weights.other_parts),
+                               : unused_modalities(model->weights.modalities),
       .dim = c->dim,
       .n_layers = c->n_layers,
       .head_dim = c->head_dim,

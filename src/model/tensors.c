@@ -146,27 +146,27 @@ void tensor_usual_name(const checkpoint *c, tensor_role role, int layer, int exp
 static const struct {
   checkpoint_kind kind;
   const char *beginning;
-  int part;
-} other_parts[] = {
-    {CHECKPOINT_GGUF, "v.", PART_VISION},
-    {CHECKPOINT_GGUF, "a.", PART_AUDIO},
-    {CHECKPOINT_GGUF, "mm.", PART_OTHER},
-    {CHECKPOINT_GGUF, "resampler.", PART_OTHER},
-    {CHECKPOINT_GGUF, "model.image_newline", PART_VISION},
-    {CHECKPOINT_HF, "vision_tower.", PART_VISION},
-    {CHECKPOINT_HF, "vision_model.", PART_VISION},
-    {CHECKPOINT_HF, "audio_tower.", PART_AUDIO},
-    {CHECKPOINT_HF, "multi_modal_projector.", PART_OTHER},
-    {CHECKPOINT_HF, "mm_projector.", PART_OTHER},
-    {CHECKPOINT_HF, "image_newline", PART_VISION},
-    {CHECKPOINT_MISTRAL, "vision_encoder.", PART_VISION},
-    {CHECKPOINT_MISTRAL, "vision_language_adapter.", PART_VISION},
-    {CHECKPOINT_MISTRAL, "patch_merger.", PART_VISION},
-    {CHECKPOINT_MISTRAL, "pre_mm_projector_norm.", PART_OTHER},
-    {CHECKPOINT_MISTRAL, "mm_whisper_embeddings.", PART_AUDIO},
+  int modality;
+} modalities[] = {
+    {CHECKPOINT_GGUF, "v.", MODALITY_VISION},
+    {CHECKPOINT_GGUF, "a.", MODALITY_AUDIO},
+    {CHECKPOINT_GGUF, "mm.", MODALITY_OTHER},
+    {CHECKPOINT_GGUF, "resampler.", MODALITY_OTHER},
+    {CHECKPOINT_GGUF, "model.image_newline", MODALITY_VISION},
+    {CHECKPOINT_HF, "vision_tower.", MODALITY_VISION},
+    {CHECKPOINT_HF, "vision_model.", MODALITY_VISION},
+    {CHECKPOINT_HF, "audio_tower.", MODALITY_AUDIO},
+    {CHECKPOINT_HF, "multi_modal_projector.", MODALITY_OTHER},
+    {CHECKPOINT_HF, "mm_projector.", MODALITY_OTHER},
+    {CHECKPOINT_HF, "image_newline", MODALITY_VISION},
+    {CHECKPOINT_MISTRAL, "vision_encoder.", MODALITY_VISION},
+    {CHECKPOINT_MISTRAL, "vision_language_adapter.", MODALITY_VISION},
+    {CHECKPOINT_MISTRAL, "patch_merger.", MODALITY_VISION},
+    {CHECKPOINT_MISTRAL, "pre_mm_projector_norm.", MODALITY_OTHER},
+    {CHECKPOINT_MISTRAL, "mm_whisper_embeddings.", MODALITY_AUDIO},
 };
 
-bool tensor_ignorable(checkpoint_kind kind, const char *name, int *parts) {
+bool tensor_ignorable(checkpoint_kind kind, const char *name, int *found) {
   static const char *const endings[] = {"rotary_emb.inv_freq", "rope_freqs.weight", "attn_rot_embd.weight"};
   size_t n = strlen(name);
   for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
@@ -174,10 +174,10 @@ bool tensor_ignorable(checkpoint_kind kind, const char *name, int *parts) {
     if (n >= e && strcmp(name + n - e, endings[i]) == 0) return true;
   }
   const char *inner = kind == CHECKPOINT_HF && strncmp(name, "model.", 6) == 0 ? name + 6 : name;
-  for (size_t i = 0; i < sizeof other_parts / sizeof *other_parts; i++) {
-    const char *beginning = other_parts[i].beginning;
-    if (kind != other_parts[i].kind || strncmp(inner, beginning, strlen(beginning)) != 0) continue;
-    *parts |= other_parts[i].part;
+  for (size_t i = 0; i < sizeof modalities / sizeof *modalities; i++) {
+    const char *beginning = modalities[i].beginning;
+    if (kind != modalities[i].kind || strncmp(inner, beginning, strlen(beginning)) != 0) continue;
+    *found |= modalities[i].modality;
     return true;
   }
   return false;

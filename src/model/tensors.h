@@ -52,17 +52,17 @@ typedef struct tensor_place {
 gale_status tensor_find(const checkpoint *c, const model_config *config, tensor_role role, int layer, int expert,
                         int64_t rows, int64_t cols, tensor_place *place, gale_error *error);
 
-/* A tensor by its name, also where a multimodal checkpoint puts its text part; NULL if there is none. */
+/* A tensor by its name, also where a multimodal checkpoint puts its text model; NULL if there is none. */
 const tensor *tensor_lookup(const checkpoint *c, const char *name);
 
 /* The usual name of a role, for the message that it is missing. */
 void tensor_usual_name(const checkpoint *c, tensor_role role, int layer, int expert, char name[160]);
 
-/* What a multimodal model has besides its text part. */
-enum { PART_VISION = 1, PART_AUDIO = 2, PART_OTHER = 4 };
+/* What a multimodal model has besides its text model. */
+enum { MODALITY_VISION = 1, MODALITY_AUDIO = 2, MODALITY_OTHER = 4 };
 
-/* True for tensors that hold nothing the text model needs: tables that the configuration gives as well, and the parts
- * for images and sound (*parts then gets the part's bit). */
-bool tensor_ignorable(checkpoint_kind kind, const char *name, int *parts);
+/* True for tensors that hold nothing the text model needs: tables that the configuration gives as well, and the models
+ * of other modalities (whose bit is then set in *found). */
+bool tensor_ignorable(checkpoint_kind kind, const char *name, int *found);
 
 #endif

@@ -79,7 +79,7 @@ static void find_layer(search *s, int i) {
 
 static gale_status refuse_unused(search *s) {
   for (size_t i = 0; i < s->c->n_tensors && !s->status; i++)
-    if (!s->used[i] && !tensor_ignorable(s->c->kind, s->c->tensors[i].name, &s->w->other_parts))
+    if (!s->used[i] && !tensor_ignorable(s->c->kind, s->c->tensors[i].name, &s->w->modalities))
       s->status = error_set(s->error, GALE_E_UNSUPPORTED, "%s: tensor %s has no place in this architecture", s->c->path,
                             s->c->tensors[i].name);
   return s->status;

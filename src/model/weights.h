@@ -34,7 +34,7 @@ typedef struct model_weights {
   const float *norm;        /* [dim] */
   layer_weights *layers;    /* [n_layers] */
   bool tied;
-  int other_parts; /* what the files hold besides the text part, in bits of tensors.h; it is not used */
+  int modalities; /* what the files hold besides the text model, in bits of tensors.h; it is not used */
   int64_t n_parameters;
   uint64_t stored_bytes; /* in the files */
   void *memory;          /* all packed matrices and norms */

@@ -42,7 +42,7 @@ static lanes nearest(lanes x, level_range range) {
   return (x + shift) - shift;
 }
 
-residue fit_residue(const parts *p, level_range range, line at) {
+residue fit_residue(const quad *p, level_range range, line at) {
   residue f = {0};
   lanes per_scale = inverse(at.scale);
   for (int i = 0; i < p->n; i++) {
@@ -56,7 +56,7 @@ residue fit_residue(const parts *p, level_range range, line at) {
   return f;
 }
 
-void fit_levels(const parts *p, level_range range, line at, lanes level[MOST_WEIGHTS]) {
+void fit_levels(const quad *p, level_range range, line at, lanes level[MOST_WEIGHTS]) {
   lanes per_scale = inverse(at.scale);
   for (int i = 0; i < p->n; i++) level[i] = nearest((p->x[i] - at.min) * per_scale, range);
 }
@@ -85,7 +85,7 @@ static line refit_line(const residue *f, float n, line at, lanes *error) {
   return (line){at.scale + step, at.min + shift};
 }
 
-static line refit(const parts *p, level_range range, min_rule rule, line at, lanes *error) {
+static line refit(const quad *p, level_range range, min_rule rule, line at, lanes *error) {
   residue f = fit_residue(p, range, at);
   lanes through_error;
   float n = (float)p->n;
@@ -100,7 +100,7 @@ static line refit(const parts *p, level_range range, min_rule rule, line at, lan
 }
 
 typedef struct search {
-  const parts *p;
+  const quad *p;
   level_range range;
   min_rule rule;
   line best;
@@ -143,7 +143,7 @@ static void search_lines(search *s) {
     }
 }
 
-line fit_search(const parts *p, level_range range, min_rule rule) {
+line fit_search(const quad *p, level_range range, min_rule rule) {
   search s = {.p = p, .range = range, .rule = rule, .least = all(FLT_MAX)};
   if (rule == MIN_ZERO)
     search_scales(&s);

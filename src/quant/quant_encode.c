@@ -5,7 +5,7 @@
 
 #include <math.h>
 
-enum { MOST_PARTS = 4, LARGEST_HALF = 0x7BFF };
+enum { MOST_QUADS = 4, LARGEST_HALF = 0x7BFF };
 
 typedef struct encoder {
   void (*encode)(const quant_info *q, const struct encoder *e, const float *from, uint8_t *to, size_t n);
@@ -42,10 +42,10 @@ static lanes halves_beside(lanes x, int steps) {
   return x;
 }
 
-/* ---- Parts ---- */
+/* ---- Quads ---- */
 
-/* Takes up to four parts; lanes without one are zero. */
-static void gather(parts *p, int n, const float *from, size_t n_from) {
+/* Takes up to four sub-blocks; lanes without one are zero. */
+static void gather(quad *p, int n, const float *from, size_t n_from) {
   p->n = n;
   for (int l = 0; l < LANES; l++) {
     size_t first = (size_t)(l * n);
@@ -60,7 +60,7 @@ static void set_levels(const quant_info *q, const lanes level[MOST_WEIGHTS], int
 /* ---- Blocks of 32 ---- */
 
 /* The best of the lines near `ideal` whose numbers are halves. */
-static line round_line(const parts *p, const encoder *e, line ideal) {
+static line round_line(const quad *p, const encoder *e, line ideal) {
   line best = {0};
   lanes least = fit_residue(p, e->range, best).rr;
   for (int steps = -e->neighbours; steps <= e->neighbours; steps++) {
@@ -76,7 +76,7 @@ static line round_line(const parts *p, const encoder *e, line ideal) {
 
 static void encode_blocks(const quant_info *q, const encoder *e, const float *from, uint8_t *to, size_t n) {
   for (size_t at = 0; at < n; at += LANES * QUANT_BLOCK) {
-    parts p;
+    quad p;
     lanes level[MOST_WEIGHTS];
     gather(&p, QUANT_BLOCK, from + at, n - at);
     line best = round_line(&p, e, fit_search(&p, e->range, e->rule));
@@ -91,14 +91,14 @@ static void encode_blocks(const quant_info *q, const encoder *e, const float *fr
   }
 }
 
-/* ---- Superblocks of 256: the line of a part is {d * factor.scale, -m * factor.min} ---- */
+/* ---- Superblocks of 256: the line of a sub-block is {d * factor.scale, -m * factor.min} ---- */
 
 typedef struct superblock {
   const encoder *e;
-  int n_parts;
-  parts part[MOST_PARTS];
+  int n_quads;
+  quad quads[MOST_QUADS];
   float d, m;
-  line factor[MOST_PARTS]; /* integers */
+  line factor[MOST_QUADS]; /* integers */
   double error;
 } superblock;
 
@@ -112,36 +112,36 @@ static line line_of(const superblock *s, line factor) {
 }
 
 /* Sets d and m so that the largest of the ideal scales and minima are in reach, and the factors nearest to those. */
-static void start(superblock *s, const line ideal[MOST_PARTS]) {
+static void start(superblock *s, const line ideal[MOST_QUADS]) {
   float scale = 0, min = 0, lowest = s->e->rule == MIN_ZERO ? -s->e->most : 0;
-  for (int p = 0; p < s->n_parts; p++)
+  for (int p = 0; p < s->n_quads; p++)
     for (int l = 0; l < LANES; l++) {
       scale = fmaxf(scale, fabsf(ideal[p].scale[l]));
       min = fmaxf(min, -ideal[p].min[l]);
     }
   s->d = half_above(scale / s->e->most);
   s->m = half_above(min / s->e->most);
-  for (int p = 0; p < s->n_parts; p++) {
+  for (int p = 0; p < s->n_quads; p++) {
     lanes zero = {0};
     s->factor[p].scale = s->d > 0 ? whole(ideal[p].scale / s->d, lowest, s->e->most) : zero;
     s->factor[p].min = s->m > 0 ? whole(-ideal[p].min / s->m, 0, s->e->most) : zero;
   }
 }
 
-/* For the present d and m, moves each part's factors to the best of those beside them. */
+/* For the present d and m, moves each sub-block's factors to the best of those beside them. */
 static void choose_factors(superblock *s) {
   const encoder *e = s->e;
   float lowest = e->rule == MIN_ZERO ? -e->most : 0;
   int mins = e->rule == MIN_ZERO ? 0 : 1;
   s->error = 0;
-  for (int p = 0; p < s->n_parts; p++) {
+  for (int p = 0; p < s->n_quads; p++) {
     line from = s->factor[p];
-    lanes least = fit_residue(&s->part[p], e->range, line_of(s, from)).rr;
+    lanes least = fit_residue(&s->quads[p], e->range, line_of(s, from)).rr;
     for (int a = -1; a <= 1; a++)
       for (int b = -mins; b <= mins; b++) {
         if (a == 0 && b == 0) continue;
         line at = {whole(from.scale + (float)a, lowest, e->most), whole(from.min + (float)b, 0, e->most)};
-        fit_keep(&s->factor[p], &least, at, fit_residue(&s->part[p], e->range, line_of(s, at)).rr);
+        fit_keep(&s->factor[p], &least, at, fit_residue(&s->quads[p], e->range, line_of(s, at)).rr);
       }
     for (int l = 0; l < LANES; l++) s->error += (double)least[l];
   }
@@ -150,13 +150,13 @@ static void choose_factors(superblock *s) {
 /* For the present factors and levels, sets d and m to the halves nearest to those of least squares. */
 static void refit(superblock *s) {
   double dd = 0, dm = 0, mm = 0, rd = 0, rm = 0; /* products of what d and m multiply, and of the residue with it */
-  for (int p = 0; p < s->n_parts; p++) {
-    residue f = fit_residue(&s->part[p], s->e->range, line_of(s, s->factor[p]));
+  for (int p = 0; p < s->n_quads; p++) {
+    residue f = fit_residue(&s->quads[p], s->e->range, line_of(s, s->factor[p]));
     for (int l = 0; l < LANES; l++) {
       double scale = (double)s->factor[p].scale[l], min = -(double)s->factor[p].min[l];
       dd += scale * scale * (double)f.qq[l];
       dm += scale * min * (double)f.q[l];
-      mm += min * min * s->part[p].n;
+      mm += min * min * s->quads[p].n;
       rd += scale * (double)f.rq[l];
       rm += min * (double)f.r[l];
     }
@@ -176,9 +176,9 @@ static void refit(superblock *s) {
 static void store_superblock(const quant_info *q, const superblock *s, uint8_t *to) {
   int n = s->e->shared;
   quant_block blocks[8];
-  for (int p = 0; p < s->n_parts; p++) {
+  for (int p = 0; p < s->n_quads; p++) {
     lanes level[MOST_WEIGHTS];
-    fit_levels(&s->part[p], s->e->range, line_of(s, s->factor[p]), level);
+    fit_levels(&s->quads[p], s->e->range, line_of(s, s->factor[p]), level);
     for (int l = 0; l < LANES; l++) {
       int first = (p * LANES + l) * n;
       quant_block *numbers = &blocks[first / QUANT_BLOCK];
@@ -197,11 +197,11 @@ static void store_superblock(const quant_info *q, const superblock *s, uint8_t *
 
 static void encode_superblock(const quant_info *q, const encoder *e, const float *from, uint8_t *to) {
   enum { ROUNDS = 3 };
-  superblock s = {.e = e, .n_parts = q->block / e->shared / LANES};
-  line ideal[MOST_PARTS];
-  for (int p = 0; p < s.n_parts; p++) {
-    gather(&s.part[p], e->shared, from + p * LANES * e->shared, (size_t)(LANES * e->shared));
-    ideal[p] = fit_search(&s.part[p], e->range, e->rule);
+  superblock s = {.e = e, .n_quads = q->block / e->shared / LANES};
+  line ideal[MOST_QUADS];
+  for (int p = 0; p < s.n_quads; p++) {
+    gather(&s.quads[p], e->shared, from + p * LANES * e->shared, (size_t)(LANES * e->shared));
+    ideal[p] = fit_search(&s.quads[p], e->range, e->rule);
   }
   start(&s, ideal);
   choose_factors(&s);

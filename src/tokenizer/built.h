@@ -96,7 +96,7 @@ static inline token_type vocabulary_type(const vocabulary *v, size_t i) {
   return v->types ? (token_type)v->types[i] : TOKEN_NORMAL;
 }
 
-/* The parts of tokenizer_create(), in the order of their calls; texts are copied between the first two. False when out
+/* The steps of tokenizer_create(), in the order of their calls; texts are copied between the first two. False when out
  * of memory. */
 gale_status build_types(gale_tokenizer *t, const vocabulary *v, gale_error *error);
 gale_status build_chat(gale_tokenizer *t, const vocabulary *v, gale_error *error);
@@ -112,7 +112,8 @@ int alphabet_byte(uint32_t c);
 /* The character that stands for a byte. */
 uint32_t alphabet_character(unsigned char byte);
 
-/* Writes a normal token's or a merge's part as the bytes it stands for; returns how many, at most length. */
+/* Writes the text of a normal token or of one side of a merge as the bytes it stands for; returns how many, at most
+ * length. */
 size_t plain_text(vocabulary_kind kind, const char *text, size_t length, char *to);
 
 /* May answer true for a pair that was never added, and never false for one that was. */

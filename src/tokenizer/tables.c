@@ -6,8 +6,8 @@
 
 /* ---- Merges ---- */
 
-/* The symbol of a merge's part; *special: a token that text is cut at before it could merge. */
-static uint32_t merge_part(const gale_tokenizer *t, const char *s, size_t n, bool *special) {
+/* The symbol of a text; *special: a token that text is cut at before it could merge. */
+static uint32_t symbol_of(const gale_tokenizer *t, const char *s, size_t n, bool *special) {
   uint32_t symbol = lookup_find(&t->words, s, n);
   if (symbol < t->n_tokens) return symbol;
   symbol = find_sorted(t->user, t->n_user, &t->plain, s, n);
@@ -26,10 +26,10 @@ static gale_status add_listed_merge(gale_tokenizer *t, const vocabulary *v, size
   size_t n_left = plain_text(t->kind, text, (size_t)(space - text), plain);
   size_t n_right = plain_text(t->kind, space + 1, (size_t)(text + n - space - 1), plain + n_left);
   bool special = false;
-  merge pair = {.left = merge_part(t, plain, n_left, &special),
-                .right = merge_part(t, plain + n_left, n_right, &special),
+  merge pair = {.left = symbol_of(t, plain, n_left, &special),
+                .right = symbol_of(t, plain + n_left, n_right, &special),
                 .rank = (uint32_t)i,
-                .symbol = merge_part(t, plain, n_left + n_right, &special)};
+                .symbol = symbol_of(t, plain, n_left + n_right, &special)};
   if (pair.left == SYMBOL_NONE || pair.right == SYMBOL_NONE || pair.symbol == SYMBOL_NONE)
     return error_set(error, GALE_E_FORMAT, "%s: merge %zu, \"%.*s\", names or makes a token that the vocabulary lacks",
                      v->source, i, (int)(n < 64 ? n : 64), text);

@@ -12,16 +12,16 @@ const chat_template CHAT_TEMPLATES[] = {
     {0},
 };
 
-static int count_parts(const char *text, const char *const *parts) {
+static int count_snippets(const char *text, const char *const *snippets) {
   int n = 0;
-  for (int i = 0; i < CHAT_PARTS; i++) n += parts[i] && strstr(text, parts[i]);
+  for (int i = 0; i < CHAT_SNIPPETS; i++) n += snippets[i] && strstr(text, snippets[i]);
   return n;
 }
 
-static bool has_all_parts(const char *text, const char *const *parts) {
+static bool has_all_snippets(const char *text, const char *const *snippets) {
   int n = 0;
-  for (int i = 0; i < CHAT_PARTS; i++) n += parts[i] != NULL;
-  return count_parts(text, parts) == n;
+  for (int i = 0; i < CHAT_SNIPPETS; i++) n += snippets[i] != NULL;
+  return count_snippets(text, snippets) == n;
 }
 
 /* Whether each "content" of a template is followed by a name, with no more between than what ends an expression:
@@ -38,7 +38,7 @@ static bool content_precedes(const char *jinja, const char *name) {
 }
 
 static bool jinja_fits(const chat_template *row, const char *jinja) {
-  return row->jinja[0] && has_all_parts(jinja, row->jinja) && count_parts(jinja, row->jinja_not) == 0 &&
+  return row->jinja[0] && has_all_snippets(jinja, row->jinja) && count_snippets(jinja, row->jinja_not) == 0 &&
          (!row->behind_content || content_precedes(jinja, row->behind_content));
 }
 

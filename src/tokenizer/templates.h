@@ -5,14 +5,14 @@
 
 #include "base/error.h"
 
-enum { CHAT_MARKS = 4, CHAT_PARTS = 3 };
+enum { CHAT_MARKS = 4, CHAT_SNIPPETS = 3 };
 
 typedef struct chat_template {
   const char *name;
-  /* Recognised by parts of the model's own template, all of jinja and none of jinja_not; where it has none, by the
+  /* Recognised by snippets of the model's own template, all of jinja and none of jinja_not; where it has none, by the
    * version that the tokenizer's file states, or by a control token. In each case the control tokens `marks` must be
    * there and mark_not must not. */
-  const char *jinja[CHAT_PARTS], *jinja_not[CHAT_PARTS];
+  const char *jinja[CHAT_SNIPPETS], *jinja_not[CHAT_SNIPPETS];
   const char *behind_content; /* what the model's own template writes behind each message's content; NULL: anything */
   const char *by_mark;
   const char *marks[CHAT_MARKS], *mark_not;

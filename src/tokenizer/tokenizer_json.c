@@ -46,12 +46,12 @@ static int shown(slice text) {
 }
 
 static gale_status read_stages(const json_tokenizer *j, const char *name, const char *list, stages *s) {
-  const value *part = value_given(j->root, name);
+  const value *stage = value_given(j->root, name);
   *s = (stages){0};
-  if (!part) return GALE_OK;
-  const value *steps = is_type(part, "Sequence") ? value_get(part, list) : NULL;
+  if (!stage) return GALE_OK;
+  const value *steps = is_type(stage, "Sequence") ? value_get(stage, list) : NULL;
   if (!steps) {
-    s->steps[s->n++] = part;
+    s->steps[s->n++] = stage;
     return GALE_OK;
   }
   for (const value *step = steps->kind == VALUE_ARRAY ? steps->first : NULL; step; step = step->next) {

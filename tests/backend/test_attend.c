@@ -213,29 +213,29 @@ static void plain_block(const run_of *r, const cpu_kernels *k, int64_t token, in
 }
 
 /* acc and one more partial result. */
-static void plain_fold(float *acc, const float *part, int dim) {
-  float top = part[0] > acc[0] ? part[0] : acc[0], a = math_exp(acc[0] - top), b = math_exp(part[0] - top);
+static void plain_fold(float *acc, const float *partial, int dim) {
+  float top = partial[0] > acc[0] ? partial[0] : acc[0], a = math_exp(acc[0] - top), b = math_exp(partial[0] - top);
   acc[0] = top;
-  for (int i = 1; i < dim + 2; i++) acc[i] = fmaf(part[i], b, acc[i] * a);
+  for (int i = 1; i < dim + 2; i++) acc[i] = fmaf(partial[i], b, acc[i] * a);
 }
 
 /* acc and one more partial result; or the first. */
-static void plain_add(float *acc, const float *part, int dim, bool first) {
+static void plain_add(float *acc, const float *partial, int dim, bool first) {
   if (first)
-    memcpy(acc, part, (size_t)(dim + 2) * sizeof *acc);
+    memcpy(acc, partial, (size_t)(dim + 2) * sizeof *acc);
   else
-    plain_fold(acc, part, dim);
+    plain_fold(acc, partial, dim);
 }
 
 static void plain_query(const run_of *r, const cpu_kernels *k, int64_t token, int head, float *out) {
   int dim = r->s->kv.layout.head_dim;
-  float all[2 + 256] = {0}, span[2 + 256] = {0}, part[2 + 256];
+  float all[2 + 256] = {0}, span[2 + 256] = {0}, partial[2 + 256];
   int32_t position = r->s->position[token], first = kv_first_seen(&r->s->kv, position);
   for (int32_t p = first; p <= position;) {
     int32_t span_end = (p / 4096 + 1) * 4096, span_first = p;
     for (; p < span_end && p <= position; p = (p / 256 + 1) * 256) {
-      plain_block(r, k, token, head, p / 256, part);
-      plain_add(span, part, dim, p == span_first);
+      plain_block(r, k, token, head, p / 256, partial);
+      plain_add(span, partial, dim, p == span_first);
     }
     plain_add(all, span, dim, span_first == first);
   }

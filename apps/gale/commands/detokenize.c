@@ -23,8 +23,8 @@ static int detokenize_bytes(const options *o, const gale_tokenizer *tokenizer) {
   return code;
 }
 
-static int print_text(const char *text, size_t length, const char *end) {
-  json_t *string = json_stringn(length ? text : "", length);
+static int print_text(const char *bytes, size_t length, const char *end) {
+  json_t *string = json_stringn(length ? bytes : "", length);
   char *quoted = string ? json_dumps(string, JSON_ENCODE_ANY) : NULL;
   json_decref(string);
   if (!quoted) return fail_memory();
@@ -35,18 +35,18 @@ static int print_text(const char *text, size_t length, const char *end) {
 
 /* A JSON array: the text after each id, then what is left. */
 static int print_texts(gale_detokenizer *stream, const int32_t *ids, size_t n) {
-  const char *text = NULL;
+  const char *bytes = NULL;
   size_t length = 0;
   gale_error error = {0};
   int code = 0;
   out_printf("[");
   for (size_t i = 0; !code && i < n; i++) {
-    if (gale_detokenizer_push(stream, ids[i], &text, &length, &error)) return fail_with(&error);
-    code = print_text(text, length, ", ");
+    if (gale_detokenizer_push(stream, ids[i], &bytes, &length, &error)) return fail_with(&error);
+    code = print_text(bytes, length, ", ");
   }
   if (code) return code;
-  if (gale_detokenizer_finish(stream, &text, &length, &error)) return fail_with(&error);
-  return print_text(text, length, "]\n");
+  if (gale_detokenizer_finish(stream, &bytes, &length, &error)) return fail_with(&error);
+  return print_text(bytes, length, "]\n");
 }
 
 static int detokenize_lines(const options *o, const gale_tokenizer *tokenizer) {

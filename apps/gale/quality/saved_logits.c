@@ -234,8 +234,8 @@ static int own_row(saved_reader *r, distribution *d) {
   double range = get_float(r->record);
   if (!(range >= 0) || !isfinite(range)) return fail("%s: a row's range is not a positive number", r->path);
   for (int32_t i = 0; i < r->vocab_size; i++) {
-    double part = get_u16(r->record + 4 + 2 * (size_t)i) / (double)LEVELS;
-    r->row[i] = (float)(-range * part * part);
+    double fraction = get_u16(r->record + 4 + 2 * (size_t)i) / (double)LEVELS;
+    r->row[i] = (float)(-range * fraction * fraction);
   }
   return distribution_of(r->row, r->vocab_size, d) ? 0 : fail("%s: a row is no distribution", r->path);
 }

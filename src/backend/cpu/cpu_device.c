@@ -63,13 +63,13 @@ static void weight_pack(const be_device *d, quant_type type, int64_t cols, const
 
 /* ---- Contexts ---- */
 
-/* Where the parts of a context's memory begin. */
-typedef struct context_parts {
+/* Where the areas of a context's memory begin. */
+typedef struct context_areas {
   size_t n_partials, partials, q_level, q_scale, q_neg_sum, tiles, tile_bytes, gated_bytes, worker_bytes, total;
-} context_parts;
+} context_areas;
 
 /* False where the sizes overflow. */
-static bool context_layout(const be_context *c, size_t tokens, size_t workers, context_parts *p) {
+static bool context_layout(const be_context *c, size_t tokens, size_t workers, context_areas *p) {
   size_t heads = (size_t)c->n_heads, dim = (size_t)c->head_dim;
   size_t blocks = (dim + QUANT_BLOCK - 1) / QUANT_BLOCK, whole = tokens < PARTIAL_TOKENS ? tokens : PARTIAL_TOKENS;
   if (__builtin_mul_overflow(whole * heads, (size_t)c->max_blocks, &p->n_partials) ||
@@ -87,7 +87,7 @@ static bool context_layout(const be_context *c, size_t tokens, size_t workers, c
   return true;
 }
 
-static void context_place(be_context *c, const context_parts *p, int workers) {
+static void context_place(be_context *c, const context_areas *p, int workers) {
   char *base = c->memory;
   c->attend = (attend_scratch){.partials = (float *)(base + p->partials),
                                .n_partials = (int64_t)p->n_partials,
@@ -120,23 +120,23 @@ static gale_status context_open(const be_device *d, const be_context_options *o,
   c->n_heads = o->n_heads;
   c->head_dim = o->head_dim;
   c->max_blocks = o->max_blocks;
-  context_parts parts = {0};
+  context_areas areas = {0};
   gale_status status = GALE_OK;
-  if (!context_layout(c, (size_t)o->max_tokens, (size_t)o->threads, &parts))
+  if (!context_layout(c, (size_t)o->max_tokens, (size_t)o->threads, &areas))
     status = error_set(error, GALE_E_MEMORY, "the scratch memory of attention is too large for this machine");
   c->workers = calloc((size_t)o->threads, sizeof *c->workers);
   if (!status && !c->workers) status = error_memory(error, (uint64_t)o->threads * sizeof *c->workers);
   if (!status) status = team_open(o->threads, o->give_way, &c->team, error);
   if (!status) {
-    c->memory = device_alloc(d, parts.total, false, error);
-    c->memory_bytes = parts.total;
+    c->memory = device_alloc(d, areas.total, false, error);
+    c->memory_bytes = areas.total;
     if (!c->memory) status = GALE_E_MEMORY;
   }
   if (status) {
     context_close(&c);
     return status;
   }
-  context_place(c, &parts, o->threads);
+  context_place(c, &areas, o->threads);
   *out = c;
   return GALE_OK;
 }

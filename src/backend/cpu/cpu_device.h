@@ -102,8 +102,8 @@ void cpu_combine(be_worker *w, float *h, const float *y, const be_routing *routi
 
 /* Completes the quantised form of columns first .. first + n - 1 (multiples of 32) of token t, if wanted; past the last
  * column come those of the tokens after it. least: see cpu_kernels.quantize. */
-static inline void cpu_quantize_part(const cpu_device *d, const be_act *a, int64_t t, int64_t first, int64_t n,
-                                     float least) {
+static inline void cpu_quantize_columns(const cpu_device *d, const be_act *a, int64_t t, int64_t first, int64_t n,
+                                        float least) {
   if (!a->level) return;
   int64_t at = t * a->cols + first;
   d->kernels.quantize(a->f32 + at, n, a, at, least);

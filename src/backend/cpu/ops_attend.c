@@ -103,7 +103,7 @@ static bool items_are_blocks(const attend_op *o) {
 
 static void finish_group(const attend_op *o, int64_t token, int kv_head) {
   int64_t width = (int64_t)o->group * o->kv->layout.head_dim;
-  if (items_are_blocks(o)) cpu_quantize_part(o->w->context->device, o->out, token, kv_head * width, width, 0);
+  if (items_are_blocks(o)) cpu_quantize_columns(o->w->context->device, o->out, token, kv_head * width, width, 0);
 }
 
 static int32_t smaller(int32_t a, int32_t b) {
@@ -269,6 +269,6 @@ void cpu_attend(be_worker *w, const be_act *out, const float *q, int n_heads, fl
   attend_items(&o, &plan);
   if (!out->level || items_are_blocks(&o)) return;
   for (cpu_rows p; cpu_take_rows(w, batch->n_tokens, &p);)
-    cpu_quantize_part(c->device, out, p.first, 0, (p.end - p.first) * out->cols, 0);
+    cpu_quantize_columns(c->device, out, p.first, 0, (p.end - p.first) * out->cols, 0);
   team_barrier(w->member);
 }

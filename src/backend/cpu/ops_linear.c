@@ -6,18 +6,19 @@
 enum { PAIR = 2 };
 _Static_assert(PAIR *PANEL_ROWS == QUANT_BLOCK, "a pair of panels is a block");
 
-/* Panels first .. end - 1 of a part, for tokens token .. token_end - 1 (of experts, for all of theirs). */
+/* Panels first .. end - 1 of a matrix, for tokens token .. token_end - 1 (of experts, for all of theirs). */
 typedef struct linear_range {
   int64_t first, end, token, token_end;
 } linear_range;
 
-/* A linear operation consists of parts: the products of one x, or the experts that have tokens. */
+/* A linear operation has some matrices: those of the products of one x, or one for each expert (of a gated product two
+ * of one shape, which count as one). */
 typedef struct linear_op {
   be_worker *w;
-  int32_t n_parts;
-  int64_t (*pairs)(const struct linear_op *o, int32_t part);
-  void (*compute)(const struct linear_op *o, int32_t part, linear_range range);
-  const be_product *products; /* of each part, or one whose weights are [n_experts] */
+  int32_t n_matrices;
+  int64_t (*pairs)(const struct linear_op *o, int32_t matrix);
+  void (*compute)(const struct linear_op *o, int32_t matrix, linear_range range);
+  const be_product *products; /* [n_matrices], or one whose weights are [n_matrices] */
   const be_gated *gated;
   const be_routing *routing;
   const be_act *x;
@@ -39,7 +40,7 @@ static int64_t smaller(int64_t a, int64_t b) {
 
 /* ---- Sharing out ---- */
 
-/* What a worker takes at a time: pairs first .. end - 1, counted through all parts and cuts of the tokens. */
+/* What a worker takes at a time: pairs first .. end - 1, counted through all matrices and cuts of the tokens. */
 typedef struct item {
   int64_t first, end;
 } item;
@@ -49,11 +50,11 @@ typedef struct item {
  * rest, so that all workers end together. */
 static item cut(int64_t i, int64_t total, int64_t workers, int64_t largest, int64_t smallest) {
   if (workers == 1) return (item){i == 0 ? 0 : total, total};
-  int64_t part = 2 * workers, n_large = total >= part * largest ? total / largest - part + 1 : 0;
+  int64_t share = 2 * workers, n_large = total >= share * largest ? total / largest - share + 1 : 0;
   if (i < n_large) return (item){i * largest, (i + 1) * largest};
   int64_t start = n_large * largest;
   for (i -= n_large; start < total; i -= workers) {
-    int64_t size = (total - start) / part > smallest ? (total - start) / part : smallest;
+    int64_t size = (total - start) / share > smallest ? (total - start) / share : smallest;
     if (i < workers) return (item){smaller(start + i * size, total), smaller(start + (i + 1) * size, total)};
     start += workers * size;
   }
@@ -76,10 +77,10 @@ static int64_t cut_start(const linear_op *o, int64_t c, int64_t cuts) {
   return c == cuts ? o->n : o->n * c / cuts / CUT_MULTIPLE * CUT_MULTIPLE;
 }
 
-/* Computes pairs first .. end - 1, counted through all parts, for tokens token .. token_end - 1. */
+/* Computes pairs first .. end - 1, counted through all matrices, for tokens token .. token_end - 1. */
 static void run_pairs(const linear_op *o, int64_t first, int64_t end, int64_t token, int64_t token_end) {
   int64_t start = 0;
-  for (int32_t i = 0; i < o->n_parts && start < end; i++) {
+  for (int32_t i = 0; i < o->n_matrices && start < end; i++) {
     int64_t stop = start + o->pairs(o, i);
     int64_t a = first > start ? first : start, b = smaller(end, stop);
     if (a < b && (o->routing || token < token_end))
@@ -93,7 +94,7 @@ static void run(const linear_op *o) {
   bool many = o->n >= MANY_TOKENS;
   int64_t number = team_take(member, 1), total = 0, workers = team_size(o->w->context->team);
   int64_t largest = many ? 16 : 8, least = many ? 4 : 1;
-  for (int32_t i = 0; i < o->n_parts && number != TEAM_NONE; i++) total += o->pairs(o, i);
+  for (int32_t i = 0; i < o->n_matrices && number != TEAM_NONE; i++) total += o->pairs(o, i);
   int64_t cuts = token_cuts(o, total, workers, largest), all = total * cuts;
   for (item p = cut(number, all, workers, largest, least); p.first < all;
        p = cut(team_take(member, 1), all, workers, largest, least))
@@ -127,12 +128,12 @@ static void multiply(const be_worker *worker, const be_product *to, const be_act
   if (x->outlier_at && !quant_get(w->type)->is_float) k->add_outliers[w->type](&task);
 }
 
-static int64_t product_pairs(const linear_op *o, int32_t part) {
-  return pairs_of(o->products[part].weight);
+static int64_t product_pairs(const linear_op *o, int32_t matrix) {
+  return pairs_of(o->products[matrix].weight);
 }
 
-static void product(const linear_op *o, int32_t part, linear_range r) {
-  const be_product *p = &o->products[part];
+static void product(const linear_op *o, int32_t matrix, linear_range r) {
+  const be_product *p = &o->products[matrix];
   const be_product to = {p->weight, p->out + r.token * p->weight->rows + r.first * PANEL_ROWS};
   const be_act x = act_from(o->x, r.token);
   multiply(o->w, &to, &x, (int32_t)(r.token_end - r.token), r.first, r.end, p->weight->rows, o->add);
@@ -140,7 +141,7 @@ static void product(const linear_op *o, int32_t part, linear_range r) {
 
 void cpu_linear(be_worker *w, const be_act *x, const be_product *products, int n_products, int32_t n, bool add) {
   run(&(linear_op){.w = w,
-                   .n_parts = n_products,
+                   .n_matrices = n_products,
                    .pairs = product_pairs,
                    .compute = product,
                    .products = products,
@@ -169,7 +170,7 @@ static void expert(const linear_op *o, int32_t expert, linear_range r) {
 
 void cpu_linear_experts(be_worker *w, const be_act *x, const be_product *experts, const be_routing *routing) {
   run(&(linear_op){.w = w,
-                   .n_parts = routing->n_experts,
+                   .n_matrices = routing->n_experts,
                    .pairs = expert_pairs,
                    .compute = expert,
                    .products = experts,
@@ -179,20 +180,20 @@ void cpu_linear_experts(be_worker *w, const be_act *x, const be_product *experts
 
 /* ---- Gated products ---- */
 
-static int64_t gated_pairs(const linear_op *o, int32_t part) {
-  return o->routing && entries_of(o, part) == 0 ? 0 : pairs_of(o->gated->w1 + part);
+static int64_t gated_pairs(const linear_op *o, int32_t matrix) {
+  return o->routing && entries_of(o, matrix) == 0 ? 0 : pairs_of(o->gated->w1 + matrix);
 }
 
 /* Panels first .. end - 1, at most GATED_PANELS, of both matrices for n <= GATED_TOKENS tokens from row t on. */
-static void gated_tile(const linear_op *o, int32_t part, int64_t first, int64_t end, int64_t t, int32_t n) {
+static void gated_tile(const linear_op *o, int32_t matrix, int64_t first, int64_t end, int64_t t, int32_t n) {
   const be_gated *g = o->gated;
   const cpu_device *d = o->w->context->device;
   const be_act x = act_from(o->x, t);
   float *gate = o->w->gated, *up = gate + GATED_FLOATS;
   int64_t stride = (end - first) * PANEL_ROWS, row = first * PANEL_ROWS, cols = g->out->cols;
   int64_t count = smaller(cols - row, stride);
-  multiply(o->w, &(be_product){g->w1 + part, gate}, &x, n, first, end, stride, false);
-  multiply(o->w, &(be_product){g->w3 + part, up}, &x, n, first, end, stride, false);
+  multiply(o->w, &(be_product){g->w1 + matrix, gate}, &x, n, first, end, stride, false);
+  multiply(o->w, &(be_product){g->w3 + matrix, up}, &x, n, first, end, stride, false);
   for (int32_t i = 0; i < n; i++) {
     int64_t at = (t + i) * cols + row;
     float *out = g->out->f32 ? g->out->f32 + at : gate + i * stride;
@@ -201,17 +202,17 @@ static void gated_tile(const linear_op *o, int32_t part, int64_t first, int64_t 
   }
 }
 
-static void gated(const linear_op *o, int32_t part, linear_range r) {
-  int64_t start = o->routing ? o->routing->first[part] : r.token,
-          stop = o->routing ? o->routing->first[part + 1] : r.token_end;
+static void gated(const linear_op *o, int32_t matrix, linear_range r) {
+  int64_t start = o->routing ? o->routing->first[matrix] : r.token,
+          stop = o->routing ? o->routing->first[matrix + 1] : r.token_end;
   for (int64_t panel = r.first; panel < r.end; panel += GATED_PANELS)
     for (int64_t t = start; t < stop; t += GATED_TOKENS)
-      gated_tile(o, part, panel, smaller(panel + GATED_PANELS, r.end), t, (int32_t)smaller(stop - t, GATED_TOKENS));
+      gated_tile(o, matrix, panel, smaller(panel + GATED_PANELS, r.end), t, (int32_t)smaller(stop - t, GATED_TOKENS));
 }
 
 void cpu_linear_gated(be_worker *w, const be_act *x, const be_gated *product, const be_routing *routing, int32_t n) {
   run(&(linear_op){.w = w,
-                   .n_parts = routing ? routing->n_experts : 1,
+                   .n_matrices = routing ? routing->n_experts : 1,
                    .pairs = gated_pairs,
                    .compute = gated,
                    .gated = product,

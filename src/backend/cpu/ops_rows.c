@@ -71,7 +71,7 @@ void cpu_norm(be_worker *w, const be_act *out, const float *h, const float *weig
     for (int64_t t = p.first; t < p.end; t++) {
       const float *x = h + (rows ? rows[t] : t) * out->cols;
       float size = kernels_of(w)->norm(x, weight, eps, out->f32 + t * out->cols, out->cols);
-      cpu_quantize_part(w->context->device, out, t, 0, out->cols, 5 * size);
+      cpu_quantize_columns(w->context->device, out, t, 0, out->cols, 5 * size);
     }
   team_barrier(w->member);
 }
