@@ -346,7 +346,7 @@ GALE_API void gale_session_defaults_sized(gale_session_options *options, size_t 
 /* Reserves the session's memory once: kv_bytes for the cache, and scratch for chunk tokens. Pages of the cache take
  * physical memory when they are first used. The model must outlive the session.
  * The thread that calls gale_step(), and what is built on it, computes as one of the session's threads and needs
- * 256 KiB of stack for that. */
+ * 256 KiB of stack for that. The session's own threads get no signals that are sent to the process. */
 GALE_API gale_status gale_session_open(const gale_model *model, const gale_session_options *options,
                                        gale_session **session, gale_error *error);
 GALE_API void gale_session_close(gale_session **session);

@@ -6,6 +6,7 @@
 #include "base/team_state.h"
 #include "base/wait.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -243,14 +244,27 @@ void team_run(team *t, void (*job)(void *argument, team_worker *w), void *argume
 
 /* ---- Opening ---- */
 
+/* Blocks, for threads started by this one, the signals that are sent to the process: the program's own threads are to
+ * get them, which may hold one back until they wait for it. Not those that a thread's own instructions raise. */
+static void block_signals(sigset_t *before) {
+  static const int own[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT};
+  sigset_t blocked;
+  sigfillset(&blocked);
+  for (size_t i = 0; i < sizeof own / sizeof *own; i++) sigdelset(&blocked, own[i]);
+  pthread_sigmask(SIG_BLOCK, &blocked, before);
+}
+
 static gale_status start_threads(team *t, gale_error *error) {
   pthread_attr_t attributes;
+  sigset_t before;
   if (pthread_attr_init(&attributes) != 0) return error_memory(error, sizeof attributes);
   bool started = pthread_attr_setstacksize(&attributes, STACK) == 0;
+  block_signals(&before);
   for (int i = 1; i < t->size && started; i++) {
     started = pthread_create(&t->workers[i].thread, &attributes, worker_main, &t->workers[i]) == 0;
     if (started) t->n_threads++;
   }
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
   pthread_attr_destroy(&attributes);
   if (started) return GALE_OK;
   return error_set(error, GALE_E_MEMORY, "thread %d of %d could not be started", t->n_threads + 2, t->size);

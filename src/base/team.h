@@ -19,7 +19,8 @@ enum { TEAM_MOST = 1024 };
 
 /* 1 <= n <= TEAM_MOST workers: the caller of team_run() and n - 1 threads. give_way: workers whose processors other
  * programs take work in short bursts for a while and sleep between them (preempt.h), as far as there is a processor for
- * each worker. GALE_E_MEMORY if memory or threads are refused. */
+ * each worker. The threads get no signals that are sent to the process. GALE_E_MEMORY if memory or threads are refused.
+ */
 gale_status team_open(int n, bool give_way, team **t, gale_error *error);
 void team_close(team **t);
 int team_size(const team *t);

@@ -5,11 +5,13 @@
 
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -213,6 +215,37 @@ static void test_items_start_anew(void **state) {
   }
 }
 
+static atomic_int signals_seen;
+
+static void on_signal(int number) {
+  (void)number;
+  atomic_fetch_add(&signals_seen, 1);
+}
+
+/* A signal to the process that its own thread holds back waits for that thread: workers, asleep or at work, leave it.
+ */
+static void test_signals_wait_for_the_program(void **state) {
+  (void)state;
+  struct sigaction action = {.sa_handler = on_signal}, old;
+  sigset_t held, pending;
+  sigemptyset(&action.sa_mask);
+  sigemptyset(&held);
+  sigaddset(&held, SIGUSR1);
+  assert_int_equal(sigaction(SIGUSR1, &action, &old), 0);
+  team *t = open_team(MOST);
+  assert_int_equal(pthread_sigmask(SIG_BLOCK, &held, NULL), 0);
+  assert_int_equal(kill(getpid(), SIGUSR1), 0);
+  for (int i = 0; i < 20; i++) run_rounds(t);
+  sleep_ms(20);
+  assert_int_equal(atomic_load(&signals_seen), 0);
+  assert_int_equal(sigpending(&pending), 0);
+  assert_true(sigismember(&pending, SIGUSR1));
+  assert_int_equal(pthread_sigmask(SIG_UNBLOCK, &held, NULL), 0);
+  assert_int_equal(atomic_load(&signals_seen), 1);
+  team_close(&t);
+  sigaction(SIGUSR1, &old, NULL);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_rounds),
@@ -223,6 +256,7 @@ int main(void) {
       cmocka_unit_test(test_many_runs),
       cmocka_unit_test(test_close_at_once),
       cmocka_unit_test(test_items_start_anew),
+      cmocka_unit_test(test_signals_wait_for_the_program),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

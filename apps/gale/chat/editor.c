@@ -46,18 +46,18 @@ static void set_prompt(char to[64], const char *prompt) {
     snprintf(to, 64, "%.32s ", prompt);
 }
 
-/* Waits for input. Signals are let in only while waiting, so that none can slip by between the look at
- * signals_caught() and the wait. False if one came. */
+/* Waits for input. False if a signal came: they are let in only while waiting, so that none can come unseen between the
+ * look at signals_caught() and the wait. No other thread takes them meanwhile, since the session's block them. */
 static bool wait_for_input(void) {
   sigset_t held, before;
   sigemptyset(&held);
   sigaddset(&held, SIGINT);
   sigaddset(&held, SIGTERM);
   sigaddset(&held, SIGHUP);
-  sigprocmask(SIG_BLOCK, &held, &before);
+  pthread_sigmask(SIG_BLOCK, &held, &before);
   struct pollfd input = {STDIN_FILENO, POLLIN, 0};
   while (!signals_caught() && ppoll(&input, 1, NULL, &before) < 0 && errno == EINTR) continue;
-  sigprocmask(SIG_SETMASK, &before, NULL);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
   return !signals_caught();
 }
 
