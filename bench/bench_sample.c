@@ -97,7 +97,7 @@ int main(void) {
     uint32_t *mask = malloc(n / 32 * sizeof *mask);
     sampler_scratch *scratch = NULL;
     gale_error error = {0};
-    check(sampler_scratch_open(sizes[v], &scratch, &error), &error);
+    check(sampler_scratch_open(sizes[v], NULL, &scratch, &error), &error);
     if (!rows || !mask) return 1;
     for (size_t r = 0; r < ROWS; r++)
       for (size_t i = 0; i < n; i++) rows[r * n + i] = make_logit(r, i);

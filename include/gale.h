@@ -460,8 +460,8 @@ typedef struct gale_sampler_options {
   double xtc_threshold;              /* in [0, 1]; above 0.5: off */
 } gale_sampler_options;
 
-/* Temperature 0.8, top_k 40, top_p 0.95, min_p 0.05; all else off. vocab_size is how many logits of a row there are, or
- * how many of the first may be drawn: with n_drawable of gale_model_info no row is that has no token. */
+/* Temperature 0.8, top_k 40, top_p 0.95, min_p 0.05; all else off. Tokens that the options name are below the model's
+ * n_drawable (gale_model_info); no other is ever drawn. */
 #define gale_sampler_defaults(options) gale_sampler_defaults_sized(options, sizeof *(options))
 GALE_API void gale_sampler_defaults_sized(gale_sampler_options *options, size_t size);
 
@@ -496,7 +496,7 @@ typedef struct gale_piece {
 typedef enum gale_finish {
   GALE_FINISH_NONE,    /* the answer goes on */
   GALE_FINISH_END,     /* the model ended it */
-  GALE_FINISH_STOP,    /* a stop text appeared; it is not part of the output */
+  GALE_FINISH_STOP,    /* a stop text or its token appeared; it is not part of the output */
   GALE_FINISH_LENGTH,  /* max_tokens is reached */
   GALE_FINISH_CONTEXT, /* the sequence's context or the session's pages are used up */
   GALE_FINISH_CANCELLED,
@@ -513,7 +513,9 @@ typedef struct gale_generation_options {
    * v13 on have thinking, those from v2 on and Llama 3's calls. NULL: all is content. gale_chat_template() is the
    * model's own. */
   const char *form;
-  const char *const *stop; /* [n_stop] texts, none empty; looked for in content, between other pieces */
+  /* [n_stop] texts, none empty, that end the answer; looked for in content, between other pieces. One that is the text
+   * of a control token also ends it at that token, wherever it comes. */
+  const char *const *stop;
   size_t n_stop;
   int32_t max_tokens;                       /* -1: as many as there is room for */
   bool special;                             /* control tokens that tell nothing of the form are content too */

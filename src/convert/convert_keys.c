@@ -168,15 +168,22 @@ static gale_status add_yarn(const model_source *source, checkpoint *to, const ch
   return add_all(to, architecture, settings, sizeof settings / sizeof *settings, error);
 }
 
-/* Scaling of all frequencies by one factor; that of Llama 3 is a tensor. */
+/* Scaling of all frequencies by one factor, or that there is none where a reader would add it; that of Llama 3 is a
+ * tensor. */
 static gale_status add_scaling(const model_source *source, checkpoint *to, const char *architecture,
                                gale_error *error) {
-  const rope_config *rope = &source->config->rope[0];
+  const model_config *m = source->config;
   const char *prefix = yarn_prefix(source->checkpoint);
   if (prefix) return add_yarn(source, to, architecture, prefix, error);
-  double factor = 1 / rope->frequency[0];
-  if (fabs(factor - 1) < 1e-6 || checkpoint_tensor(to, "rope_freqs.weight")) return GALE_OK;
-  const setting settings[] = {text("." GGUF_ROPE_SCALING_TYPE, "linear"), real("." GGUF_ROPE_SCALING_FACTOR, factor)};
+  if (checkpoint_tensor(to, "rope_freqs.weight")) return GALE_OK;
+  const double factor = 1 / m->rope[0].frequency[0];
+  const bool scaled = fabs(factor - 1) >= 1e-6;
+  const bool denied = !scaled && m->family == &family_gemma3 && gemma3_is_stretched(m->n_layers);
+  const setting settings[] = {
+      where(scaled, text("." GGUF_ROPE_SCALING_TYPE, "linear")),
+      where(scaled, real("." GGUF_ROPE_SCALING_FACTOR, factor)),
+      where(denied, text("." GGUF_ROPE_SCALING_TYPE, "none")),
+  };
   return add_all(to, architecture, settings, sizeof settings / sizeof *settings, error);
 }
 

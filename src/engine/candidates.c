@@ -15,12 +15,12 @@ size_t sampler_scratch_bytes(int32_t vocab_size) {
          2 * n * sizeof(int32_t);
 }
 
-gale_status sampler_scratch_open(int32_t vocab_size, sampler_scratch **scratch, gale_error *error) {
+gale_status sampler_scratch_open(int32_t vocab_size, const char *isa, sampler_scratch **scratch, gale_error *error) {
   if (vocab_size < 1) return error_set(error, GALE_E_ARGUMENT, "vocab_size is %d: 1 or more is accepted", vocab_size);
   size_t n = (size_t)vocab_size, blocks = scan_blocks(n);
   sampler_scratch *c = calloc(1, sampler_scratch_bytes(vocab_size));
   if (!c) return error_memory(error, sampler_scratch_bytes(vocab_size));
-  *c = (sampler_scratch){.scan = scan_detect(), .vocab_size = vocab_size};
+  *c = (sampler_scratch){.scan = scan_find(isa), .vocab_size = vocab_size};
   c->mass = (uint64_t *)(void *)(c + 1);
   c->weight = c->mass + MASS_BUCKETS;
   c->sums = c->weight + n;

@@ -19,6 +19,8 @@ struct gale_generation {
   sampler *sampler; /* NULL without a model */
   answer *answer;
   piece_list pieces;
+  int32_t *stop_tokens; /* [n_stop]: the control token that a stop text names, or -1 */
+  size_t n_stop;
   gale_generation_result result;
   gale_logprob *logprobs; /* [1 + top]: of the token taken last, and of the best; NULL: not asked for */
   size_t top, n_logprobs;
@@ -42,16 +44,10 @@ static gale_status check_options(const gale_generation_options *o, gale_error *e
   return GALE_OK;
 }
 
-/* Tokens that can be drawn: those with both a row of logits and a text. */
-static int32_t count_tokens(const gale_model *m, const gale_tokenizer *t) {
-  int32_t n = gale_tokenizer_size(t);
-  return n < m->config.vocab_size ? n : m->config.vocab_size;
-}
-
 /* The sampler is told of all ends that it can draw, the tokenizer's too. */
 static gale_status open_sampler(gale_generation *g, gale_sampler_options *o, gale_error *error) {
   const gale_tokenizer *t = g->tokenizer;
-  int32_t n_tokens = count_tokens(g->model, t);
+  int32_t n_tokens = model_drawable(g->model, t);
   int32_t *ends = malloc((o->n_ends + t->n_ends + 1) * sizeof *ends);
   if (!ends) return error_memory(error, (o->n_ends + t->n_ends) * sizeof *ends);
   size_t n = o->n_ends;
@@ -82,10 +78,21 @@ static gale_status open_sampling(gale_generation *g, const gale_generation_optio
   return status;
 }
 
+static gale_status open_stops(gale_generation *g, const gale_generation_options *o, gale_error *error) {
+  if (!o->n_stop) return GALE_OK;
+  gale_status status = stop_open(o->stop, o->n_stop, &g->pieces.stop, error);
+  if (status) return status;
+  g->stop_tokens = malloc(o->n_stop * sizeof *g->stop_tokens);
+  if (!g->stop_tokens) return error_memory(error, o->n_stop * sizeof *g->stop_tokens);
+  g->n_stop = o->n_stop;
+  for (size_t i = 0; i < o->n_stop; i++) g->stop_tokens[i] = tokenizer_mark(g->tokenizer, o->stop[i]);
+  return GALE_OK;
+}
+
 static gale_status open_parts(gale_generation *g, const gale_generation_options *o, gale_error *error) {
   gale_status status = open_sampling(g, o, error);
   if (!status) status = answer_open(g->tokenizer, o->form, o->special, &g->answer, error);
-  if (!status && o->n_stop) status = stop_open(o->stop, o->n_stop, &g->pieces.stop, error);
+  if (!status) status = open_stops(g, o, error);
   if (status || !o->logprobs) return status;
   g->top = (size_t)o->top_logprobs;
   g->logprobs = malloc((g->top + 1) * sizeof *g->logprobs);
@@ -124,6 +131,7 @@ void gale_generation_close(gale_generation **generation) {
   answer_close(&g->answer);
   pieces_free(&g->pieces);
   free(g->ends);
+  free(g->stop_tokens);
   free(g->logprobs);
   free(g);
   *generation = NULL;
@@ -136,6 +144,13 @@ static bool is_end(const gale_generation *g, int32_t token) {
   for (size_t i = 0; i < g->n_ends; i++)
     if (g->ends[i] == token) return true;
   return gale_tokenizer_is_end(g->tokenizer, token);
+}
+
+/* The stop text that a token is, or -1. */
+static int32_t stop_of(const gale_generation *g, int32_t token) {
+  for (size_t i = 0; i < g->n_stop; i++)
+    if (g->stop_tokens[i] == token) return (int32_t)i;
+  return -1;
 }
 
 /* cut: not by the model, so that a character may lack its rest. */
@@ -154,6 +169,8 @@ static gale_status end(gale_generation *g, gale_finish finish, bool cut, gale_er
 static gale_status add_token(gale_generation *g, int32_t token, gale_error *error) {
   g->result.n_tokens++;
   if (is_end(g, token)) return end(g, GALE_FINISH_END, false, error);
+  g->result.stop = stop_of(g, token);
+  if (g->result.stop >= 0) return end(g, GALE_FINISH_STOP, false, error);
   bool thought = answer_thinks(g->answer);
   gale_status status = answer_push(g->answer, token, &g->pieces, error);
   if (status) return status;
@@ -185,7 +202,7 @@ static gale_status find_logprobs(gale_generation *g, gale_session *session, cons
   *n = 0;
   if (!g->logprobs) return GALE_OK;
   g->logprobs[0].token = token;
-  int32_t n_tokens = count_tokens(g->model, g->tokenizer);
+  int32_t n_tokens = model_drawable(g->model, g->tokenizer);
   size_t n_best = 0;
   gale_status status =
       sampler_logprobs(session->sampling, logits, n_tokens, &g->logprobs[0], g->top, g->logprobs + 1, &n_best, error);

@@ -13,7 +13,8 @@ typedef struct sampler sampler;
 /* Memory for one row, about 20 bytes for each token of the vocabulary. One caller at a time. */
 typedef struct sampler_scratch sampler_scratch;
 
-gale_status sampler_scratch_open(int32_t vocab_size, sampler_scratch **scratch, gale_error *error);
+/* isa: the highest instruction set to use, by its name; NULL: the best. */
+gale_status sampler_scratch_open(int32_t vocab_size, const char *isa, sampler_scratch **scratch, gale_error *error);
 void sampler_scratch_close(sampler_scratch **scratch);
 size_t sampler_scratch_bytes(int32_t vocab_size);
 

@@ -31,8 +31,9 @@ typedef struct scan_kernels {
   size_t (*moments)(const float *row, size_t n, double top, double *sum, double *squares);
 } scan_kernels;
 
-/* The fastest that this processor has. They all give the same. */
-const scan_kernels *scan_detect(void);
+/* The fastest up to an instruction set, by its name (cpu.h); NULL, or a device's that is none: the fastest that this
+ * processor has. They all give the same. */
+const scan_kernels *scan_find(const char *isa);
 
 extern const scan_kernels scan_portable, scan_avx2, scan_avx512; /* the latter two on x86-64 only */
 

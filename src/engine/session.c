@@ -66,7 +66,7 @@ static gale_status open_parts(gale_session *s, gale_error *error) {
   const gale_model *m = s->model;
   const be_ops *be = m->device->ops;
   gale_status status = open_arrays(s, error);
-  if (!status) status = sampler_scratch_open(m->config.vocab_size, &s->sampling, error);
+  if (!status) status = sampler_scratch_open(m->config.vocab_size, be->name(m->device), &s->sampling, error);
   if (status) return status;
   cache_options c = {o->kv_type, o->context, o->window, o->chunk, o->max_sequences, o->kv_bytes};
   status = cache_open(&s->cache, &m->config, m->device, &c, error);

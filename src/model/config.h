@@ -70,6 +70,9 @@ gale_status model_configure(const checkpoint *c, arena *memory, model_config *co
 
 extern const family family_llama, family_mistral, family_mixtral, family_gemma, family_gemma2, family_gemma3;
 
+/* Whether a GGUF file of Gemma 3 with so many layers has the rotary scaling of its release unless it states one. */
+bool gemma3_is_stretched(int32_t n_layers);
+
 /* ---- What families are made of ---- */
 
 /* A hyperparameter's key in each kind of file; NULL where it has none. GGUF keys follow the architecture's name and

@@ -18,8 +18,8 @@ static const char *unused_modalities(int modalities) {
                          : NULL;
 }
 
-int32_t model_drawable(const gale_model *m) {
-  int32_t tokens = m->tokenizer ? gale_tokenizer_size(m->tokenizer) : INT32_MAX;
+int32_t model_drawable(const gale_model *m, const gale_tokenizer *tokenizer) {
+  int32_t tokens = tokenizer ? gale_tokenizer_size(tokenizer) : INT32_MAX;
   return tokens < m->config.vocab_size ? tokens : m->config.vocab_size;
 }
 
@@ -53,7 +53,7 @@ void gale_model_get_info_sized(const gale_model *model, gale_model_info *info, s
       .packed_bytes = model->weights.memory_bytes,
       .kept = model->load.kept,
       .from_cache = model->load.from_cache,
-      .n_drawable = model_drawable(model),
+      .n_drawable = model_drawable(model, model->tokenizer),
       .cache_note = model->load.note.message[0] ? model->load.note.message : NULL,
   };
   for (int32_t l = 0; l < c->n_layers; l++) {

@@ -32,7 +32,8 @@ struct gale_model {
   arena memory;
 };
 
-/* Ids below it have a row of logits and a token; those of padding rows and of tokens without a row are never drawn. */
-int32_t model_drawable(const gale_model *m);
+/* Ids below it have a row of logits and a token of the tokenizer (NULL: rows alone count). Those of padding rows and of
+ * tokens without a row are never drawn. */
+int32_t model_drawable(const gale_model *m, const gale_tokenizer *tokenizer);
 
 #endif

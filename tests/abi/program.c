@@ -1,6 +1,10 @@
 /* A program as a caller of an older gale has it: compiled with the headers that are kept in tests/abi/first and run
  * with the library of today. Behind each struct that the library fills in stands memory that it must leave alone, since
- * its own struct may be longer. */
+ * its own struct may be longer.
+ *
+ * What these headers declare otherwise than gale.h does now is not called: gale_logits(), gale_logits_rows(),
+ * gale_generate() and the functions of samplers and answers. Until version 1 such changes are allowed (gale.h), and a C
+ * program cannot declare both. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

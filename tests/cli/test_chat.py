@@ -178,7 +178,7 @@ class Chat(Case):
         write_model(self.path("n"), CALLER)
         self.assertEqual(self.good("run", "./n", "Hi", "--temp", "0"), b"Wait\n-> fg({})\n")
         for stop, wanted in (("K", b"[THINK]\nhm\n[/THINK]\nO\n"), ("m", b"[THINK]\nhm\n[/THINK]\nOK\n"),
-                             ("x", b"[THINK]\nhm\n[/THINK]\nOK\n")):
+                             ("x", b"[THINK]\nhm\n[/THINK]\nOK\n"), ("[/THINK]", b"[THINK]\nhm\n[/THINK]\n")):
             with self.subTest(stop=stop):
                 self.assertEqual(self.good("run", "./m", "Hi", "--temp", "0", "--stop", stop), wanted)
 

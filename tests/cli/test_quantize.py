@@ -75,6 +75,10 @@ FAMILIES = {
     "gemma-3": GEMMA | {"architectures": ["Gemma3ForCausalLM"], "sliding_window": 8, "query_pre_attn_scalar": 16,
                         "num_hidden_layers": 6, "rope_theta": 1e6, "rope_local_base_freq": 10000.0,
                         "rope_scaling": {"rope_type": "linear", "factor": 8.0}},
+    # As many layers as a release that scales, of which GGUF files may not say so: that this does not is stated.
+    "gemma-3-unscaled": GEMMA | {"architectures": ["Gemma3ForCausalLM"], "sliding_window": 8, "query_pre_attn_scalar": 8,
+                                 "num_hidden_layers": 34, "hidden_size": 32, "intermediate_size": 32, "head_dim": 8,
+                                 "rope_theta": 1e6, "rope_local_base_freq": 10000.0},
 }
 
 

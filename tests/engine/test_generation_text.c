@@ -125,6 +125,31 @@ static void stops(void **state) {
   gale_tokenizer_close(&t);
 }
 
+/* A stop text that is a control token's ends the answer at that token in any state, and as text too. What was held back
+ * before it comes out, or ends the answer itself. */
+static void stops_at_control_tokens(void **state) {
+  (void)state;
+  gale_tokenizer *t = open_tekken("v13");
+  const char *form = gale_chat_template(t);
+  int32_t hm = (int32_t)make_ids(t, LIST("Hm"), (int32_t[9]){0});
+  gale_generation_options o = with_stops(NULL, LIST("stop", "[INST]"));
+  generates(t, o, LIST("a st", "[INST]", "op"), true, (expected){"c<a st>", GALE_FINISH_STOP, 1, 0});
+  o.special = true;
+  generates(t, o, LIST("a", "[THINK]", "b", "[INST]"), true, (expected){"c<a[THINK]b>", GALE_FINISH_STOP, 1, 0});
+  generates(t, o, LIST("an [IN", "ST]"), true, (expected){"c<an >", GALE_FINISH_STOP, 1, 0});
+  o = with_stops(form, LIST("[/THINK]", "[ARGS]"));
+  generates(t, o, LIST("[THINK]", "Hm", "[/THINK]", "Yes"), true, (expected){"t<Hm>", GALE_FINISH_STOP, 0, hm + 1});
+  generates(t, o, LIST("[TOOL_CALLS]", "f", "[ARGS]", "{}"), true, (expected){"f<f>", GALE_FINISH_STOP, 1, 0});
+  /* The answer's own end comes first. */
+  o = with_stops(form, LIST("</s>"));
+  generates(t, o, LIST("a"), true, (expected){"c<a>", GALE_FINISH_END, 0, 0});
+  gale_tokenizer_close(&t);
+  t = open_tekken("v7");
+  o = with_stops("mistral-v7", LIST("oops", "[INST]"));
+  generates(t, o, LIST("[TOOL_CALLS]", "[1, oops", "[INST]"), true, (expected){"c<[1, >", GALE_FINISH_STOP, 0, 0});
+  gale_tokenizer_close(&t);
+}
+
 static void thinking_and_calls(void **state) {
   (void)state;
   gale_tokenizer *t = open_tekken("v13");
@@ -184,6 +209,7 @@ static void cut_characters(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(stops),
+      cmocka_unit_test(stops_at_control_tokens),
       cmocka_unit_test(thinking_and_calls),
       cmocka_unit_test(cut_characters),
   };

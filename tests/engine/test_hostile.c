@@ -51,7 +51,7 @@ static gale_status run_model(const char *path, int32_t vocabulary) {
   gale_model_info info;
   gale_model_get_info(model, &info);
   assert_int_equal(sampler_open(NULL, info.vocab_size, &s, &error), GALE_OK);
-  assert_int_equal(sampler_scratch_open(info.vocab_size, &scratch, &error), GALE_OK);
+  assert_int_equal(sampler_scratch_open(info.vocab_size, NULL, &scratch, &error), GALE_OK);
   gale_status status = sampler_choose(s, scratch, gale_logits(session, sequence, 0), 0, NULL, &token, &error);
   assert_int_equal(token >= 0 && token < info.vocab_size, status == GALE_OK);
   assert_int_equal(error.code, status);

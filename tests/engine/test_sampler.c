@@ -49,7 +49,7 @@ static gale_status chooser_open(const gale_sampler_options *o, int32_t n, choose
   chooser *s = calloc(1, sizeof *s);
   assert_non_null(s);
   gale_status status = sampler_open(o, n, &s->sampler, error);
-  if (!status) status = sampler_scratch_open(n, &s->scratch, error);
+  if (!status) status = sampler_scratch_open(n, NULL, &s->scratch, error);
   if (status)
     chooser_close(&s);
   else

@@ -174,7 +174,7 @@ static void test_against_direct(void **state) {
   sampling_case *c = malloc(sizeof *c);
   direct_row *r = malloc(sizeof *r);
   sampler_scratch *scratch = NULL;
-  assert_int_equal(sampler_scratch_open(DIRECT_MAX, &scratch, NULL), GALE_OK);
+  assert_int_equal(sampler_scratch_open(DIRECT_MAX, NULL, &scratch, NULL), GALE_OK);
   int compared = 0;
   for (uint64_t number = 0; number < CASES; number++) {
     make_case(c, number);
@@ -205,7 +205,7 @@ static void test_mirostat(void **state) {
   sampling_case *c = malloc(sizeof *c);
   direct_row *r = malloc(sizeof *r);
   sampler_scratch *scratch = NULL;
-  assert_int_equal(sampler_scratch_open(DIRECT_MAX, &scratch, NULL), GALE_OK);
+  assert_int_equal(sampler_scratch_open(DIRECT_MAX, NULL, &scratch, NULL), GALE_OK);
   for (uint64_t number = 0; number < CASES; number++) {
     make_case(c, number);
     c->text.n = 0;
@@ -268,7 +268,7 @@ static int32_t choose_once(const gale_sampler_options *o, const float *logits, i
   sampler *s = NULL;
   sampler_scratch *scratch = NULL;
   int32_t token = -1;
-  assert_int_equal(sampler_scratch_open(n, &scratch, NULL), GALE_OK);
+  assert_int_equal(sampler_scratch_open(n, NULL, &scratch, NULL), GALE_OK);
   assert_int_equal(sampler_open(o, n, &s, NULL), GALE_OK);
   gale_error error = {0};
   if (sampler_choose(s, scratch, logits, position, mask, &token, &error)) token = -(int32_t)error.code;
@@ -332,7 +332,7 @@ static void test_padding_is_never_drawn(void **state) {
   float padded[300];
   for (int i = 0; i < 300; i++) padded[i] = i < 260 ? 0 : 50;
   sampler_scratch *scratch = NULL;
-  assert_int_equal(sampler_scratch_open(300, &scratch, NULL), GALE_OK);
+  assert_int_equal(sampler_scratch_open(300, NULL, &scratch, NULL), GALE_OK);
   for (int kind = 0; kind < 4; kind++) {
     gale_sampler_options o = all_off();
     o.temperature = kind == 0 ? 0 : 1;
@@ -440,7 +440,7 @@ static void test_logprobs(void **state) {
   (void)state;
   sampling_case *c = malloc(sizeof *c);
   sampler_scratch *scratch = NULL;
-  assert_int_equal(sampler_scratch_open(DIRECT_MAX, &scratch, NULL), GALE_OK);
+  assert_int_equal(sampler_scratch_open(DIRECT_MAX, NULL, &scratch, NULL), GALE_OK);
   for (uint64_t number = 0; number < 300; number++) {
     make_case(c, number);
     check_logprobs(c, scratch);

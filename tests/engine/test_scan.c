@@ -1,5 +1,6 @@
 /* The loops over a row of logits: each instruction set like the portable one, bit for bit. */
-#include "engine/scan.h"
+#include "engine/candidates.h"
+#include "engine/session.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -58,22 +59,46 @@ static void compare(const scan_kernels *k, const float *row, size_t n, const sca
   compare_masked(k, row, n);
 }
 
-static void test_levels(void **state) {
+static void test_instruction_sets(void **state) {
   (void)state;
-  const scan_kernels *levels[3] = {scan_detect()};
-  int n_levels = 1;
+  const scan_kernels *sets[3] = {scan_find(NULL)};
+  int n_sets = 1;
 #if defined(__x86_64__)
-  if (cpu_supports(CPU_AVX2)) levels[n_levels++] = &scan_avx2;
-  if (cpu_supports(CPU_AVX512)) levels[n_levels++] = &scan_avx512;
+  if (cpu_supports(CPU_AVX2)) sets[n_sets++] = &scan_avx2;
+  if (cpu_supports(CPU_AVX512)) sets[n_sets++] = &scan_avx512;
 #endif
   float *row = malloc(MOST * sizeof *row);
   for (uint64_t kind = 0; kind < 300; kind++) {
     size_t n = 1 + random_at(kind, 1 << 20) % MOST;
     make_row(row, n, kind);
     scan_scale by = {.top = 16, .scale = kind % 5 ? 1.25 : 1e30, .one = kind % 2 ? 0x1p44 : 0x1p39};
-    for (int i = 0; i < n_levels; i++) compare(levels[i], row, n, &by);
+    for (int i = 0; i < n_sets; i++) compare(sets[i], row, n, &by);
   }
   free(row);
+}
+
+/* A session's sampling uses no instruction set above the one that its model was opened for. */
+static void test_the_highest_is_kept_to(void **state) {
+  (void)state;
+  assert_ptr_equal(scan_find("generic"), &scan_portable);
+  assert_ptr_equal(scan_find("no such set"), scan_find(NULL));
+#if defined(__x86_64__)
+  if (cpu_supports(CPU_AVX2)) assert_ptr_equal(scan_find("avx2"), &scan_avx2);
+  if (cpu_supports(CPU_AVX512)) assert_ptr_equal(scan_find("amx"), &scan_avx512);
+#endif
+  gale_model_options o;
+  gale_session_options s;
+  gale_model *model = NULL;
+  gale_session *session = NULL;
+  gale_model_defaults(&o);
+  gale_session_defaults(&s);
+  o.cpu = "generic";
+  s.context = 64;
+  assert_int_equal(gale_model_open("shape:tiny@f32", &o, &model, NULL), GALE_OK);
+  assert_int_equal(gale_session_open(model, &s, &session, NULL), GALE_OK);
+  assert_ptr_equal(session->sampling->scan, &scan_portable);
+  gale_session_close(&session);
+  gale_model_close(&model);
 }
 
 /* A weight is the nearest whole number, or its neighbour where the two are as good as equally near. */
@@ -84,7 +109,7 @@ static void test_weights(void **state) {
   make_row(row, MOST, 3);
   scan_scale by = {.top = 16, .scale = 1.1, .one = 0x1p44};
   row[0] = 16;
-  scan_detect()->weights(row, MOST, &by, weights);
+  scan_find(NULL)->weights(row, MOST, &by, weights);
   assert_true(weights[0] == (uint64_t)1 << 44);
   for (size_t i = 0; i < MOST; i++) {
     double exact = ldexp(exp(((double)row[i] - 16) * 1.1), 44);
@@ -102,7 +127,7 @@ static void test_maxima(void **state) {
   row[200] = -1;
   row[300] = -INFINITY;
   row[519] = -7;
-  scan_detect()->maxima(row, 520, maxima);
+  scan_find(NULL)->maxima(row, 520, maxima);
   assert_true(maxima[0] == -1);
   assert_true(maxima[1] == -INFINITY);
   assert_true(maxima[2] == -7);
@@ -110,7 +135,8 @@ static void test_maxima(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_levels),
+      cmocka_unit_test(test_instruction_sets),
+      cmocka_unit_test(test_the_highest_is_kept_to),
       cmocka_unit_test(test_weights),
       cmocka_unit_test(test_maxima),
   };

@@ -24,7 +24,7 @@ int generator_open(generator *g, const options *o) {
   if (!g->tokenizer) return fail("%s: the model's files hold no tokenizer, and text needs one", o->arguments[0]);
   gale_model_info info;
   gale_model_get_info(g->model, &info);
-  code = sampling_read(&g->sampling, o, g->tokenizer, info.vocab_size);
+  code = sampling_read(&g->sampling, o, g->tokenizer, info.n_drawable);
   if (!code) code = open_session(o, g->model, 0, &g->session);
   if (code) return code;
   gale_error error = {0};

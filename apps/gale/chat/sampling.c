@@ -9,7 +9,7 @@
 /* ---- --logit-bias ---- */
 
 /* ID+BIAS or ID-BIAS, e.g. 15043-1.5. */
-static bool read_bias(const char *text, int32_t vocab_size, gale_logit_bias *bias) {
+static bool read_bias(const char *text, int32_t n_drawable, gale_logit_bias *bias) {
   size_t digits = strspn(text, "0123456789");
   const char *rest = text + digits;
   if (digits == 0 || digits > 9 || (*rest != '+' && *rest != '-')) return false;
@@ -17,15 +17,15 @@ static bool read_bias(const char *text, int32_t vocab_size, gale_logit_bias *bia
   char *end = NULL;
   bias->token = (int32_t)strtol(text, NULL, 10);
   bias->bias = strtod(rest, &end);
-  return !*end && bias->token < vocab_size && fabs(bias->bias) <= 100;
+  return !*end && bias->token < n_drawable && fabs(bias->bias) <= 100;
 }
 
-static int read_biases(sampling *s, const options *o, int32_t vocab_size) {
+static int read_biases(sampling *s, const options *o, int32_t n_drawable) {
   for (size_t i = 0; i < o->logit_bias.length; i++) {
-    if (!read_bias(o->logit_bias.items[i], vocab_size, &s->bias[i]))
+    if (!read_bias(o->logit_bias.items[i], n_drawable, &s->bias[i]))
       return fail(
           "--logit-bias: '%s' is not an id from 0 to %d with a bias from -100 to +100 behind it, as in 15043-1.5",
-          o->logit_bias.items[i], vocab_size - 1);
+          o->logit_bias.items[i], n_drawable - 1);
   }
   s->settings.bias = s->bias;
   s->settings.n_bias = o->logit_bias.length;
@@ -92,7 +92,7 @@ static int read_breakers(sampling *s, const options *o, const gale_tokenizer *t,
 
 /* ---- All ---- */
 
-int sampling_read(sampling *s, const options *o, const gale_tokenizer *tokenizer, int32_t vocab_size) {
+int sampling_read(sampling *s, const options *o, const gale_tokenizer *tokenizer, int32_t n_drawable) {
   *s = (sampling){0};
   gale_sampler_options *to = &s->settings;
   gale_sampler_defaults(to);
@@ -117,9 +117,8 @@ int sampling_read(sampling *s, const options *o, const gale_tokenizer *tokenizer
   to->mirostat_tau = o->mirostat_ent;
   to->min_tokens = o->min_tokens;
   to->ignore_end = o->ignore_eos;
-  int32_t texts = gale_tokenizer_size(tokenizer), n = texts < vocab_size ? texts : vocab_size;
-  int code = read_biases(s, o, n);
-  return code ? code : read_breakers(s, o, tokenizer, n);
+  int code = read_biases(s, o, n_drawable);
+  return code ? code : read_breakers(s, o, tokenizer, n_drawable);
 }
 
 void sampling_free(sampling *s) {

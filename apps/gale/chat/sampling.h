@@ -10,8 +10,9 @@ typedef struct sampling {
   int32_t *breakers; /* owned */
 } sampling;
 
-/* Returns 0, or an exit status after saying what is wrong; sampling_free() follows in both cases. */
-int sampling_read(sampling *s, const options *o, const gale_tokenizer *tokenizer, int32_t vocab_size);
+/* n_drawable: of the model's gale_model_info. Returns 0, or an exit status after saying what is wrong; sampling_free()
+ * follows in both cases. */
+int sampling_read(sampling *s, const options *o, const gale_tokenizer *tokenizer, int32_t n_drawable);
 
 void sampling_free(sampling *s);
 

@@ -81,7 +81,7 @@ const option_spec option_table[OPTION_COUNT] = {
     [OPTION_SEED] = {"seed", 's', KIND_SEED, "N", AT(seed),
                      .help = "seed of the sampling; default: chosen, and printed with the statistics"},
     [OPTION_STOP] = {"stop", 0, KIND_TEXTS, "TEXT", AT(stop),
-                     .help = "end the answer where TEXT appears (up to 16 times)"},
+                     .help = "end the answer where TEXT appears, or a control token of this text (up to 16 times)"},
     [OPTION_VERBOSE] = {"verbose", 'v', KIND_FLAG, AT(verbose), .help = "say more on standard error"},
     [OPTION_QUIET] = {"quiet", 'q', KIND_FLAG, AT(quiet), .help = "only errors on standard error"},
     [OPTION_FILE] = {"file", 'f', KIND_FILE, "FILE", AT(file), .help = "read the text from FILE (-: standard input)"},

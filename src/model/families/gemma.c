@@ -25,6 +25,10 @@ static struct release release3(int32_t n_layers) {
   return (struct release){.n_layers = n_layers};
 }
 
+bool gemma3_is_stretched(int32_t n_layers) {
+  return release3(n_layers).stretched;
+}
+
 static gale_status configure_common(const checkpoint *c, arena *memory, model_config *config, gale_error *error) {
   config->activation = BE_GELU_TANH;
   config->norm_eps = 1e-6f;
@@ -107,7 +111,7 @@ static gale_status read_local_rope(const checkpoint *c, arena *memory, model_con
 /* Some GGUF files of the larger releases do not state their scaling. */
 static void stretch(const checkpoint *c, model_config *config) {
   const config_key key = {.gguf = GGUF_ROPE_SCALING_FACTOR "|rope.scale_linear|" GGUF_ROPE_SCALING_TYPE};
-  if (c->kind != CHECKPOINT_GGUF || !release3(config->n_layers).stretched || config_find(c, key)) return;
+  if (c->kind != CHECKPOINT_GGUF || !gemma3_is_stretched(config->n_layers) || config_find(c, key)) return;
   double *frequency = (double *)config->rope[0].frequency;
   for (int i = 0; i < config->head_dim / 2; i++) frequency[i] /= 8;
   config->note = "the rotary scaling of 8 that Gemma 3 has from 4B on is used, which the file does not state";
