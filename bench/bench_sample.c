@@ -110,7 +110,7 @@ int main(void) {
       size_t n_best;
       check(sampler_logprobs(scratch, rows, sizes[v], &chosen, 20, best, &n_best, &error), &error);
     }
-    us[12][v] = (now() - start) * 1e6 / ROUNDS;
+    us[12][v] = (now() - start) * 1e6 / (double)ROUNDS;
     sampler_scratch_close(&scratch);
     free(rows);
     free(mask);

@@ -84,7 +84,7 @@ static rate arithmetic_rate(const gale_probe *g, be_probe kind) {
 static gale_status check(const gale_probe_options *o, gale_error *error) {
   if (o->threads < 0 || o->threads > MAX_THREADS)
     return error_set(error, GALE_E_ARGUMENT, "threads is %d: 0 to %d is accepted", o->threads, MAX_THREADS);
-  if (!(o->seconds >= 0 && o->seconds <= MAX_SECONDS))
+  if (!(o->seconds >= 0 && o->seconds <= (double)MAX_SECONDS))
     return error_set(error, GALE_E_ARGUMENT, "seconds is %g: 0 to %d is accepted", o->seconds, MAX_SECONDS);
   if (o->bytes > SIZE_MAX / 4)
     return error_set(error, GALE_E_ARGUMENT, "bytes is %" PRIu64 ": 0 to %zu is accepted", o->bytes, SIZE_MAX / 4);

@@ -4,9 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static const family *const families[] = {&family_llama, &family_mistral, &family_mixtral,
-                                         &family_gemma, &family_gemma2,  &family_gemma3};
-enum { N_FAMILIES = sizeof families / sizeof *families };
+static const family *const families[] = {
+    &family_llama, &family_mistral, &family_mixtral, &family_gemma, &family_gemma2, &family_gemma3, NULL};
 
 /* Multimodal models around a text model of several families, told by text_config.model_type. */
 static const struct {
@@ -32,8 +31,8 @@ static bool among(const char *const *names, const char *name) {
 }
 
 static const family *of_model_type(const char *model_type) {
-  for (int i = 0; i < N_FAMILIES; i++)
-    if (among(families[i]->hf_types, model_type)) return families[i];
+  for (const family *const *f = families; *f; f++)
+    if (among((*f)->hf_types, model_type)) return *f;
   return NULL;
 }
 
@@ -43,8 +42,8 @@ static const family *of_text(const checkpoint *c, const char *otherwise) {
 }
 
 static const family *of_architecture(const checkpoint *c, const char *name) {
-  for (int i = 0; i < N_FAMILIES; i++)
-    if (among(families[i]->hf, name)) return families[i];
+  for (const family *const *f = families; *f; f++)
+    if (among((*f)->hf, name)) return *f;
   for (int i = 0; i < N_WRAPPERS; i++)
     if (strcmp(wrappers[i].architecture, name) == 0) return of_text(c, wrappers[i].text);
   return NULL;
@@ -65,8 +64,8 @@ static void add_name(name_list *l, const char *name) {
 static gale_status refuse_gguf(const checkpoint *c, gale_error *error) {
   const char *name = config_architecture(c);
   name_list known = {0};
-  for (int i = 0; i < N_FAMILIES; i++)
-    for (const char *const *n = families[i]->gguf; *n; n++) add_name(&known, *n);
+  for (const family *const *f = families; *f; f++)
+    for (const char *const *n = (*f)->gguf; *n; n++) add_name(&known, *n);
   if (strcmp(name, "clip") == 0)
     return error_set(error, GALE_E_UNSUPPORTED,
                      "%s: holds only the vision or audio part of a model (architecture \"clip\"); the file of the text "
@@ -80,8 +79,8 @@ static gale_status refuse_gguf(const checkpoint *c, gale_error *error) {
 static gale_status refuse_hf(const checkpoint *c, const char *name, gale_error *error) {
   const char *type = text_at(c, "model_type"), *text = text_at(c, "text_config.model_type");
   name_list known = {0};
-  for (int i = 0; i < N_FAMILIES; i++)
-    for (const char *const *n = *name ? families[i]->hf : families[i]->hf_types; *n; n++) add_name(&known, *n);
+  for (const family *const *f = families; *f; f++)
+    for (const char *const *n = *name ? (*f)->hf : (*f)->hf_types; *n; n++) add_name(&known, *n);
   for (int i = 0; i < N_WRAPPERS; i++) add_name(&known, *name ? wrappers[i].architecture : wrappers[i].model_type);
   if (!*name && !*type)
     return error_set(error, GALE_E_FORMAT,
@@ -97,7 +96,7 @@ static gale_status refuse_hf(const checkpoint *c, const char *name, gale_error *
 
 /* ---- Choosing ---- */
 
-/* transformers goes by model_type, and so do we where architectures names none. */
+/* Where architectures names none, model_type decides, as it always does in transformers. */
 static gale_status choose_hf(const checkpoint *c, const family **found, gale_error *error) {
   const setting *s = checkpoint_setting(c, "architectures");
   if (s && s->type == SETTING_NULL) s = NULL;
@@ -119,9 +118,9 @@ static gale_status choose_hf(const checkpoint *c, const family **found, gale_err
 
 static gale_status choose(const checkpoint *c, const family **found, gale_error *error) {
   if (c->kind == CHECKPOINT_HF) return choose_hf(c, found, error);
-  for (int i = 0; i < N_FAMILIES && !*found; i++) {
-    bool own = c->kind == CHECKPOINT_MISTRAL ? families[i]->native : among(families[i]->gguf, config_architecture(c));
-    if (own) *found = families[i];
+  for (const family *const *f = families; *f && !*found; f++) {
+    bool own = c->kind == CHECKPOINT_MISTRAL ? (*f)->native : among((*f)->gguf, config_architecture(c));
+    if (own) *found = *f;
   }
   return *found ? GALE_OK : refuse_gguf(c, error);
 }

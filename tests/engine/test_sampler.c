@@ -103,8 +103,8 @@ static void test_frequencies(void **state) {
   count_choices(plain(), DRAWS, count);
   for (int t = 0; t < N; t++) {
     /* Six standard deviations of a binomial count: a sound generator fails once in 10^8 runs, and the seed is fixed. */
-    double p = probability[t], bound = 6 * sqrt(DRAWS * p * (1 - p));
-    assert_true(fabs(count[t] - DRAWS * p) < bound);
+    double p = probability[t], bound = 6 * sqrt((double)DRAWS * p * (1 - p));
+    assert_true(fabs(count[t] - (double)DRAWS * p) < bound);
   }
 }
 
@@ -118,7 +118,7 @@ static void test_temperature(void **state) {
   double sum = 0;
   for (int t = 0; t < N; t++) sum += probability[t] * probability[t];
   double p = probability[4] * probability[4] / sum;
-  assert_true(fabs(count[4] - DRAWS * p) < 6 * sqrt(DRAWS * p * (1 - p)));
+  assert_true(fabs(count[4] - (double)DRAWS * p) < 6 * sqrt((double)DRAWS * p * (1 - p)));
 }
 
 static void test_greedy(void **state) {

@@ -310,7 +310,8 @@ static void test_xtc_rate(void **state) {
   double tail = exp(-3), stay = 3 + tail, with = 1 + tail;
   double expected[4] = {0.75 / stay, 0.75 / stay, 0.75 / stay + 0.25 / with, 0.75 * tail / stay + 0.25 * tail / with};
   for (int t = 0; t < 4; t++)
-    assert_true(fabs(count[t] - DRAWS * expected[t]) < 5 * sqrt(DRAWS * expected[t] * (1 - expected[t])));
+    assert_true(fabs(count[t] - (double)DRAWS * expected[t]) <
+                5 * sqrt((double)DRAWS * expected[t] * (1 - expected[t])));
 }
 
 /* With a threshold of 0 the least likely token is left: of those that can be drawn at all. */

@@ -389,7 +389,7 @@ static double time_blocks(const timing *t, const cpu_kernels *k, gale_kv_type ty
 static void time_type(const timing *t, int type) {
   static const int cases[][2] = {{FAR_BLOCKS, 4}, {1, 4}, {1, ATTEND_QUERIES}}; /* blocks, queries */
   int dim = t->head_dim ? t->head_dim / 2 * 2 : 128;
-  double bytes = PAGES * (double)kv_layout_make(types[type], 1, dim).layer_bytes;
+  double bytes = (double)PAGES * (double)kv_layout_make(types[type], 1, dim).layer_bytes;
   for (int i = 0; i < 3; i++) {
     int blocks = t->isa == CPU_GENERIC ? 1 : cases[i][0], queries = cases[i][1];
     double took = time_blocks(t, t->kernels, types[type], dim, blocks, queries);
@@ -397,7 +397,7 @@ static void time_type(const timing *t, int type) {
     char what[80];
     snprintf(what, sizeof what, "attend %s %s, dim %d, %d queries, %d blocks", type_name(type), cpu_isa_name(t->isa),
              dim, queries, blocks);
-    timing_print(what, took, bytes, 4.0 * queries * KV_BLOCK * dim, t->isa == CPU_GENERIC ? 0 : portable);
+    timing_print(what, took, bytes, 4.0 * queries * (double)KV_BLOCK * dim, t->isa == CPU_GENERIC ? 0 : portable);
   }
 }
 

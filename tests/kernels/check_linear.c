@@ -409,7 +409,7 @@ static void time_type(const timing *t, int type) {
     snprintf(what, sizeof what, "linear %s %s, %lld x %lld, %d tokens", type_name(type), cpu_isa_name(t->isa),
              (long long)rows, (long long)cols, tokens[i]);
     double ops = 2.0 * (double)rows * (double)cols * tokens[i];
-    timing_print(what, took[i], bytes, ops, fast ? portable[i] * (double)rows / FEW_ROWS : 0);
+    timing_print(what, took[i], bytes, ops, fast ? portable[i] * (double)rows / (double)FEW_ROWS : 0);
   }
 }
 

@@ -58,7 +58,7 @@ int bench_add_probe(bench_report *b, gale_probe *probe) {
 
 /* Probes again if the last time is too long ago. */
 static int keep_probed(const bench_setting *s) {
-  return seconds_now() - s->report->probed > PROBE_AGE ? bench_add_probe(s->report, s->probe) : 0;
+  return seconds_now() - s->report->probed > (double)PROBE_AGE ? bench_add_probe(s->report, s->probe) : 0;
 }
 
 /* Of the last of the first n probes and the one after it, if there is one. */

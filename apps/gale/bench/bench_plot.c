@@ -111,17 +111,17 @@ static void find_lines(drawing *d) {
 }
 
 static double place_x(const drawing *d, double depth) {
-  return LEFT + depth / d->top_depth * (WIDTH - LEFT - RIGHT);
+  return (double)LEFT + depth / d->top_depth * (WIDTH - LEFT - RIGHT);
 }
 static double place_y(const drawing *d, double speed) {
-  return CURVES_TOP + CURVES_HEIGHT - speed / d->top_speed * CURVES_HEIGHT;
+  return CURVES_TOP + CURVES_HEIGHT - speed / d->top_speed * (double)CURVES_HEIGHT;
 }
 
 static void put_axes(const drawing *d) {
   char label[64];
   double step = nice_step(d->top_speed);
   for (double v = 0; v <= d->top_speed; v += step) {
-    put_rule(d, LEFT, place_y(d, v), WIDTH - RIGHT, place_y(d, v), v > 0 ? "#dddddd" : "#333333");
+    put_rule(d, (double)LEFT, place_y(d, v), WIDTH - RIGHT, place_y(d, v), v > 0 ? "#dddddd" : "#333333");
     if (v < 1000)
       snprintf(label, sizeof label, "%g", v);
     else
@@ -195,7 +195,7 @@ static void put_bars(const drawing *d, double top) {
     if (r->test.kept) continue;
     if (r->test.kind == BENCH_LOAD) {
       put_text(d, LEFT - 50, y + 16, "start", d->b->models[r->model].argument);
-      y += BAR;
+      y += (double)BAR;
       continue;
     }
     char title[96], label[64];
@@ -207,15 +207,15 @@ static void put_bars(const drawing *d, double top) {
     fprintf(d->to, "<rect x=\"%d\" y=\"%.1f\" width=\"%.1f\" height=\"%d\" fill=\"%s\"/>\n", NAME_WIDTH, y + 2,
             full * (share < 1 ? share : 1), BAR - 5, bench_by_memory(r) ? colours[0] : colours[1]);
     snprintf(label, sizeof label, "%.0f%%", 100 * share);
-    put_text(d, NAME_WIDTH + full + 8, y + 15, "start", label);
-    y += BAR;
+    put_text(d, (double)NAME_WIDTH + full + 8, y + 15, "start", label);
+    y += (double)BAR;
   }
 }
 
 static void put_all(drawing *d) {
   find_lines(d);
   const double legend = CURVES_TOP + CURVES_HEIGHT + 70, bars = legend + d->n_lines * LEGEND_ROW + 50;
-  double height = bars + (double)d->b->n_results * BAR + 30;
+  double height = bars + (double)d->b->n_results * (double)BAR + 30;
   fprintf(d->to,
           "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%.0f\" viewBox=\"0 0 %d %.0f\" "
           "font-family=\"sans-serif\" font-size=\"13\" fill=\"#222222\">\n"

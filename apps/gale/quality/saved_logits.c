@@ -97,8 +97,8 @@ int saved_write(saved_writer *w, const distribution *d) {
   put_u32(w->record, bits);
   double scale = range > 0 ? 1.0 / range : 0;
   for (int32_t i = 0; i < w->vocab_size; i++) {
-    double level = LEVELS * sqrt(((double)top - d->logits[i]) * scale) + 0.5;
-    put_u16(w->record + 4 + 2 * (size_t)i, (uint16_t)(level < LEVELS ? level : LEVELS));
+    double level = (double)LEVELS * sqrt(((double)top - d->logits[i]) * scale) + 0.5;
+    put_u16(w->record + 4 + 2 * (size_t)i, (uint16_t)fmin(level, (double)LEVELS));
   }
   return write_record(w, w->record, 4 + 2 * (size_t)w->vocab_size);
 }
