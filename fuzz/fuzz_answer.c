@@ -53,8 +53,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   const gale_tokenizer *t = fuzz_bytes();
   if (answer_open(t, names[data[0] % n_names], false, &a, NULL)) abort();
   for (size_t i = 1; i < size; i++) {
-    bool mark = data[i] < ' ' && data[i] != '\n' && data[i] < FUZZ_MARKS;
-    if (answer_push(a, mark ? data[i] : FUZZ_MARKS + data[i], &pieces, NULL)) abort();
+    bool control = data[i] < ' ' && data[i] != '\n' && data[i] < FUZZ_CONTROL;
+    if (answer_push(a, control ? data[i] : FUZZ_CONTROL + data[i], &pieces, NULL)) abort();
     take(&s, &pieces);
   }
   if (answer_finish(a, false, &pieces, NULL)) abort();

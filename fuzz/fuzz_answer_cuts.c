@@ -111,7 +111,7 @@ static size_t put_token(int32_t id, bool whole, int32_t *ids) {
   return n;
 }
 
-/* The first byte chooses the template, and each further one a token; low values are marks and words. */
+/* The first byte chooses the template, and each further one a token; low values are control tokens and words. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   const char *const *names = gale_chat_templates();
   size_t n_names = 0, n_whole = 0, n_cut = 0;

@@ -30,13 +30,13 @@ static const char *const FUZZ_MARK_NAMES[] = {"<s>",
                                               "<|im_end|>",
                                               "<start_of_turn>",
                                               "<end_of_turn>"};
-enum { FUZZ_MARKS = sizeof FUZZ_MARK_NAMES / sizeof *FUZZ_MARK_NAMES };
+enum { FUZZ_CONTROL = sizeof FUZZ_MARK_NAMES / sizeof *FUZZ_MARK_NAMES };
 
 /* Single bytes, behind the control tokens of the templates; made once for all inputs. */
 static inline const gale_tokenizer *fuzz_bytes(void) {
   static gale_tokenizer *t;
   if (t) return t;
-  enum { N_MARKS = FUZZ_MARKS, N = N_MARKS + 256 };
+  enum { N_MARKS = FUZZ_CONTROL, N = N_MARKS + 256 };
   static char bytes[256][8];
   const char *tokens[N];
   uint32_t lengths[N];

@@ -35,8 +35,8 @@ static told generate(const gale_tokenizer *t, const gale_generation_options *o, 
   gale_generation *g;
   if (gale_generation_open(NULL, t, o, &g, NULL)) abort();
   for (size_t i = 0; i < size && !to.result.finish; i++) {
-    bool mark = data[i] < ' ' && data[i] != '\n' && data[i] < FUZZ_MARKS;
-    if (gale_generation_accept(g, mark ? data[i] : FUZZ_MARKS + data[i], NULL)) abort();
+    bool control = data[i] < ' ' && data[i] != '\n' && data[i] < FUZZ_CONTROL;
+    if (gale_generation_accept(g, control ? data[i] : FUZZ_CONTROL + data[i], NULL)) abort();
     if (i % pull == 0) take(g, &to);
     gale_generation_get_result(g, &to.result);
   }

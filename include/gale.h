@@ -103,7 +103,7 @@ GALE_API void gale_tokenizer_close(gale_tokenizer **tokenizer);
  * n_drawable in gale_model_info. */
 GALE_API int32_t gale_tokenizer_size(const gale_tokenizer *tokenizer);
 
-/* Ids of the marks, or -1 where the vocabulary has none. */
+/* Ids of BOS and EOS, or -1 where the vocabulary has none. */
 GALE_API int32_t gale_tokenizer_bos(const gale_tokenizer *tokenizer);
 GALE_API int32_t gale_tokenizer_eos(const gale_tokenizer *tokenizer);
 

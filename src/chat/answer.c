@@ -94,20 +94,20 @@ static void make_id(answer *a, answer_call *call) {
 /* What a control token turns the answer to; *begins: with a new call. */
 static answer_state state_after(const answer *a, int32_t id, bool *begins) {
   static const struct {
-    const char *mark;
+    const char *text;
     answer_state state;
     int from, below; /* versions */
-  } MARKS[] = {
+  } CONTROLS[] = {
       {"[TOOL_CALLS]", STATE_LIST, 2, 11},  {"[TOOL_CALLS]", STATE_NAME, 11, 100}, {"[CALL_ID]", STATE_ID, 11, 13},
       {"[ARGS]", STATE_ARGUMENTS, 11, 100}, {"[THINK]", STATE_THINKING, 13, 100},  {"[/THINK]", STATE_CONTENT, 13, 100},
   };
-  for (size_t i = 0; i < sizeof MARKS / sizeof *MARKS; i++) {
-    if (a->version < MARKS[i].from || a->version >= MARKS[i].below) continue;
-    if (tokenizer_mark(a->tokenizer, MARKS[i].mark) != id) continue;
-    bool of_call = MARKS[i].state == STATE_ID || MARKS[i].state == STATE_ARGUMENTS;
+  for (size_t i = 0; i < sizeof CONTROLS / sizeof *CONTROLS; i++) {
+    if (a->version < CONTROLS[i].from || a->version >= CONTROLS[i].below) continue;
+    if (tokenizer_control(a->tokenizer, CONTROLS[i].text) != id) continue;
+    bool of_call = CONTROLS[i].state == STATE_ID || CONTROLS[i].state == STATE_ARGUMENTS;
     if (of_call && a->n_calls == 0) continue;
-    *begins = MARKS[i].state == STATE_NAME;
-    return MARKS[i].state;
+    *begins = CONTROLS[i].state == STATE_NAME;
+    return CONTROLS[i].state;
   }
   return a->state;
 }

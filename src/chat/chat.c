@@ -48,8 +48,8 @@ static void put_id(prompt *p, int32_t id, const char *what) {
   p->ids.ids[p->ids.n++] = id;
 }
 
-void prompt_mark(prompt *p, const char *text) {
-  put_id(p, tokenizer_mark(p->tokenizer, text), text);
+void prompt_control(prompt *p, const char *text) {
+  put_id(p, tokenizer_control(p->tokenizer, text), text);
 }
 
 void prompt_bos(prompt *p) {
@@ -216,7 +216,7 @@ const char *gale_chat_template(const gale_tokenizer *tokenizer) {
 gale_template_source gale_chat_template_source(const gale_tokenizer *tokenizer, const char **beginning) {
   if (beginning) *beginning = tokenizer->unknown_template;
   if (!tokenizer->chat) return tokenizer->unknown_template ? GALE_TEMPLATE_UNKNOWN : GALE_TEMPLATE_NONE;
-  return tokenizer->chat_by_marks ? GALE_TEMPLATE_MARKS : GALE_TEMPLATE_STATED;
+  return tokenizer->chat_by_controls ? GALE_TEMPLATE_MARKS : GALE_TEMPLATE_STATED;
 }
 
 static void take_calls(prompt *p, const gale_message *from, size_t index, chat_message *m) {
@@ -306,7 +306,7 @@ gale_status gale_fim_prompt(const gale_tokenizer *tokenizer, const char *prefix,
   gale_error unused;
   prompt p = {.tokenizer = tokenizer, .error = error ? error : &unused, .row = &ROW};
   prompt_bos(&p);
-  prompt_mark(&p, "[SUFFIX]");
+  prompt_control(&p, "[SUFFIX]");
   size_t before = p.ids.n;
   if (n_suffix) {
     prompt_slice(&p, GUARD);
@@ -318,7 +318,7 @@ gale_status gale_fim_prompt(const gale_tokenizer *tokenizer, const char *prefix,
     memmove(p.ids.ids + before, p.ids.ids + before + drop, (p.ids.n - before - drop) * sizeof *p.ids.ids);
     p.ids.n -= drop;
   }
-  prompt_mark(&p, "[PREFIX]");
+  prompt_control(&p, "[PREFIX]");
   prompt_slice(&p, (slice){prefix, n_prefix});
   prompt_flush(&p);
   free(p.run.bytes);

@@ -58,7 +58,7 @@ typedef struct prompt {
 
 /* Adds a control token by its text, and BOS or EOS, which the vocabulary must have; text gathered before
  * is encoded first, as one run. */
-void prompt_mark(prompt *p, const char *text);
+void prompt_control(prompt *p, const char *text);
 void prompt_bos(prompt *p);
 void prompt_eos(prompt *p);
 

@@ -29,9 +29,9 @@ void render_llama2(prompt *p, const chat *c) {
 /* ---- Llama 3 ---- */
 
 static void header(prompt *p, const char *role) {
-  prompt_mark(p, "<|start_header_id|>");
+  prompt_control(p, "<|start_header_id|>");
   prompt_text(p, role);
-  prompt_mark(p, "<|end_header_id|>");
+  prompt_control(p, "<|end_header_id|>");
   prompt_text(p, "\n\n");
 }
 
@@ -67,7 +67,7 @@ static void write_system(prompt *p, const chat *c, bool tools) {
                 "You have access to the following functions. To call a function, please respond with JSON for a "
                 "function call.");
   if (c->messages[0].role == ROLE_SYSTEM) prompt_trimmed(p, message_text(p, &c->messages[0]));
-  prompt_mark(p, "<|eot_id|>");
+  prompt_control(p, "<|eot_id|>");
 }
 
 static void write_message(prompt *p, const chat_message *m, const value *tools) {
@@ -87,7 +87,7 @@ static void write_message(prompt *p, const chat_message *m, const value *tools) 
   } else {
     prompt_trimmed(p, message_text(p, m));
   }
-  prompt_mark(p, "<|eot_id|>");
+  prompt_control(p, "<|eot_id|>");
 }
 
 static bool has_calls(const chat *c) {

@@ -153,7 +153,7 @@ static void write_call(prompt *p, const chat_call *call) {
 static void write_calls(prompt *p, const turn *t) {
   int version = p->row->version;
   if (version < 11) {
-    prompt_mark(p, "[TOOL_CALLS]");
+    prompt_control(p, "[TOOL_CALLS]");
     prompt_text(p, "[");
   }
   for (size_t i = 0; i < t->n_calls; i++) {
@@ -162,13 +162,13 @@ static void write_calls(prompt *p, const turn *t) {
       write_call(p, &t->calls[i]);
       continue;
     }
-    prompt_mark(p, "[TOOL_CALLS]");
+    prompt_control(p, "[TOOL_CALLS]");
     prompt_slice(p, t->calls[i].name);
     if (version < 13) {
-      prompt_mark(p, "[CALL_ID]");
+      prompt_control(p, "[CALL_ID]");
       prompt_slice(p, t->calls[i].id);
     }
-    prompt_mark(p, "[ARGS]");
+    prompt_control(p, "[ARGS]");
     prompt_json(p, t->calls[i].arguments);
   }
   if (version < 11) prompt_text(p, "]");
@@ -181,7 +181,7 @@ static void write_settings(prompt *p, const chat *c) {
   slice effort = c->effort.s ? c->effort : slice_of(known ? known->default_effort : NULL);
   bool has_effort = known && known->default_effort, has_schema = known && known->schema && c->schema;
   if (!has_effort && !has_schema) return;
-  prompt_mark(p, "[MODEL_SETTINGS]");
+  prompt_control(p, "[MODEL_SETTINGS]");
   prompt_text(p, "{");
   if (has_schema) {
     prompt_text(p, "\"json_schema\": ");
@@ -192,7 +192,7 @@ static void write_settings(prompt *p, const chat *c) {
     bytes_add_string(&p->run, effort);
   }
   prompt_text(p, "}");
-  prompt_mark(p, "[/MODEL_SETTINGS]");
+  prompt_control(p, "[/MODEL_SETTINGS]");
 }
 
 /* All system prompts of v1 to v3, and what sets them apart from the user's text. */
@@ -216,26 +216,26 @@ static void write_user(prompt *p, const chat *c, const turns *all, size_t i) {
   bool with_tools = i == (version < 13 ? all->last_user : all->first_user) && version >= 2;
   bool with_system = version < 7 && i == (version == 1 ? all->first_user : all->last_user);
   if (with_tools && c->tools && c->tools->count) {
-    prompt_mark(p, "[AVAILABLE_TOOLS]");
+    prompt_control(p, "[AVAILABLE_TOOLS]");
     tools_write(p, c->tools);
-    prompt_mark(p, "[/AVAILABLE_TOOLS]");
+    prompt_control(p, "[/AVAILABLE_TOOLS]");
   }
   if (with_tools && version >= 15) write_settings(p, c);
   /* In v1 the brackets are text, and one run with what they enclose. */
   prompt_flush(p);
-  version == 1 ? prompt_text(p, "[INST] ") : prompt_mark(p, "[INST]");
+  version == 1 ? prompt_text(p, "[INST] ") : prompt_control(p, "[INST]");
   if (with_system) write_system(p, c);
   prompt_slice(p, turn_text(&all->list[i]));
-  version == 1 ? prompt_text(p, " [/INST]") : prompt_mark(p, "[/INST]");
+  version == 1 ? prompt_text(p, " [/INST]") : prompt_control(p, "[/INST]");
   prompt_flush(p);
 }
 
 static void write_parts(prompt *p, const turn *t) {
   for (size_t i = 0; i < t->n_parts; i++) {
     prompt_flush(p);
-    if (t->parts[i].thinking) prompt_mark(p, "[THINK]");
+    if (t->parts[i].thinking) prompt_control(p, "[THINK]");
     prompt_slice(p, t->parts[i].text);
-    if (t->parts[i].thinking && !t->parts[i].open) prompt_mark(p, "[/THINK]");
+    if (t->parts[i].thinking && !t->parts[i].open) prompt_control(p, "[/THINK]");
   }
   prompt_flush(p);
 }
@@ -267,7 +267,7 @@ static void write_result(prompt *p, const turns *all, size_t i) {
   if (version == 2 && i < all->last_user) return;
   if (version == 2 && i > 0 && all->list[i - 1].role == ROLE_TOOL)
     prompt_refuse(p, "several tool results for one turn need v3 or later");
-  prompt_mark(p, "[TOOL_RESULTS]");
+  prompt_control(p, "[TOOL_RESULTS]");
   if (version == 2) {
     prompt_text(p, "[{\"name\": ");
     t->name.s ? bytes_add_string(&p->run, t->name) : prompt_text(p, "null");
@@ -283,11 +283,11 @@ static void write_result(prompt *p, const turns *all, size_t i) {
   } else {
     if (version < 13) {
       prompt_slice(p, t->call_id);
-      prompt_mark(p, "[TOOL_CONTENT]");
+      prompt_control(p, "[TOOL_CONTENT]");
     }
     prompt_slice(p, turn_text(t));
   }
-  prompt_mark(p, "[/TOOL_RESULTS]");
+  prompt_control(p, "[/TOOL_RESULTS]");
 }
 
 void render_mistral(prompt *p, const chat *c) {
@@ -297,9 +297,9 @@ void render_mistral(prompt *p, const chat *c) {
   for (size_t i = 0; i < all.n && !p->status; i++) {
     switch (all.list[i].role) {
     case ROLE_SYSTEM:
-      prompt_mark(p, "[SYSTEM_PROMPT]");
+      prompt_control(p, "[SYSTEM_PROMPT]");
       write_parts(p, &all.list[i]);
-      prompt_mark(p, "[/SYSTEM_PROMPT]");
+      prompt_control(p, "[/SYSTEM_PROMPT]");
       break;
     case ROLE_USER:
       write_user(p, c, &all, i);

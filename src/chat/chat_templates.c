@@ -4,11 +4,11 @@
 /* ---- ChatML ---- */
 
 static void chatml_message(prompt *p, const char *role, slice content) {
-  prompt_mark(p, "<|im_start|>");
+  prompt_control(p, "<|im_start|>");
   prompt_text(p, role);
   prompt_text(p, "\n");
   prompt_slice(p, content);
-  prompt_mark(p, "<|im_end|>");
+  prompt_control(p, "<|im_end|>");
   prompt_text(p, "\n");
 }
 
@@ -17,7 +17,7 @@ void render_chatml(prompt *p, const chat *c) {
   if (p->own && p->tokenizer->chat_bos) prompt_bos(p);
   if (system && c->messages[0].role != ROLE_SYSTEM) chatml_message(p, "system", slice_of(system));
   for (size_t i = 0; i < c->n; i++) chatml_message(p, role_name(c->messages[i].role), message_text(p, &c->messages[i]));
-  prompt_mark(p, "<|im_start|>");
+  prompt_control(p, "<|im_start|>");
   prompt_text(p, "assistant\n");
 }
 
@@ -38,7 +38,7 @@ void render_gemma(prompt *p, const chat *c) {
   size_t first = c->messages[0].role == ROLE_SYSTEM;
   prompt_bos(p);
   for (size_t i = first; i < c->n; i++) {
-    prompt_mark(p, "<start_of_turn>");
+    prompt_control(p, "<start_of_turn>");
     prompt_text(p, c->messages[i].role == ROLE_USER ? "user\n" : "model\n");
     /* Gemma has no system role: the text goes in front of the first user's. */
     if (first && i == first) {
@@ -46,10 +46,10 @@ void render_gemma(prompt *p, const chat *c) {
       prompt_text(p, "\n\n");
     }
     prompt_trimmed(p, message_text(p, &c->messages[i]));
-    prompt_mark(p, "<end_of_turn>");
+    prompt_control(p, "<end_of_turn>");
     prompt_text(p, "\n");
   }
-  prompt_mark(p, "<start_of_turn>");
+  prompt_control(p, "<start_of_turn>");
   prompt_text(p, "model\n");
 }
 

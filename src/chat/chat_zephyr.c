@@ -7,7 +7,7 @@
 static void header(prompt *p, chat_role role) {
   char name[32];
   snprintf(name, sizeof name, "<|%s|>", role_name(role));
-  tokenizer_mark(p->tokenizer, name) >= 0 ? prompt_mark(p, name) : prompt_text(p, name);
+  tokenizer_control(p->tokenizer, name) >= 0 ? prompt_control(p, name) : prompt_text(p, name);
   prompt_text(p, "\n");
 }
 

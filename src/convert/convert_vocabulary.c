@@ -203,7 +203,7 @@ static void add_scores(writer *w, const vocabulary *v) {
 
 /* ---- Both kinds ---- */
 
-static void add_marks(writer *w, const vocabulary *v) {
+static void add_controls(writer *w, const vocabulary *v) {
   add_id(w, "tokenizer.ggml.bos_token_id", v->bos);
   add_id(w, "tokenizer.ggml.eos_token_id", v->eos);
   add_id(w, "tokenizer.ggml.unknown_token_id", v->unk);
@@ -256,7 +256,7 @@ static gale_status write_vocabulary(const vocabulary *v, void *user, gale_error 
   add_text(w, "tokenizer.ggml.pre", pieces ? "default" : v->pre);
   add_tokens(w, v);
   pieces ? add_scores(w, v) : add_merges(w, v);
-  add_marks(w, v);
+  add_controls(w, v);
   add_prompts(w, v);
   return w->status;
 }

@@ -85,7 +85,7 @@ static gale_status open_stops(gale_generation *g, const gale_generation_options 
   g->stop_tokens = malloc(o->n_stop * sizeof *g->stop_tokens);
   if (!g->stop_tokens) return error_memory(error, o->n_stop * sizeof *g->stop_tokens);
   g->n_stop = o->n_stop;
-  for (size_t i = 0; i < o->n_stop; i++) g->stop_tokens[i] = tokenizer_mark(g->tokenizer, o->stop[i]);
+  for (size_t i = 0; i < o->n_stop; i++) g->stop_tokens[i] = tokenizer_control(g->tokenizer, o->stop[i]);
   return GALE_OK;
 }
 

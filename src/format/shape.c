@@ -115,14 +115,14 @@ static gale_status add_hyperparameters(checkpoint *c, const char *name, const sh
 
 /* ---- Vocabulary ---- */
 
-enum { N_MARKS = 3, N_BYTES = 256, FIRST_PIECE = N_MARKS + N_BYTES };
+enum { N_CONTROL = 3, N_BYTES = 256, FIRST_PIECE = N_CONTROL + N_BYTES };
 
-/* The text of token id: marks, bytes, then U+2581 (a space) and the words over a to z by length, each
+/* The text of token id: control tokens, bytes, then U+2581 (a space) and the words over a to z by length, each
  * without and with a space in front; so every piece can be merged from shorter ones. */
 static char *piece(arena *memory, int id) {
-  static const char *const marks[N_MARKS] = {"<unk>", "<s>", "</s>"};
-  if (id < N_MARKS) return arena_printf(memory, "%s", marks[id]);
-  if (id < FIRST_PIECE) return arena_printf(memory, "<0x%02X>", (unsigned)(id - N_MARKS));
+  static const char *const control[N_CONTROL] = {"<unk>", "<s>", "</s>"};
+  if (id < N_CONTROL) return arena_printf(memory, "%s", control[id]);
+  if (id < FIRST_PIECE) return arena_printf(memory, "<0x%02X>", (unsigned)(id - N_CONTROL));
   int place = id - FIRST_PIECE;
   char word[8], *letter = word + sizeof word;
   *--letter = 0;
@@ -132,7 +132,7 @@ static char *piece(arena *memory, int id) {
 
 static int piece_type(int id) { /* as SentencePiece numbers them */
   enum { NORMAL = 1, UNKNOWN = 2, CONTROL = 3, BYTE = 6 };
-  return id == 0 ? UNKNOWN : id < N_MARKS ? CONTROL : id < FIRST_PIECE ? BYTE : NORMAL;
+  return id == 0 ? UNKNOWN : id < N_CONTROL ? CONTROL : id < FIRST_PIECE ? BYTE : NORMAL;
 }
 
 static gale_status add_vocabulary(checkpoint *c, const shape *s, gale_error *error) {

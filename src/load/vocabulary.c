@@ -202,7 +202,7 @@ static gale_status gguf_ends(arena *memory, const checkpoint *c, vocabulary *v, 
   return status ? status : read_id(c, "tokenizer.ggml.eom_token_id", v->n_tokens, &ends[n + 1], error);
 }
 
-static gale_status gguf_marks(arena *memory, const checkpoint *c, vocabulary *v, gale_error *error) {
+static gale_status gguf_controls(arena *memory, const checkpoint *c, vocabulary *v, gale_error *error) {
   size_t n = v->n_tokens;
   gale_status status = read_id(c, "tokenizer.ggml.bos_token_id", n, &v->bos, error);
   if (!status) status = read_id(c, "tokenizer.ggml.eos_token_id", n, &v->eos, error);
@@ -221,13 +221,13 @@ static gale_status load_gguf(const checkpoint *c, gale_tokenizer **tokenizer, ga
   arena memory = {0};
   vocabulary v = {.source = c->config_path,
                   .n_rows = embedding_rows(c),
-                  .template_by_marks = true,
+                  .template_by_controls = true,
                   .bos = -1,
                   .eos = -1,
                   .unk = -1};
   status = gguf_tokens(&memory, c, &v, error);
   if (!status) status = gguf_kind(&memory, c, model, &v, error);
-  if (!status) status = gguf_marks(&memory, c, &v, error);
+  if (!status) status = gguf_controls(&memory, c, &v, error);
   if (!status) status = gguf_prompts(&memory, c, &v, error);
   if (!status) status = tokenizer_create(&v, tokenizer, error);
   arena_free(&memory);

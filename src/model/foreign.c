@@ -6,7 +6,7 @@
 /* Endings of tensors by which a method is told where no configuration states it. */
 static const struct {
   const char *ending, *what;
-} marks[] = {
+} signs[] = {
     {".qzeros", "quantised by GPTQ or AWQ"},
     {".g_idx", "quantised by GPTQ"},
     {".q_weight", "quantised by EXL2"},
@@ -21,19 +21,19 @@ static const struct {
     {".lora_B.weight", "an adapter (LoRA): merge it into its model, which"},
 };
 
-static const char *name_mark(const char *name) {
+static const char *name_sign(const char *name) {
   size_t n = strlen(name);
-  for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
-    size_t m = strlen(marks[i].ending);
-    if (n >= m && strcmp(name + n - m, marks[i].ending) == 0) return marks[i].what;
+  for (size_t i = 0; i < sizeof signs / sizeof *signs; i++) {
+    size_t m = strlen(signs[i].ending);
+    if (n >= m && strcmp(name + n - m, signs[i].ending) == 0) return signs[i].what;
   }
   return NULL;
 }
 
-static const char *tensor_mark(const checkpoint *c) {
+static const char *tensor_sign(const checkpoint *c) {
   const char *found = NULL;
-  for (size_t i = 0; i < c->n_foreign && !found; i++) found = name_mark(c->foreign[i].tensor.name);
-  for (size_t i = 0; i < c->n_tensors && !found; i++) found = name_mark(c->tensors[i].name);
+  for (size_t i = 0; i < c->n_foreign && !found; i++) found = name_sign(c->foreign[i].tensor.name);
+  for (size_t i = 0; i < c->n_tensors && !found; i++) found = name_sign(c->tensors[i].name);
   return found;
 }
 
@@ -73,8 +73,8 @@ static const char *stated_method(const checkpoint *c, const char **key) {
 
 gale_status foreign_explain(const checkpoint *c, gale_status status, gale_error *error) {
   if (!error || c->kind == CHECKPOINT_GGUF) return status;
-  const char *key = NULL, *method = stated_method(c, &key), *mark = method ? NULL : tensor_mark(c);
-  if (!method && !mark) return status;
+  const char *key = NULL, *method = stated_method(c, &key), *sign = method ? NULL : tensor_sign(c);
+  if (!method && !sign) return status;
   if (method && c->n_foreign == 0) return status; /* 8-bit floats, which all became tensors */
   char was[sizeof error->message];
   snprintf(was, sizeof was, "%s", error->message);
@@ -85,5 +85,5 @@ gale_status foreign_explain(const checkpoint *c, gale_status status, gale_error 
                      c->config_path, method, key, was);
   return error_set(error, GALE_E_UNSUPPORTED,
                    "%s: %s; safetensors of F32, F16, BF16 and FP8 (E4M3) are accepted, and GGUF files (%s)", c->path,
-                   mark, was);
+                   sign, was);
 }

@@ -39,8 +39,8 @@ struct gale_tokenizer {
   uint32_t bytes[256];   /* token of each byte, or SYMBOL_NONE */
   uint32_t (*halves)[2]; /* for each unused token, what it is merged from (or SYMBOL_NONE); NULL: none is unused */
   char_pairs pairs;      /* SentencePiece */
-  uint32_t *marks;       /* control tokens sorted by their stored text, then id */
-  uint32_t n_marks;
+  uint32_t *control;     /* control tokens sorted by their stored text, then id */
+  uint32_t n_control;
   uint32_t *user; /* user-defined tokens sorted by their plain text, then id */
   uint32_t n_user;
   bool user_first[256]; /* a user-defined token begins with this byte */
@@ -55,14 +55,14 @@ struct gale_tokenizer {
   const model_settings *settings; /* NULL: none */
   const char *note;               /* for gale_tokenizer_note() */
   const chat_template *chat;      /* NULL: none that is known */
-  bool chat_by_marks;             /* the files state none: control tokens alone show it */
+  bool chat_by_controls;          /* the files state none: control tokens alone show it */
   const char *unknown_template;   /* how the model's own template begins, where it is not known; else NULL */
   bool chat_bos;                  /* the model's own template puts BOS in front */
   const char *default_system;     /* the system prompt that the model's own template puts in; NULL: none */
 };
 
 /* The control token with this stored text, or -1. */
-int32_t tokenizer_mark(const gale_tokenizer *t, const char *text);
+int32_t tokenizer_control(const gale_tokenizer *t, const char *text);
 
 /* Ids of all tokens of a type, sorted by their text, which is then searched; false when out of memory. */
 bool sorted_tokens(gale_tokenizer *t, token_type type, texts *text, uint32_t **list, uint32_t *n);

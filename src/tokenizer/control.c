@@ -68,22 +68,22 @@ static const char *beginning(arena *memory, const char *text) {
   return copy;
 }
 
-/* Recognises the chat template among all special tokens, whose marks are control tokens from then on. */
+/* Recognises the chat template among all special tokens; those that it consists of are control tokens from then on. */
 gale_status build_chat(gale_tokenizer *t, const vocabulary *v, gale_error *error) {
   for (uint32_t i = 0; i < t->n_tokens; i++)
-    if (t->types[i] == TOKEN_USER_DEFINED && template_has_mark(v->tokens[i], v->lengths[i]))
+    if (t->types[i] == TOKEN_USER_DEFINED && template_has_control(v->tokens[i], v->lengths[i]))
       t->types[i] = TOKEN_CONTROL;
-  if (!sorted_tokens(t, TOKEN_CONTROL, &t->stored, &t->marks, &t->n_marks)) return error_memory(error, t->n_tokens);
+  if (!sorted_tokens(t, TOKEN_CONTROL, &t->stored, &t->control, &t->n_control)) return error_memory(error, t->n_tokens);
   t->version = v->version;
-  t->chat = template_recognise(t, v->chat_template, v->template_by_marks);
+  t->chat = template_recognise(t, v->chat_template, v->template_by_controls);
   t->chat_bos = t->bos >= 0 && v->chat_template && strstr(v->chat_template, "bos_token");
-  t->chat_by_marks = t->chat && !v->chat_template && !v->version;
+  t->chat_by_controls = t->chat && !v->chat_template && !v->version;
   if (!t->chat && v->chat_template) {
     t->unknown_template = beginning(&t->memory, v->chat_template);
     if (!t->unknown_template) return error_memory(error, 1);
   }
-  for (int i = 0; t->chat && i < 2 && t->chat->ends[i]; i++) add_end(t, tokenizer_mark(t, t->chat->ends[i]));
-  for (int i = 0; i < N_END_TEXTS; i++) add_end(t, tokenizer_mark(t, END_TEXTS[i]));
+  for (int i = 0; t->chat && i < 2 && t->chat->ends[i]; i++) add_end(t, tokenizer_control(t, t->chat->ends[i]));
+  for (int i = 0; i < N_END_TEXTS; i++) add_end(t, tokenizer_control(t, END_TEXTS[i]));
   size_t at, length;
   if (t->chat && v->chat_template && template_default_system(v->chat_template, &at, &length)) {
     t->default_system = arena_string(&t->memory, v->chat_template + at, length);

@@ -11,7 +11,7 @@ static uint32_t symbol_of(const gale_tokenizer *t, const char *s, size_t n, bool
   uint32_t symbol = lookup_find(&t->words, s, n);
   if (symbol < t->n_tokens) return symbol;
   symbol = find_sorted(t->user, t->n_user, &t->plain, s, n);
-  if (symbol == SYMBOL_NONE) symbol = find_sorted(t->marks, t->n_marks, &t->stored, s, n);
+  if (symbol == SYMBOL_NONE) symbol = find_sorted(t->control, t->n_control, &t->stored, s, n);
   *special |= symbol != SYMBOL_NONE;
   return symbol;
 }

@@ -42,26 +42,26 @@ static bool jinja_fits(const chat_template *row, const char *jinja) {
          (!row->behind_content || content_precedes(jinja, row->behind_content));
 }
 
-static bool marks_fit(const chat_template *row, const gale_tokenizer *t, bool by_marks) {
-  if (!row->by_mark || tokenizer_mark(t, row->by_mark) < 0 || (row->bos && t->bos < 0)) return false;
-  bool ends = by_marks || !row->ends[0];
-  for (int i = 0; i < 2 && row->ends[i]; i++) ends |= gale_tokenizer_is_end(t, tokenizer_mark(t, row->ends[i]));
+static bool controls_fit(const chat_template *row, const gale_tokenizer *t, bool by_controls) {
+  if (!row->by_control || tokenizer_control(t, row->by_control) < 0 || (row->bos && t->bos < 0)) return false;
+  bool ends = by_controls || !row->ends[0];
+  for (int i = 0; i < 2 && row->ends[i]; i++) ends |= gale_tokenizer_is_end(t, tokenizer_control(t, row->ends[i]));
   return ends;
 }
 
-static bool row_fits(const chat_template *row, const gale_tokenizer *t, const char *jinja, bool by_marks) {
+static bool row_fits(const chat_template *row, const gale_tokenizer *t, const char *jinja, bool by_controls) {
   if (row->kind >= 0 && row->kind != (int)t->kind) return false;
-  for (int i = 0; i < CHAT_MARKS && row->marks[i]; i++)
-    if (tokenizer_mark(t, row->marks[i]) < 0) return false;
-  if (row->mark_not && tokenizer_mark(t, row->mark_not) >= 0) return false;
+  for (int i = 0; i < CHAT_CONTROLS && row->controls[i]; i++)
+    if (tokenizer_control(t, row->controls[i]) < 0) return false;
+  if (row->control_not && tokenizer_control(t, row->control_not) >= 0) return false;
   /* What the tokenizer's file says of its version is surer than a text that looks like it. */
   if (t->version && (!jinja || strstr(jinja, "[INST]"))) return row->version == t->version;
-  return jinja ? jinja_fits(row, jinja) : marks_fit(row, t, by_marks);
+  return jinja ? jinja_fits(row, jinja) : controls_fit(row, t, by_controls);
 }
 
-const chat_template *template_recognise(const gale_tokenizer *t, const char *jinja, bool by_marks) {
+const chat_template *template_recognise(const gale_tokenizer *t, const char *jinja, bool by_controls) {
   for (const chat_template *row = CHAT_TEMPLATES; row->name; row++)
-    if (row_fits(row, t, jinja, by_marks)) return row;
+    if (row_fits(row, t, jinja, by_controls)) return row;
   return NULL;
 }
 
@@ -69,15 +69,15 @@ static bool is_text(const char *s, size_t n, const char *text) {
   return strlen(text) == n && memcmp(s, text, n) == 0;
 }
 
-bool template_has_mark(const char *text, size_t length) {
+bool template_has_control(const char *text, size_t length) {
   static const char *const OTHERS[] = {
       "[/AVAILABLE_TOOLS]", "[TOOL_CALLS]", "[TOOL_RESULTS]", "[/TOOL_RESULTS]", "[/SYSTEM_PROMPT]",  "[PREFIX]",
       "[SUFFIX]",           "[MIDDLE]",     "[THINK]",        "[/THINK]",        "[/MODEL_SETTINGS]", NULL};
   for (const char *const *other = OTHERS; *other; other++)
     if (is_text(text, length, *other)) return true;
   for (const chat_template *row = CHAT_TEMPLATES; row->name; row++)
-    for (int i = 0; i < CHAT_MARKS && row->marks[i]; i++)
-      if (is_text(text, length, row->marks[i])) return true;
+    for (int i = 0; i < CHAT_CONTROLS && row->controls[i]; i++)
+      if (is_text(text, length, row->controls[i])) return true;
   return false;
 }
 

@@ -203,8 +203,8 @@ uint32_t find_sorted(const uint32_t *list, uint32_t n, const texts *text, const 
   return compare_texts(found, n_text, s, length) == 0 ? list[low] : SYMBOL_NONE;
 }
 
-int32_t tokenizer_mark(const gale_tokenizer *t, const char *text) {
-  uint32_t id = find_sorted(t->marks, t->n_marks, &t->stored, text, strlen(text));
+int32_t tokenizer_control(const gale_tokenizer *t, const char *text) {
+  uint32_t id = find_sorted(t->control, t->n_control, &t->stored, text, strlen(text));
   return id == SYMBOL_NONE ? -1 : (int32_t)id;
 }
 

@@ -50,7 +50,7 @@ typedef struct vocabulary {
   bool add_bos;
   bool add_space_prefix;     /* SentencePiece */
   const char *chat_template; /* Jinja text by which the template is recognised; NULL: none */
-  bool template_by_marks;    /* where there is none, control tokens alone show it */
+  bool template_by_controls; /* where there is none, control tokens alone show it */
   size_t n_rows;             /* of the embedding; 0: not known. Tokens without a row must be such as no text becomes */
   int version;               /* of Mistral's prompts, as the tokenizer's file states it; 0: not said */
   const model_settings *settings; /* NULL: none */

@@ -276,7 +276,7 @@ static slice template_bos(const value *processor) {
   return value_is(id, VALUE_STRING) ? id->text : (slice){0};
 }
 
-static void read_marks(json_tokenizer *j) {
+static void read_controls(json_tokenizer *j) {
   static const char *const BOS[] = {"<s>", "<bos>", "<|begin_of_text|>"};
   static const char *const EOS[] = {"</s>", "<eos>", "<|end_of_text|>", "<|endoftext|>"};
   j->v.bos = j->v.eos = j->v.unk = -1;
@@ -299,7 +299,7 @@ static gale_status read_all(json_tokenizer *j, const tokenizer_hints *hints) {
   if (!status) status = read_tokens(j);
   if (!status) status = read_merges(j);
   if (status) return status;
-  read_marks(j);
+  read_controls(j);
   return vocabulary_apply(&j->v, hints, j->error);
 }
 

@@ -23,7 +23,7 @@ static gale_tokenizer *open_version(const char *version) {
   return t;
 }
 
-static int32_t mark(const gale_tokenizer *t, const char *name) {
+static int32_t control_id(const gale_tokenizer *t, const char *name) {
   for (int32_t i = 0; i < gale_tokenizer_size(t); i++) {
     const char *text;
     size_t length;
@@ -57,7 +57,7 @@ static void tell(told *to, piece_list *pieces) {
   }
 }
 
-/* Pushes texts, each encoded by itself; one that begins with [ is a control token if it is one of the marks. */
+/* Pushes texts, each encoded by itself; one that begins with [ is a control token if it is one. */
 static void push_all(answer *a, piece_list *pieces, const gale_tokenizer *t, const char *const *parts, told *to) {
   gale_error error = {0};
   for (; *parts; parts++) {
@@ -65,7 +65,7 @@ static void push_all(answer *a, piece_list *pieces, const gale_tokenizer *t, con
     size_t n = 1;
     bool is_mark = **parts == '[' && ((*parts)[1] == '/' || ((*parts)[1] >= 'A' && (*parts)[1] <= 'Z'));
     if (is_mark)
-      one = mark(t, *parts);
+      one = control_id(t, *parts);
     else
       assert_int_equal(gale_tokenize(t, *parts, strlen(*parts), false, &ids, &n, NULL), GALE_OK);
     for (size_t i = 0; i < n; i++) {

@@ -3,14 +3,14 @@
 #include "tokenizer/text_cases.h"
 
 /* SmolLM2's vocabulary with further control tokens, named one after the other with spaces between. */
-static gale_tokenizer *with_marks(const char *marks, const char *jinja) {
+static gale_tokenizer *with_controls(const char *controls, const char *jinja) {
   json_t *root = load_json(TEST_DATA "/text", "smollm.json");
   json_t *added = json_object_get(root, "added_tokens");
   size_t next = json_object_size(json_object_get(json_object_get(root, "model"), "vocab"));
   char list[600];
-  snprintf(list, sizeof list, "<s> </s> %s", marks);
-  for (char *mark = strtok(list, " "); mark; mark = strtok(NULL, " "))
-    json_array_append_new(added, json_pack("{s:i, s:s, s:b}", "id", (int)next++, "content", mark, "special", 1));
+  snprintf(list, sizeof list, "<s> </s> %s", controls);
+  for (char *control = strtok(list, " "); control; control = strtok(NULL, " "))
+    json_array_append_new(added, json_pack("{s:i, s:s, s:b}", "id", (int)next++, "content", control, "special", 1));
   char *text = json_dumps(root, 0);
   const tokenizer_hints hints = {.bos = "<s>", .eos = "</s>", .chat_template = jinja};
   gale_tokenizer *t = NULL;
@@ -53,7 +53,7 @@ static void is_template(gale_tokenizer *t, const char *expected) {
 static void recognition(void **state) {
   (void)state;
   static const struct {
-    const char *marks, *jinja, *name;
+    const char *controls, *jinja, *name;
   } CASES[] = {
       {"", "{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n'}}", "chatml"},
       {"<|im_sep|>", "{{'<|im_start|>user<|im_sep|>' + message['content'] + '<|im_end|>'}}", "none"},
@@ -78,7 +78,7 @@ static void recognition(void **state) {
       {TEKKEN15, "[SYSTEM_PROMPT][MODEL_SETTINGS][INST][TOOL_CALLS][ARGS]", "mistral-v15"},
   };
   for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++)
-    is_template(with_marks(CASES[i].marks, CASES[i].jinja), CASES[i].name);
+    is_template(with_controls(CASES[i].controls, CASES[i].jinja), CASES[i].name);
   is_template(pieces("cut.model", "{{ '[INST]' }}{{ '[SYSTEM_PROMPT]' }}"), "mistral-v7");
   is_template(pieces("twin.json", "{{ '<|user|>' }}"), "none");
 }
@@ -100,7 +100,7 @@ static void assert_text(gale_tokenizer *t, const char *body, const char *expecte
 static void llama_31(void **state) {
   (void)state;
   json_t *rows = load_json(TEST_DATA "/text", "chats_llama.json"), *row;
-  gale_tokenizer *t = with_marks(LLAMA3_MARKS, LLAMA31_JINJA);
+  gale_tokenizer *t = with_controls(LLAMA3_MARKS, LLAMA31_JINJA);
   size_t i;
   json_array_foreach(rows, i, row)
       assert_text(t, json_string_value(json_array_get(row, 0)), json_string_value(json_array_get(row, 1)));
@@ -121,30 +121,30 @@ static void zephyr(void **state) {
                              "{\"role\": \"user\", \"content\": \"c\"}]}";
   static const char EXPECTED[] =
       "<|system|>\ns</s>\n<|user|>\n a <|user|></s>\n<|assistant|>\nb</s>\n<|user|>\nc</s>\n<|assistant|>\n";
-  gale_tokenizer *t = with_marks("", ZEPHYR);
+  gale_tokenizer *t = with_controls("", ZEPHYR);
   assert_string_equal(gale_chat_template(t), "zephyr");
   assert_text(t, TALK, EXPECTED);
   gale_tokenizer_close(&t);
-  t = with_marks("<|user|> <|assistant|> <|system|>", ZEPHYR);
+  t = with_controls("<|user|> <|assistant|> <|system|>", ZEPHYR);
   assert_text(t, TALK, EXPECTED);
   gale_tokenizer_close(&t);
   /* Roles are put together from their names. */
-  is_template(with_marks("", "{% for m in messages %}{{ '<|' + m['role'] + '|>\n' + m.content + eos_token + '\n' }}"
-                             "{% endfor %}{{ '<|assistant|>\n' }}"),
+  is_template(with_controls("", "{% for m in messages %}{{ '<|' + m['role'] + '|>\n' + m.content + eos_token + '\n' }}"
+                                "{% endfor %}{{ '<|assistant|>\n' }}"),
               "zephyr");
   /* Others end some messages in another way. */
-  is_template(with_marks("",
-                         "{{ '<|user|>\n' + message['content'] + '\n' }}{{ '<|assistant|>\n' + message['content'] + "
-                         "eos_token }}"),
+  is_template(with_controls("",
+                            "{{ '<|user|>\n' + message['content'] + '\n' }}{{ '<|assistant|>\n' + message['content'] + "
+                            "eos_token }}"),
               "none");
-  is_template(with_marks("<|end|>", "{{ '<|user|>\n' + message['content'] + '<|end|>\n' }}{{ '<|assistant|>' }}"),
+  is_template(with_controls("<|end|>", "{{ '<|user|>\n' + message['content'] + '<|end|>\n' }}{{ '<|assistant|>' }}"),
               "none");
 }
 
 /* The older template's own form has neither date nor tools; where tools are asked for it takes the later one. */
 static void llama_3(void **state) {
   (void)state;
-  gale_tokenizer *t = with_marks(LLAMA3_MARKS, "<|start_header_id|>");
+  gale_tokenizer *t = with_controls(LLAMA3_MARKS, "<|start_header_id|>");
   assert_text(t, "{\"messages\": [{\"role\": \"user\", \"content\": \" <|eot_id|> \"}]}",
               "<s><|start_header_id|>user<|end_header_id|>\n\n<|eot_id|><|eot_id|><|start_header_id|>assistant"
               "<|end_header_id|>\n\n");
@@ -162,7 +162,7 @@ static void llama_3(void **state) {
 
 static void date_option(void **state) {
   (void)state;
-  gale_tokenizer *t = with_marks(LLAMA3_MARKS, LLAMA31_JINJA);
+  gale_tokenizer *t = with_controls(LLAMA3_MARKS, LLAMA31_JINJA);
   const gale_message talk = {.role = "user", .content = "a"};
   gale_chat_options options;
   gale_chat_defaults(&options);
@@ -189,7 +189,7 @@ static void refused(const gale_tokenizer *t, const char *body, const char *part)
 static void unknown(void **state) {
   (void)state;
   gale_tokenizer *t =
-      with_marks("<|user|>", "{%- for m in messages %}\n\xC3\xA9{{ '<|user|>' + m['content'] }}{% endfor %}");
+      with_controls("<|user|>", "{%- for m in messages %}\n\xC3\xA9{{ '<|user|>' + m['content'] }}{% endfor %}");
   int32_t *ids;
   size_t n;
   gale_error error = {0};
@@ -202,7 +202,7 @@ static void unknown(void **state) {
 
 static void refusals(void **state) {
   (void)state;
-  gale_tokenizer *t = with_marks(LLAMA3_MARKS, LLAMA31_JINJA);
+  gale_tokenizer *t = with_controls(LLAMA3_MARKS, LLAMA31_JINJA);
 #define CALL "{\"function\": {\"name\": \"f\", \"arguments\": \"{}\"}}"
   refused(t,
           "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}, {\"role\": \"assistant\", \"tool_calls\": [" CALL

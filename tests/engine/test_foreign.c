@@ -228,14 +228,14 @@ static void test_quantised_elsewhere(void **state) {
   quantised("c{\"load_in_4bit\": true, \"quant_method\": \"bitsandbytes\"}", same, "U8", "bitsandbytes", "has type U8");
   quantised("c{\"load_in_8bit\": true}", same, "U8", "quantised by bitsandbytes", "quantization_config");
   quantised("m{\"bits\": 4, \"group_size\": 64}", same, "U32", "quantised by MLX (quantization)", "has type U32");
-  static const char *const marks[][2] = {{"q_proj.qzeros", "GPTQ or AWQ"},
+  static const char *const signs[][2] = {{"q_proj.qzeros", "GPTQ or AWQ"},
                                          {"q_proj.g_idx", "GPTQ"},
                                          {"q_proj.weight.absmax", "bitsandbytes"},
                                          {"q_proj.SCB", "bitsandbytes"},
                                          {"q_proj.W_q", "HQQ"},
                                          {"q_proj.codebooks", "AQLM"},
                                          {"q_proj.weight_packed", "compressed-tensors"}};
-  for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) quantised(NULL, marks[i][0], "I32", marks[i][1], "FP8");
+  for (size_t i = 0; i < sizeof signs / sizeof *signs; i++) quantised(NULL, signs[i][0], "I32", signs[i][1], "FP8");
   quantised(NULL, "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight", "F32", "an adapter (LoRA)",
             "merge");
   /* A tensor that is missing for another reason is called missing. */

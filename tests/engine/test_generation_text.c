@@ -14,7 +14,7 @@ static gale_tokenizer *open_tekken(const char *version) {
   return t;
 }
 
-static int32_t mark(const gale_tokenizer *t, const char *name) {
+static int32_t control_id(const gale_tokenizer *t, const char *name) {
   for (int32_t i = 0; i < gale_tokenizer_size(t); i++) {
     const char *text;
     size_t length;
@@ -33,7 +33,7 @@ static size_t make_ids(const gale_tokenizer *t, const char *const *parts, int32_
     int32_t *ids;
     size_t more;
     if (**parts == '[' && ((*parts)[1] == '/' || ((*parts)[1] >= 'A' && (*parts)[1] <= 'Z'))) {
-      to[n++] = mark(t, *parts);
+      to[n++] = control_id(t, *parts);
       continue;
     }
     assert_int_equal(gale_tokenize(t, *parts, strlen(*parts), false, &ids, &more, NULL), GALE_OK);

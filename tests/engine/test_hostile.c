@@ -456,7 +456,7 @@ static void row_22_gguf_byte_tokens(void **state) {
   }
 }
 
-/* ---- 23: marks out of range, merges to unknown tokens, scores that are no numbers ---- */
+/* ---- 23: ids of control tokens out of range, merges to unknown tokens, scores that are no numbers ---- */
 
 static void row_23_gguf_marks(void **state) {
   (void)state;

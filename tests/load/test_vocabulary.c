@@ -194,7 +194,7 @@ static void ends(void **state) {
 }
 
 /* A file without a template shows it by its control tokens. */
-static void template_by_marks(void **state) {
+static void template_by_controls(void **state) {
   (void)state;
   static const char *const CASES[][4] = {
       {"<|im_start|>", "<|im_end|>", "<x>", "chatml"},
@@ -405,7 +405,7 @@ static void opened_by_name(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(gguf),           cmocka_unit_test(pre_names),
-      cmocka_unit_test(ends),           cmocka_unit_test(template_by_marks),
+      cmocka_unit_test(ends),           cmocka_unit_test(template_by_controls),
       cmocka_unit_test(spare_tokens),   cmocka_unit_test(added_tokens),
       cmocka_unit_test(row_22_and_23),  cmocka_unit_test(hugging_face),
       cmocka_unit_test(opened_by_name),

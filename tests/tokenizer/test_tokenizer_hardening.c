@@ -279,7 +279,7 @@ static void row_25_text_is_never_control(void **state) {
     }
     gale_tokenizer_close(&t);
   }
-  /* An unknown token that is a mark is never written for text. */
+  /* An unknown token that is a control token is never written for text. */
   sample s;
   make_pieces(&s);
   s.v.unk = 2;
