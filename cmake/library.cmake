@@ -1,4 +1,4 @@
-# libgale.so and libgale.a. Both show the functions of gale.h and gale_tools.h and nothing else.
+# libgale.so and libgale.a. Both show the functions of the headers of include/ and nothing else.
 
 add_library(gale_shared SHARED ${objects})
 set_target_properties(gale_shared PROPERTIES OUTPUT_NAME gale LINKER_LANGUAGE C

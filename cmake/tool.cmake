@@ -1,4 +1,4 @@
-# The gale command. It is linked with libgale.a, so that it can use only what gale.h and gale_tools.h offer.
+# The gale command. It is linked with libgale.a, so that it can use only what the headers of include/ offer.
 
 file(GLOB sources CONFIGURE_DEPENDS apps/gale/*.c apps/gale/*/*.c)
 if(sources)
