@@ -7,17 +7,17 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const char *const MARKS[] = {"<s>",       "</s>",   "[INST]",  "[/INST]",  "[TOOL_CALLS]",
-                                    "[CALL_ID]", "[ARGS]", "[THINK]", "[/THINK]", "[TOOL_RESULTS]"};
+static const char *const CONTROL[] = {"<s>",       "</s>",   "[INST]",  "[/INST]",  "[TOOL_CALLS]",
+                                      "[CALL_ID]", "[ARGS]", "[THINK]", "[/THINK]", "[TOOL_RESULTS]"};
 /* Tokens of several bytes, cut across characters too. */
 static const char *const WORDS[] = {"[{\"",     "name",     "\": \"",   "\", \"arguments\": {",
                                     "}}]",      "\\u00e9",  "\xE2\x82", "\xACx",
                                     "\xF0\x9F", "\x98\x80", "id",       "null"};
 enum {
-  N_MARKS = sizeof MARKS / sizeof *MARKS,
+  N_CONTROL = sizeof CONTROL / sizeof *CONTROL,
   N_WORDS = sizeof WORDS / sizeof *WORDS,
-  N_TOKENS = N_MARKS + N_WORDS + 256,
-  FIRST_BYTE = N_MARKS + N_WORDS
+  N_TOKENS = N_CONTROL + N_WORDS + 256,
+  FIRST_BYTE = N_CONTROL + N_WORDS
 };
 
 /* Byte-level tokens, in GPT-2's printable alphabet. */
@@ -35,13 +35,13 @@ static gale_tokenizer *open_small(void) {
   for (size_t i = 0; i < N_TOKENS; i++) {
     const char byte[2] = {(char)(i - FIRST_BYTE), 0};
     tokens[i] = texts[i];
-    types[i] = i < N_MARKS ? TOKEN_CONTROL : TOKEN_NORMAL;
-    if (i < N_MARKS)
-      lengths[i] = (uint32_t)sprintf(texts[i], "%s", MARKS[i]);
+    types[i] = i < N_CONTROL ? TOKEN_CONTROL : TOKEN_NORMAL;
+    if (i < N_CONTROL)
+      lengths[i] = (uint32_t)sprintf(texts[i], "%s", CONTROL[i]);
     else if (i == FIRST_BYTE)
       lengths[i] = (uint32_t)utf8_encode(fuzz_printable(0), texts[i]);
     else
-      lengths[i] = (uint32_t)printable(i < FIRST_BYTE ? WORDS[i - N_MARKS] : byte, texts[i]);
+      lengths[i] = (uint32_t)printable(i < FIRST_BYTE ? WORDS[i - N_CONTROL] : byte, texts[i]);
   }
   vocabulary v = {.kind = VOCABULARY_BPE,
                   .source = "answers",
@@ -101,11 +101,11 @@ static byte_list parse(const gale_tokenizer *t, const char *name, const int32_t 
 
 /* The bytes of a token one by one, or all of it. */
 static size_t put_token(int32_t id, bool whole, int32_t *ids) {
-  if (whole || id < N_MARKS || id >= FIRST_BYTE) {
+  if (whole || id < N_CONTROL || id >= FIRST_BYTE) {
     *ids = id;
     return 1;
   }
-  const char *word = WORDS[id - N_MARKS];
+  const char *word = WORDS[id - N_CONTROL];
   size_t n = strlen(word);
   for (size_t i = 0; i < n; i++) ids[i] = FIRST_BYTE + (unsigned char)word[i];
   return n;

@@ -64,7 +64,7 @@ static gale_tokenizer *make(const char *pre) {
   return t;
 }
 
-/* Bytes as ids, two a piece: a stream gives what all of them give at once, with U+FFFD for what is not UTF-8. */
+/* Ids of two bytes each: a stream gives what all of them give at once, with U+FFFD for what is not UTF-8. */
 static void decode(const gale_tokenizer *t, const uint8_t *data, size_t size) {
   size_t n = size / 2, n_whole, n_piece, at = 0;
   int32_t *ids = malloc((n + 1) * sizeof *ids);

@@ -11,7 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static const char *const STOPS[] = {"ab", "aab", "b\xC3\xA9", "}", "\n\n", "abaab", "\xEF\xBF\xBD"};
 enum { N_STOPS = sizeof STOPS / sizeof *STOPS, RUN_ENDS = 1 }; /* what stands between runs of content */
 
-/* Content, its runs ended by a byte that it is shown without. */
+/* Content, each run of it ended by a byte of its own. */
 typedef struct told {
   byte_list content;
   gale_generation_result result;

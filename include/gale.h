@@ -152,8 +152,8 @@ GALE_API gale_status gale_detokenizer_finish(gale_detokenizer *stream, const cha
 
 /* ---- Conversations ------------------------------------------------------------------------ */
 
-/* Everything in these structs is UTF-8, terminated by NUL and borrowed for the duration of a call. What is not
- * mentioned in an initialiser - zero or NULL - is not there; later versions may append fields. */
+/* Everything in these structs is UTF-8, terminated by NUL and borrowed for the duration of a call. Zero or NULL: there
+ * is none, so an initialiser may leave fields out. */
 
 /* A part of a message: text, or what a model thought before it answered. */
 typedef struct gale_part {

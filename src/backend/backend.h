@@ -1,10 +1,11 @@
 /* The operations that the forward pass calls, and the memory they work on. One backend implements
  * them for one kind of device; docs/NUMERICS.md defines the results, bit for bit.
  *
- * A step is run by be_ops.run(), which calls the forward pass on the workers of the context. Each worker calls
- * the same operations with the same arguments; a result is there for the operations after it, while a worker that
- * leaves the step to the others passes through without one. So nothing but operations looks at what they write
- * until run() returns. On a device with a queue there is one worker and the calls enqueue. */
+ * A step is run by be_ops.run(), which calls the forward pass on the workers of the context. All workers call the same
+ * operations with the same arguments, and share out the work inside each. An operation's results are complete for the
+ * operations after it, but not for the code between two calls: a worker that gave up the rest of the step (team.h)
+ * returns from each call at once. So until run() returns only operations read what operations write. On a device with a
+ * queue there is one worker, and the calls enqueue. */
 #ifndef BACKEND_BACKEND_H
 #define BACKEND_BACKEND_H
 

@@ -48,7 +48,7 @@ long cache_bytes_in(const char *folder) {
 
 long cache_bytes(void) {
   long bytes = 0;
-  /* Names of glibc's. */
+  /* Only glibc has these names. */
 #ifdef _SC_LEVEL4_CACHE_SIZE
   if (bytes <= 0) bytes = sysconf(_SC_LEVEL4_CACHE_SIZE);
 #endif

@@ -1,5 +1,5 @@
-/* Checks of a structure's invariants, in builds that define GALE_CHECKS: debug builds and those with sanitizers. In
- * other builds there is nothing of them. */
+/* Checks of a structure's invariants, in builds that define GALE_CHECKS: debug builds and those with sanitizers. Other
+ * builds have none of them. */
 #ifndef BASE_CHECKS_H
 #define BASE_CHECKS_H
 

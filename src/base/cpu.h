@@ -24,8 +24,8 @@ cpu_isa cpu_detect(void);
 const char *cpu_isa_name(cpu_isa isa);
 bool cpu_isa_from_name(const char *name, cpu_isa *isa);
 
-/* Processors this process may use: those of its affinity, but no more than the time of which its control groups grant
- * (limits.h); at least 1. */
+/* How many processors this process may use: as many as its affinity has, but no more than its control groups grant the
+ * time of (limits.h); at least 1. */
 int cpu_count(void);
 
 #endif

@@ -9,7 +9,7 @@
 hash_key hash_key_random(void) {
   hash_key key;
   if (getrandom(&key, sizeof key, GRND_NONBLOCK) == (ssize_t)sizeof key) return key;
-  /* Early at boot, or in a sandbox: where the stack lies and the time are at least no constants. */
+  /* Early at boot, or in a sandbox, there may be none; the address of the stack and the time differ from run to run. */
   struct timespec now = {0};
   clock_gettime(CLOCK_MONOTONIC, &now);
   key.half[0] = random_at((uint64_t)(uintptr_t)&now, (uint64_t)now.tv_nsec);

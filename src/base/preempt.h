@@ -2,12 +2,12 @@
  *
  * A worker that is preempted while it holds an item of work makes all others wait for some milliseconds, until the
  * scheduler gives the processor back. So a worker that finds itself preempted repeatedly works in bursts for a while:
- * shorter than the time slice after which the scheduler would interrupt it, with rests between them that it chooses
- * itself, at moments when it holds nothing.
+ * shorter than the time slice after which the scheduler would interrupt it, with rests between them, which it takes
+ * while it holds no item.
  *
- * A busy processor also makes the scheduler put two workers on one, where they preempt each other. A worker that sees
- * this narrows its affinity to processors where no other worker was seen, and gives back what it had when the bursts
- * end. An affinity that somebody else has set meanwhile is left as it is.
+ * On a busy machine the scheduler may also put two workers on one processor, where they preempt each other. A worker
+ * that sees this narrows its affinity to processors where no other worker was seen, and gives back what it had when the
+ * bursts end. An affinity that somebody else has set meanwhile is left as it is.
  *
  * A preempt belongs to one thread, which makes all calls; preempt_processors is shared by the threads of a team. */
 #ifndef BASE_PREEMPT_H
@@ -30,12 +30,12 @@ typedef struct preempt {
   int index;                /* of this worker in it */
   bool may_move;            /* its affinity may be narrowed: not that of a thread which is the caller's */
   bool bursts;              /* works in bursts */
-  bool apart;               /* its affinity is narrowed, */
-  cpu_set_t before, narrow; /* from this to that */
-  int64_t wall, cpu;        /* the last look, in both clocks; wall 0: none since the thread last slept */
-  long switches;            /* likewise: involuntary context switches */
-  int64_t preempted;        /* when a preemption was last seen */
-  int64_t bursts_end;       /* when the worker returns to working without rests */
+  bool apart;               /* its affinity is narrowed */
+  cpu_set_t before, narrow; /* what it was, and what it is while it is narrowed */
+  int64_t wall, cpu;  /* of the last look: the clock, and the thread's processor time; wall 0: none since it slept */
+  long switches;      /* involuntary context switches until then */
+  int64_t preempted;  /* when a preemption was last seen */
+  int64_t bursts_end; /* when the worker returns to working without rests */
   int64_t burst_start, rest_end;
 } preempt;
 
@@ -44,7 +44,7 @@ void preempt_open(preempt *p, const preempt_processors *processors, int index, b
 int64_t preempt_clock(void);
 
 /* Looks, at most once in a millisecond, whether the processor was taken since the last look. To be called often, while
- * the thread holds nothing. */
+ * the thread holds no item. */
 void preempt_watch(preempt *p);
 
 /* Whether the worker should rest, until rest_end. */

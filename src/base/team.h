@@ -3,7 +3,7 @@
  *
  * An operation is over when all its items are done, whoever did them. A worker that comes late, because its processor
  * was busy with another program, skips the operations that are over, and nobody waits for it unless it holds an item.
- * So any worker may miss any operation, and any thread but the caller's a whole run. */
+ * So a worker may take no part in an operation, and a thread other than the caller's none in a whole run. */
 #ifndef BASE_TEAM_H
 #define BASE_TEAM_H
 
@@ -26,9 +26,9 @@ void team_close(team **t);
 int team_size(const team *t);
 
 /* Runs the job on the workers and returns when all its operations are over and no worker is inside it any more. The
- * caller is one of the workers; one caller at a time. The others join as they come, or not at all. The job must do the
- * same operations on every worker, at most 2^19; a worker may run it again from its start, where all that is over is
- * skipped. */
+ * caller is one of the workers; one caller at a time. The others join when they wake up, or not at all. The job must do
+ * the same operations on every worker, at most 2^19; a worker may run it again from its start, where all that is over
+ * is skipped. */
 void team_run(team *t, void (*job)(void *argument, team_worker *w), void *argument);
 
 /* Inside a job: the worker's number, 0 for the caller of team_run(), below the team's size. */

@@ -12,8 +12,8 @@
 #include <immintrin.h>
 #endif
 
-/* Bytes that a value written by many threads has for itself, so that they don't fight for its neighbours' cache line:
- * two lines, since processors fetch them in pairs. */
+/* Alignment of a value that many threads write, so that nothing else shares its cache lines: two lines, since
+ * processors fetch them in pairs. */
 enum { WAIT_LINE = 128 };
 
 typedef struct wait_queue {

@@ -80,8 +80,7 @@ static uint64_t mix_ids(uint64_t x) {
   return x ^ x >> 32;
 }
 
-/* Where the model gives a call no id it gets one: nine letters and digits, as v3 wants them, that hang on the answer
- * so far. */
+/* A call to which the model gave no id gets one: nine letters and digits, as v3 wants them, made of the ids so far. */
 static void make_id(answer *a, answer_call *call) {
   static const char DIGITS[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
   if (call->id.n) return;
@@ -91,7 +90,7 @@ static void make_id(answer *a, answer_call *call) {
   bytes_add(&call->id, (slice){id, sizeof id});
 }
 
-/* What a control token turns the answer to; *begins: with a new call. */
+/* The state behind a control token; *begins: a new call begins with it. */
 static answer_state state_after(const answer *a, int32_t id, bool *begins) {
   static const struct {
     const char *text;
@@ -112,7 +111,7 @@ static answer_state state_after(const answer *a, int32_t id, bool *begins) {
   return a->state;
 }
 
-/* Adds the calls that were not added yet; whatever their names and ids were to be is there. */
+/* Adds the calls that were not added yet. Their names and ids must be complete. */
 static gale_status tell_calls(answer *a, piece_list *out, gale_error *error) {
   gale_status status = GALE_OK;
   for (; a->n_told < a->n_calls && !status; a->n_told++) {

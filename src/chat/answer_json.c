@@ -51,7 +51,7 @@ static json_place head(json_calls *s, char c) {
   if (was_string && !s->in_string) s->key_end = s->held.n - 1;
   if (s->held.n > LONGEST_HEAD || s->depth == 0) return PLACE_TEXT;
   if (!outside || c != ':' || s->depth != 1) return PLACE_HEAD;
-  /* An object that begins otherwise is an answer in JSON, which need not wait for its end. */
+  /* An object that begins otherwise is content in JSON, which need not be held back. */
   if (s->n_keys++ == 0 && !key_is(s, "name") && !key_is(s, "type")) return PLACE_TEXT;
   if (!key_is(s, "parameters") && !key_is(s, "arguments")) return PLACE_HEAD;
   return take_name(s) ? PLACE_VALUE : PLACE_TEXT;
@@ -68,7 +68,7 @@ static json_place next(json_calls *s, char c) {
       s->in_string = s->escaped = false;
       return head(s, c);
     }
-    /* What stands between calls and behind the last one says nothing. */
+    /* Separators between calls and behind the last one are dropped. */
     if (s->place == PLACE_AFTER && (json_space(c) || c == ';' || c == ',')) return PLACE_AFTER;
     bytes_add(&s->held, (slice){&c, 1});
     return json_space(c) ? PLACE_START : PLACE_TEXT;

@@ -1,6 +1,6 @@
 /* Calls that an answer writes as JSON objects, {"name": ..., "parameters": {...}}, found as the text comes. Nothing is
  * read into values here, and nothing checked: strings and brackets are followed byte by byte, to tell where arguments
- * begin and end before the answer does. What has a beginning and an end is read by json/value.h. */
+ * begin and end before the answer does. Whole values are read by json/value.h. */
 #ifndef CHAT_ANSWER_JSON_H
 #define CHAT_ANSWER_JSON_H
 

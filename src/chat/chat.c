@@ -100,7 +100,7 @@ void prompt_json(prompt *p, slice text) {
   if (text.n == 0) text = SLICE("{}");
   switch (value_read(&p->memory, text, VALUE_PROMPT, &root, &report)) {
   case VALUE_OK:
-    /* Where text is looked at in bytes the reference writes U+FFFD, and where in characters it gives up. */
+    /* With byte-level vocabularies the reference writes U+FFFD, with SentencePiece it fails. */
     if (report.half && p->tokenizer->kind == VOCABULARY_SENTENCEPIECE)
       prompt_refuse(p, "JSON with half of a surrogate pair, which is no character");
     bytes_add_value(&p->run, root);

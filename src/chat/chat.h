@@ -1,4 +1,4 @@
-/* From a conversation to the ids of a prompt. What templates there are: tokenizer/templates.def. */
+/* From a conversation to the ids of a prompt. tokenizer/templates.def lists the templates. */
 #ifndef CHAT_CHAT_H
 #define CHAT_CHAT_H
 
@@ -48,7 +48,8 @@ typedef struct chat {
 typedef struct prompt {
   const gale_tokenizer *tokenizer;
   const chat_template *row;
-  bool own;     /* row is what the model's files ask for, not one that was named: what their template adds counts too */
+  bool own;     /* row is the model's own template, not one named by the caller: what else the files' template writes is
+                   written too */
   arena memory; /* until the prompt is done */
   id_list ids;
   byte_list run; /* text not encoded yet */
@@ -70,7 +71,7 @@ void prompt_trimmed(prompt *p, slice text);
 void prompt_rtrim(prompt *p);
 /* Adds a text that has been gathered, and frees it. */
 void prompt_list(prompt *p, byte_list *text, bool trimmed);
-/* Adds text that is JSON, written anew; a string where it is none, {} where there is nothing. */
+/* Adds JSON in the form that the reference writes it in: text that is no JSON becomes a string, empty text {}. */
 void prompt_json(prompt *p, slice text);
 
 /* Encodes the run, if there is one. */
@@ -103,7 +104,7 @@ gale_status chat_finish(prompt *p, const chat *c, int32_t **ids, size_t *n_ids);
 /* The row of that name, or with NULL the tokenizer's own; NULL with error set. */
 const chat_template *chat_find(const gale_tokenizer *t, const char *name, gale_error *error);
 
-/* Turns of user and assistant by turns, after an optional system message; refuses others. */
+/* True if user and assistant take turns, behind an optional system message; refuses others. */
 bool check_turns(prompt *p, const chat *c);
 
 /* The rules of Mistral's reference for messages, tools and settings. Each refuses what breaks them. */

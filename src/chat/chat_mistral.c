@@ -247,7 +247,7 @@ static void write_assistant(prompt *p, const turns *all, size_t i) {
   if (t->n_parts && t->n_calls && version < 7)
     prompt_refuse(p, "an assistant's turn has both content and tool calls, which only v7 and later can express");
   if (t->n_calls && version == 1) prompt_refuse(p, "tool calls need v2 or later");
-  /* What v2 called before the last question is forgotten. */
+  /* v2 leaves out the calls before the last user's message. */
   if (t->n_calls && version == 2 && i < all->last_user) return;
   if (t->thinking) {
     write_parts(p, t);

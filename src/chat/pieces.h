@@ -14,7 +14,7 @@ typedef struct piece_entry {
 /* All zero but for stop, which may be NULL, and stopped, which is -1. */
 typedef struct piece_list {
   stop_matcher *stop; /* owned */
-  int stopped;        /* the stop text that ended the answer; -1: none. Nothing is added then */
+  int stopped;        /* the stop text that ended the answer, behind which nothing is added; -1: none */
   byte_list bytes;
   piece_entry *entries; /* [n], of which the first `given` were taken */
   size_t n, given, capacity;

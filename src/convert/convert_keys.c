@@ -205,7 +205,7 @@ static bool same_windows(const model_config *a, const model_config *b) {
   return true;
 }
 
-/* What reading the keys back does not give, or NULL. */
+/* What of the configuration is not the same when the keys are read back, or NULL. */
 static const char *lost(const model_config *a, const model_config *b) {
   return !same_windows(a, b)                                             ? "windows of the layers"
          : !same_ropes(a, b)                                             ? "rotary frequencies"

@@ -108,7 +108,7 @@ static bool find_piece(const piece_order *o, const char *text, size_t n, uint32_
   return false;
 }
 
-/* A merge as what it makes, and the length of its left part. */
+/* The text that a merge makes, and the length of its left side. */
 static bool join_merge(const char *merge, size_t n, char joined[1024], size_t *left) {
   const char *space = n > 2 ? memchr(merge + 1, ' ', n - 2) : NULL;
   if (!space || n > 1024) return false;

@@ -9,7 +9,8 @@
 
 /* ---- Opening ---- */
 
-/* A pool of so many bytes is on large pages, which may take one of them more than the pages in use: 2 MB. */
+/* A pool of so many bytes or more lies in the system's large pages: up to 2 MB of memory beyond the cache's pages in
+ * use. */
 enum { LARGE_POOL = 1 << 26 };
 
 static int32_t layer_window(const model_config *m, int32_t layer, const cache_options *o) {
@@ -148,7 +149,7 @@ static int32_t *slot(const cache_group *g, int32_t sequence, int32_t page) {
   return &g->tables[(int64_t)sequence * g->n_slots + page % g->n_slots];
 }
 
-/* There is one: cache_extend() has counted. */
+/* One is free: cache_extend() has made sure. */
 static int32_t take_page(cache *c) {
   int32_t page = c->free_pages[--c->n_free];
   c->references[page] = 1;
@@ -174,7 +175,7 @@ static void own_page(cache *c, int32_t *entry) {
   c->device->ops->copy_page(c->device, page_data(c, *entry), page_data(c, shared), c->page_bytes);
 }
 
-/* The page that a growth begins in, as far as it is filled already; -1: it begins a page. */
+/* The page, partly filled, that a growth continues; -1: it begins with a page of its own. */
 static int32_t begun_page(const cache_group *g, const cache_growth *growth) {
   return growth->length % KV_PAGE ? *slot(g, growth->sequence, growth->length / KV_PAGE) : -1;
 }

@@ -153,12 +153,12 @@ static int32_t stop_of(const gale_generation *g, int32_t token) {
   return -1;
 }
 
-/* cut: not by the model, so that a character may lack its rest. */
+/* cut: the answer is ended before the model ends it, so that its last character may be incomplete. */
 static gale_status end(gale_generation *g, gale_finish finish, bool cut, gale_error *error) {
   g->result.finish = finish;
   gale_status status = answer_finish(g->answer, cut, &g->pieces, error);
   if (!status) status = pieces_flush(&g->pieces, error);
-  /* What the answer held back may have brought a stop text to its end. */
+  /* Text that was held back may have completed a stop text. */
   if (g->pieces.stopped >= 0) {
     g->result.finish = GALE_FINISH_STOP;
     g->result.stop = g->pieces.stopped;

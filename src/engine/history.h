@@ -1,4 +1,4 @@
-/* What was said so far, as far as penalties look at it. */
+/* The tokens so far, as far as penalties look at them. */
 #ifndef ENGINE_HISTORY_H
 #define ENGINE_HISTORY_H
 

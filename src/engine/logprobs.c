@@ -10,7 +10,7 @@ static double logprob_of(float logit, float top, double ln_total) {
   return ((double)logit - (double)top) - ln_total;
 }
 
-/* The candidates by rank. k is small, or few rows are asked for so many. */
+/* Lists the k candidates that rank first, one by one: k is small, or there are few rows. */
 static void list_best(sampler_scratch *c, float top, double ln_total, size_t k, gale_logprob *best) {
   for (size_t i = 0; i < k; i++) {
     size_t first = 0;

@@ -201,8 +201,9 @@ static bool truncates(const gale_sampler_options *o, int32_t n_tokens) {
          o->min_p > 0 || xtc;
 }
 
-/* Takes the likeliest tokens, enough of them to have `share` of the weight of all: those down to a thousandth of it, or
- * to a sixteenth of that, and so on, at last to where all below are less than what may be missing. */
+/* Takes the likeliest tokens, enough to have `share` of the total weight: those of at least 2^-10 of the total each,
+ * and while these are too few those of a sixteenth of that, down to a weight below which all tokens together are less
+ * than the rest. */
 static void take_share(sampler_scratch *c, const float *row, size_t n, double share, uint64_t total) {
   uint64_t target = candidates_share(total, share);
   double all = (double)total, least = (1 - share) * all / (double)n * 0.999;
@@ -214,8 +215,8 @@ static void take_share(sampler_scratch *c, const float *row, size_t n, double sh
   }
 }
 
-/* Takes as candidates what the first steps can leave over. *total becomes the weight of all tokens that the first step
- * by probability looks at. */
+/* Takes the candidates that the first steps can keep. *total becomes the weight of all tokens to which the first step
+ * by probability applies. */
 static void take_candidates(const gale_sampler_options *o, sampler_scratch *c, const float *row, size_t n,
                             uint64_t *total) {
   double floor = logit_of_weight(&c->by, 0.25), other = -INFINITY; /* below the floor weights are 0 */
@@ -252,8 +253,8 @@ static int32_t choose_truncated(const sampler *s, sampler_scratch *c, const floa
   return candidates_draw(c, random_number(s, FOR_TOKEN, position));
 }
 
-/* Mirostat 2 (Basu et al. 2021, and its authors' mirostat_v2): of the tokens whose surprise is at most most_surprise,
- * or of the likeliest alone. */
+/* Mirostat 2 (Basu et al. 2021, and its authors' mirostat_v2): draws one of the tokens whose surprise is at most
+ * most_surprise, or the likeliest where there is none. */
 static int32_t choose_mirostat(sampler *s, sampler_scratch *c, const float *row, int64_t position) {
   const double ln2 = LN2_HIGH + LN2_LOW;
   uint64_t total = c->scan->sums(row, (size_t)s->n_tokens, &c->by, c->sums);
@@ -284,7 +285,7 @@ gale_status sampler_choose(sampler *s, sampler_scratch *c, const float *logits, 
     *token = candidates_first(c, row, n, top);
     return GALE_OK;
   }
-  /* A scale that is not too large for any difference of logits. */
+  /* The scale is bounded so that no difference of logits times it overflows. */
   c->by =
       (scan_scale){.top = (double)top, .scale = fmin(1 / o->temperature, 1e30), .one = n < 1 << 20 ? 0x1p44 : 0x1p39};
   if (o->mirostat) {

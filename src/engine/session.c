@@ -227,7 +227,7 @@ static gale_status bad_token(const gale_model *m, int32_t at, int32_t id, gale_e
                    named ? "\", which has no row in the embedding" : "", m->config.vocab_size - 1);
 }
 
-/* All but the tokens. */
+/* Checks an input but for its tokens. */
 static gale_status check_input(const gale_session *s, const gale_input *in, gale_error *error) {
   gale_status status = session_check(s, in->sequence, error);
   if (status) return status;
@@ -249,7 +249,7 @@ static gale_status check_tokens(const gale_session *s, const gale_input *in, gal
   return GALE_OK;
 }
 
-/* Also lists the growths. */
+/* Checks a step but for its tokens, and lists by how much its sequences grow. */
 static gale_status check_inputs(gale_session *s, const gale_input *inputs, size_t n_inputs, gale_error *error) {
   gale_status status = n_inputs > 0 ? GALE_OK : error_set(error, GALE_E_ARGUMENT, "a step without inputs");
   int64_t total = 0;

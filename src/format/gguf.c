@@ -319,7 +319,7 @@ static bool place_tensors(cursor *cur, tensor *tensors, size_t n, uint64_t align
 
 /* ---- Files ---- */
 
-/* What else a file of models may be, told by its first bytes. */
+/* The name of another format of model files, recognised by its first bytes; NULL: none is known. */
 static const char *other_format(const unsigned char *start, size_t n) {
   static const struct {
     const char *magic, *what;

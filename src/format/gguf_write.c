@@ -118,7 +118,7 @@ static void put_setting(writer *w, const setting *s) {
   for (size_t i = 0; i < s->array.length; i++) put_scalar(w, &s->array.items[i], type);
 }
 
-/* Keys about how a file is laid out, which the written one decides itself. */
+/* Keys about how a file is laid out, which the writer decides anew. */
 static bool is_layout(const char *key) {
   return strcmp(key, "general.alignment") == 0 || strncmp(key, "split.", 6) == 0;
 }

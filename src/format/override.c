@@ -28,7 +28,7 @@ static setting_type stated_type(const char **text) {
   return SETTING_NULL;
 }
 
-/* JSON files tell 10000 from 10000.0 by chance. */
+/* Whether a JSON file writes 10000 or 10000.0 means nothing. */
 static setting_type existing_type(const checkpoint *c, const setting *s) {
   bool loose = !s || s->type == SETTING_ARRAY || (s->type == SETTING_INT && c->kind != CHECKPOINT_GGUF);
   return loose ? SETTING_NULL : s->type;

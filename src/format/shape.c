@@ -225,8 +225,8 @@ static uint64_t hash(const char *name) { /* FNV-1a */
   return h;
 }
 
-/* What Llama 3.1 divides the frequency of pair i by: nothing where it turns often within the original
- * context, the whole factor where it turns rarely, and a blend of the two between. */
+/* What Llama 3.1 divides the frequency of pair i by: 1 where it turns often within the original context, the whole
+ * factor where it turns rarely, and a blend of the two between. */
 static float divisor(const shape *s, uint64_t i) {
   static const double two_pi = 6.28318530717958647692;
   const shape_scaling *r = s->scaling;

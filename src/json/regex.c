@@ -33,7 +33,7 @@ typedef struct pattern {
   group *groups; /* from 1 on */
   size_t n_groups;
   size_t behind;   /* groups from here on are within a look-behind; 0: none is */
-  size_t referred; /* the largest number that a condition names, before the group may be there */
+  size_t referred; /* the largest number of a group that a condition names, which may come later */
   bool verbose;    /* of the whole pattern, as are the following */
   bool ascii, unicode;
   bool failed;

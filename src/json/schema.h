@@ -4,8 +4,8 @@
 
 #include "json/value.h"
 
-/* Recurses as deep as the schema is nested. If it is none, *where is set to the keyword whose value is at fault, if it
- * is one's; set it to "" before. */
+/* Recurses as deep as the schema is nested. If it is none, *where becomes the keyword whose value is at fault; where no
+ * keyword is, it stays, so set it to "" before. */
 bool schema_check(const value *schema, const char **where);
 
 #endif

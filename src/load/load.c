@@ -50,12 +50,12 @@ typedef struct job {
   place *places;               /* [n_items] */
   size_t most_unit, most_rows; /* bytes of the largest unit, and of the stored rows of one */
   team *workers;
-  /* One of these three: */
-  char *memory;            /* pack to it */
-  packed_writer *writer;   /* or pack to a file, */
-  const packed_file *kept; /* or take what a file has: */
-  const char *mapped;      /* looking at the mapped bytes, or with NULL */
-  char *copy;              /* reading them to here */
+  /* Weights are packed to memory, or packed to a file, or taken from a kept file; of these three two are NULL. */
+  char *memory;
+  packed_writer *writer;
+  const packed_file *kept;
+  const char *mapped; /* the kept file's mapped bytes; NULL: they are read to `copy` */
+  char *copy;
 
   atomic_uint_fast64_t done; /* bytes */
   atomic_int failed;

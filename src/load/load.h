@@ -1,4 +1,4 @@
-/* Getting a model's weights into memory: read and packed, or as an earlier time left them. */
+/* Getting a model's weights into memory: read from its files and packed, or taken from the cache of packed weights. */
 #ifndef LOAD_LOAD_H
 #define LOAD_LOAD_H
 
@@ -6,16 +6,16 @@
 #include "model/model.h"
 
 typedef struct load_request {
-  const checkpoint *checkpoint; /* that the weights were found in */
-  const model_config *config;   /* by which */
+  const checkpoint *checkpoint; /* in which the weights were found */
+  const model_config *config;   /* and with which configuration */
   const be_device *device;
   int threads;
   gale_progress_fn progress; /* may be NULL */
   void *user;
   /* The cache: */
   const gale_model_options *options;
-  const gale_model *model;       /* that is loaded */
-  const model_source *converted; /* what the checkpoint is made of, or NULL: it is of files */
+  const gale_model *model;       /* which is being loaded */
+  const model_source *converted; /* what `checkpoint` converts when it is read; NULL: it reads files */
 } load_request;
 
 /* Fills in the data of what weights_find() found. */
@@ -25,7 +25,8 @@ void weights_release(const be_device *device, model_weights *w);
 
 /* ---- Inside ---- */
 
-/* Names everything that the packed bytes depend on. False with *why set: no name can be given, or it may not hold. */
+/* Names everything that the packed bytes depend on. False with *why set where there is no name that would surely change
+ * with them. */
 bool load_key(const load_request *r, const model_weights *w, digest *key, const char **why);
 
 #endif

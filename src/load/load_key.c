@@ -1,4 +1,4 @@
-/* The name of packed weights: what tells whether those that are kept are those that packing would give.
+/* The name of packed weights, which tells whether kept ones are those that packing would give.
  *
  * Packing is a function of the tensors' bytes, of the plan by which items are laid out, and of this program. Plan and
  * program are named exactly. To read all bytes would cost what the cache is to save, so they are named by what the

@@ -23,7 +23,7 @@ static uint64_t sum(uint64_t a, uint64_t b) {
   return a > UINT64_MAX - b ? UINT64_MAX : a + b;
 }
 
-/* Of that many positions in the caches of all sequences. */
+/* Bytes of a cache with so many positions of each sequence. */
 static uint64_t cache_bytes(const gale_model *m, const gale_session_options *o, int64_t context) {
   const kv_layout layout = kv_layout_make(o->kv_type, m->config.n_kv_heads, m->config.head_dim);
   uint64_t bytes = 0;

@@ -6,8 +6,8 @@
 #include "model/model.h"
 
 /* Bytes of a session's cache and scratch, by arithmetic alone. The cache counts by options->kv_bytes; else, where
- * options->context is given, by what that many positions of all sequences take; else not, for it is then no more than
- * what is left. */
+ * options->context is given, by what that many positions of all sequences take; else not, since the default takes no
+ * more than what is left. */
 typedef struct session_need {
   uint64_t cache, scratch;
 } session_need;

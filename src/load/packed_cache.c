@@ -39,7 +39,8 @@ gale_status packed_cache_make(const char *directory, gale_error *error) {
 }
 
 void packed_cache_touch(const packed_file *p) {
-  /* Times of access are not kept on many systems. Where this fails, the file only counts as older than it is. */
+  /* Times of access are not kept on many systems. Where this fails, the file only counts as not used for longer than it
+   * was. */
   const struct timespec now[2] = {{.tv_nsec = UTIME_NOW}, {.tv_nsec = UTIME_NOW}};
   (void)!futimens(p->file.fd, now);
 }

@@ -23,7 +23,7 @@ static void add_layer_weights(const gale_model *m, const layer_weights *l, doubl
   }
 }
 
-/* Of one sequence. */
+/* Adds what one sequence's keys and values in a layer cost. */
 static void add_layer_cache(const gale_session *s, int32_t layer, int64_t length, int64_t n, double times,
                             gale_cost *cost) {
   const model_config *c = &s->model->config;

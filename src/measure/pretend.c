@@ -1,4 +1,4 @@
-/* Long texts without the time to compute them. */
+/* Sequences with positions that were never computed, for measuring. */
 #include "engine/session.h"
 #include "gale_tools.h"
 

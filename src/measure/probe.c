@@ -29,7 +29,7 @@ static double now(void) {
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* One pass, seen from a worker. */
+/* What the workers of a pass get. */
 typedef struct pass {
   const be_ops *ops;
   be_probe kind;
@@ -106,7 +106,7 @@ static gale_status open_parts(gale_probe *p, gale_error *error) {
   if (status) return status;
   p->memory = ops->alloc(p->device, o->bytes, true, error);
   if (!p->memory) return GALE_E_MEMORY;
-  ops->fill(p->device, p->memory, 1, o->bytes); /* pages that were never written all are one and the same */
+  ops->fill(p->device, p->memory, 1, o->bytes); /* the system may map all pages that were never written to one */
   return GALE_OK;
 }
 

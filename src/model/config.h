@@ -16,7 +16,7 @@ typedef struct family {
   const char *const *hf_types; /* of model_type */
   bool native;                 /* Mistral directories */
   gale_status (*configure)(const checkpoint *c, arena *memory, model_config *config, gale_error *error);
-  const struct tensor_name *names; /* where its tensors are called otherwise (weights.h); NULL: nowhere */
+  const struct tensor_name *names; /* names of tensors that are not the usual ones (tensors.h); NULL: none */
 } family;
 
 /* Rotary embedding of some layers. */

@@ -212,7 +212,7 @@ gale_status config_rope(const checkpoint *c, arena *memory, model_config *config
   if (!status) status = read_elsewhere(c, &s, config, error);
   if (!status) status = divide_frequencies(c, frequency, n, memory, error);
   if (status || strcmp(s.kind, "default") == 0) return status;
-  /* As GGUF files say that nothing is scaled. */
+  /* A GGUF file without a factor scales nothing, whatever type it states. */
   if (c->kind == CHECKPOINT_GGUF && !(s.factor > 0)) return GALE_OK;
   if (!(s.factor > 0)) return missing(c, &s, "factor", error);
   if (strcmp(s.kind, "dynamic") == 0) return limit_context(&s, config);

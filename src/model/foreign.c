@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Endings of tensors by which a method is told where no configuration states it. */
+/* Endings of tensors' names that tell a method where no configuration states it. */
 static const struct {
   const char *ending, *what;
 } signs[] = {

@@ -101,7 +101,7 @@ static bool make_room(const model_config *m, arena *memory, model_weights *w) {
   return true;
 }
 
-/* Keeps what a small file can make us allocate small. No matrix of a layer or expert has less than 16 bytes. */
+/* A small file must not make us allocate much. No matrix of a layer or expert has less than 16 bytes. */
 static gale_status check_counts(const checkpoint *c, const model_config *m, gale_error *error) {
   uint64_t bytes = 0, matrices = (uint64_t)m->n_layers * (uint64_t)(m->n_experts > 0 ? m->n_experts : 1);
   for (size_t i = 0; i < c->n_tensors; i++) bytes += c->tensors[i].bytes;

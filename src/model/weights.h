@@ -39,7 +39,7 @@ typedef struct model_weights {
   uint64_t stored_bytes; /* in the files */
   void *memory;          /* all packed matrices and norms */
   size_t memory_bytes;
-  void *mapping; /* NULL: memory is of the device; else it lies in these mapped bytes of a file */
+  void *mapping; /* NULL: memory is the device's; else it lies in this mapping of a file */
   size_t mapping_bytes;
   weight_item *items; /* [n_items]: what weights_load() loads */
   size_t n_items;

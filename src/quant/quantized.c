@@ -165,7 +165,7 @@ static void draw_factors(const quant_info *q, uint64_t random, quant_block *numb
 }
 
 void quantized_synthesize(const quant_info *q, void *to, size_t n, uint64_t first, uint64_t seed, float deviation) {
-  /* Random words: 8 for each 32 elements. Levels leave the second half of a large block's to the factors. */
+  /* Random words: 8 for each 32 elements. Of the 64 of a block of 256 levels take the first half, factors others. */
   enum { WORDS = 8, FACTOR_WORDS = 32 };
   quant_block numbers = synthetic_block(q, deviation);
   size_t level_bytes = (size_t)(q->block * q->level_bits / 8);

@@ -11,8 +11,8 @@ static void set_control(gale_tokenizer *t, int32_t id) {
   if (id == t->unk) t->unk = -1;
 }
 
-/* Texts of control tokens that end an answer wherever they stand in one, whatever the files name as EOS: a model made
- * from another goes on to use the ends of that one too. */
+/* Texts of control tokens that end an answer, whatever the files name as EOS: a model that was trained from another may
+ * go on to end answers as that one did. */
 static const char *const END_TEXTS[] = {"</s>",          "<eos>",      "<|eos|>",         "<|endoftext|>",
                                         "<|eot_id|>",    "<|eom_id|>", "<|im_end|>",      "<|end_of_text|>",
                                         "<end_of_turn>", "<|end|>",    "<|end_of_turn|>", "<EOT>"};
@@ -22,7 +22,7 @@ static void add_end(gale_tokenizer *t, int32_t id) {
   if (id >= 0 && !gale_tokenizer_is_end(t, id)) t->ends[t->n_ends++] = id;
 }
 
-/* A token without a row in the embedding can be none that text becomes. */
+/* No text may become a token that has no row in the embedding. */
 static gale_status check_rows(gale_tokenizer *t, const vocabulary *v, gale_error *error) {
   t->n_rows = v->n_rows && v->n_rows < v->n_tokens ? (uint32_t)v->n_rows : (uint32_t)v->n_tokens;
   for (size_t i = t->n_rows; i < v->n_tokens; i++) {
@@ -56,7 +56,7 @@ gale_status build_types(gale_tokenizer *t, const vocabulary *v, gale_error *erro
   return check_rows(t, v, error);
 }
 
-/* The first line's worth of a text, without line breaks and with no character cut. */
+/* The first characters of a text, at most 60 bytes, with spaces for line breaks. */
 static const char *beginning(arena *memory, const char *text) {
   enum { SHOWN = 60 };
   size_t n = strlen(text);

@@ -21,8 +21,8 @@ static inline const char *texts_get(const texts *t, uint32_t i, size_t *length) 
   return t->bytes + t->at[i];
 }
 
-/* What a tokenizer's hashes depend on beside what they hash: numbers that nobody knows who writes a vocabulary, so that
- * none can be made whose tokens collide. Nothing but the places in hash tables depends on them. */
+/* The key of a tokenizer's hashes: random numbers, so that nobody can write a vocabulary whose tokens collide. Only
+ * places in hash tables depend on it. */
 typedef struct text_key {
   uint64_t point;         /* in [2^32, 2^61 - 1) */
   uint64_t first, second; /* odd */
@@ -33,8 +33,8 @@ text_key text_key_draw(void);
 /* The key that three numbers give. */
 text_key text_key_of(const uint64_t numbers[3]);
 
-/* Any 64 bits to 64 bits whose highest place a slot: no two numbers give the same, and numbers that share their highest
- * bits do so by chance. */
+/* A bijection of 64-bit numbers, whose highest bits are then a place in a table: two numbers share these by chance
+ * alone. */
 static inline uint64_t hash_mix(const text_key *key, uint64_t x) {
   x *= key->first;
   return (x ^ x >> 32) * key->second;
@@ -47,8 +47,8 @@ static inline uint64_t hash_multiply(uint64_t x, uint64_t y) {
 }
 
 /* The polynomial whose coefficients are the text's length and its bytes, seven at a time, at the key's point modulo
- * 2^61 - 1: two texts of n bytes are equal there for at most n / 7 + 1 of all points. The last step takes what is left
- * without reading past it. */
+ * 2^61 - 1: two texts of n bytes are equal there for at most n / 7 + 1 of all points. The last step reads no byte
+ * behind the text. */
 static inline uint64_t text_hash(const text_key *key, const char *s, size_t n) {
   uint64_t h = n, word;
   for (; n > 7; n -= 7, s += 7) {

@@ -86,7 +86,7 @@ static bool has_type(reader *r, const field *f, wire_type wire) {
   return fail(r, "a field is not of its type");
 }
 
-/* What of the model's own settings matters here, with the format's defaults. */
+/* The model's settings that matter here, with the format's defaults. */
 typedef struct settings {
   uint64_t model_type;
   bool space_suffix, dummy_prefix, collapse_spaces, escape_spaces, has_rules;
@@ -218,7 +218,7 @@ static gale_status read_file(reader whole, arena *memory, pieces *p, settings *s
 
 enum { MOST_GAPS = 1024 };
 
-/* Room for the ids of added tokens behind the pieces; ids that nothing names stand for nothing. */
+/* Makes room for the ids of added tokens behind the pieces; ids that none of them has are unused tokens. */
 static gale_status add_room(const char *source, arena *memory, pieces *p, const tokenizer_hints *hints,
                             gale_error *error) {
   size_t most = p->n + hints->n_added + MOST_GAPS, n = p->n;
@@ -248,7 +248,7 @@ static gale_status add_room(const char *source, arena *memory, pieces *p, const 
   return GALE_OK;
 }
 
-/* An added token takes the place of a piece with its id; of one with its text, it only changes what kind it is. */
+/* An added token replaces the piece with its id; where that piece has its text, only the type changes. */
 static gale_status add_tokens(const char *source, arena *memory, pieces *p, const tokenizer_hints *hints,
                               gale_error *error) {
   if (!hints || !hints->n_added) return GALE_OK;

@@ -77,7 +77,7 @@ static gale_status read_pattern(tekken *t) {
                    t->source, pattern ? pattern : "(no string)");
 }
 
-/* How many control tokens and words there are; the list of words may be longer than what counts of it. */
+/* How many control tokens and words there are; the list may hold more words than the vocabulary uses. */
 static gale_status read_sizes(tekken *t) {
   size_t listed = t->list->count;
   int64_t n, n_special;
@@ -250,7 +250,7 @@ static gale_status set_word(tekken *t, const value *entry, size_t i) {
   return GALE_OK;
 }
 
-/* Each word must be the only one with its bytes: what text becomes would hang on the order otherwise. */
+/* No two words may have the same bytes: what text becomes would depend on their order. */
 static gale_status check_unique(tekken *t) {
   uint32_t *at = arena_array(&t->memory, t->n_words + 1, sizeof *at);
   size_t total = 0;

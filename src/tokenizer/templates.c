@@ -1,4 +1,4 @@
-/* By what a model's chat template is recognised. */
+/* Recognising a model's chat template. */
 #include "tokenizer/templates.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
-/* What is known of chat templates: their names, by what a model's own template is recognised, and which control tokens
- * they bring. Writing prompts in their form is chat's. */
+/* The known chat templates: their names, how a model's own template is recognised as one of them, and their control
+ * tokens. Writing prompts is for src/chat. */
 #ifndef TOKENIZER_TEMPLATES_H
 #define TOKENIZER_TEMPLATES_H
 

@@ -269,7 +269,7 @@ static bool build_words(gale_tokenizer *t, size_t chars) {
 
 /* ---- Creation ---- */
 
-/* Keeps what the model can be told. */
+/* Copies the model's settings. */
 static gale_status set_settings(gale_tokenizer *t, const model_settings *from, gale_error *error) {
   if (!from) return GALE_OK;
   model_settings *to = arena_alloc(&t->memory, sizeof *to);

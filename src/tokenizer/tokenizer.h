@@ -40,10 +40,10 @@ typedef struct vocabulary {
   size_t n_merges;      /* "left right", best first; BPE, or SentencePiece whose file lists them */
   const char *const *merges;
   const uint32_t *merge_lengths;
-  bool merge_by_id; /* BPE without merges: any two tokens merge that make a token together, that of the lowest id first
-                     */
-  const char *pre;  /* BPE: name of the pre-tokeniser ("smollm", ...) */
-  bool ignore_merges;    /* BPE: a word that is a token becomes it; also on where pre's row says so */
+  bool merge_by_id;   /* BPE without merges: two tokens merge where their texts together are a third; the third of the
+                         lowest id first */
+  const char *pre;    /* BPE: name of the pre-tokeniser ("smollm", ...) */
+  bool ignore_merges; /* BPE: a word that is a token becomes it; also on where pre's row says so */
   int32_t bos, eos, unk; /* -1: none; bos and eos count as control tokens */
   const int32_t *ends;   /* n_ends further tokens that end an answer; they count as control tokens */
   size_t n_ends;
@@ -59,8 +59,8 @@ typedef struct vocabulary {
 /* Checks everything (ids in range, merges of known tokens, finite scores) and builds the tokenizer. */
 gale_status tokenizer_create(const vocabulary *v, gale_tokenizer **tokenizer, gale_error *error);
 
-/* *to becomes v, which merges by id, with the merges that this stands for; both keep borrowing what v does, and the
- * merges are in memory. */
+/* Makes *to a copy of v, which must merge by id, that lists the same merges instead. It borrows what v borrows; the
+ * merges are in `memory`. */
 gale_status vocabulary_list_merges(const vocabulary *v, arena *memory, vocabulary *to, gale_error *error);
 
 /* A token that is no piece of a SentencePiece model, or takes the place of one. */

@@ -26,26 +26,26 @@ static gale_tokenizer *with_template(const char *path, const char *jinja) {
 
 /* Every character a piece, and the control tokens of all templates. */
 static gale_tokenizer *of_characters(const char *jinja, bool space_prefix) {
-  static const char *const MARKS[] = {
+  static const char *const CONTROL[] = {
       "<unk>",           "<s>",          "</s>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>",
       "<start_of_turn>", "<end_of_turn>"};
-  enum { N_MARKS = sizeof MARKS / sizeof *MARKS, N = N_MARKS + 95 + 1 };
+  enum { N_CONTROL = sizeof CONTROL / sizeof *CONTROL, N = N_CONTROL + 95 + 1 };
   static char characters[95][2];
   const char *tokens[N];
   uint32_t lengths[N];
   uint8_t types[N];
   float scores[N] = {0};
   for (int i = 0; i < N; i++) {
-    if (i < N_MARKS) {
-      tokens[i] = MARKS[i];
+    if (i < N_CONTROL) {
+      tokens[i] = CONTROL[i];
     } else if (i < N - 1) {
-      characters[i - N_MARKS][0] = i == N_MARKS ? '\n' : (char)(' ' + i - N_MARKS);
-      tokens[i] = characters[i - N_MARKS];
+      characters[i - N_CONTROL][0] = i == N_CONTROL ? '\n' : (char)(' ' + i - N_CONTROL);
+      tokens[i] = characters[i - N_CONTROL];
     } else {
       tokens[i] = "\xE2\x96\x81";
     }
     lengths[i] = (uint32_t)strlen(tokens[i]);
-    types[i] = i == 0 ? TOKEN_UNKNOWN : i < N_MARKS ? TOKEN_CONTROL : TOKEN_NORMAL;
+    types[i] = i == 0 ? TOKEN_UNKNOWN : i < N_CONTROL ? TOKEN_CONTROL : TOKEN_NORMAL;
   }
   vocabulary v = {.source = "characters",
                   .n_tokens = N,

@@ -1,5 +1,5 @@
-/* What the checks and timings of kernels share; main.c runs them. An op is a group of kernels, and a type one of them:
- * a storage type of weights, a type of cache, an operation on rows. */
+/* What the checks and timings of kernels share; check_main.c runs them. An op is a group of kernels, and a type one of
+ * them: a storage type of weights, a type of cache, an operation on rows. */
 #ifndef TESTS_KERNELS_CHECK_H
 #define TESTS_KERNELS_CHECK_H
 

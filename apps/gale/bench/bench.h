@@ -12,7 +12,7 @@ typedef struct bench_test {
   bench_kind kind;
   int32_t tokens, batch, depth;
   bool without_window; /* though the model has one and none is asked for */
-  bool kept;           /* loading: packed weights were there from an earlier time */
+  bool kept;           /* of loading: from packed weights that were kept */
 } bench_test;
 
 typedef struct bench_result {
@@ -22,8 +22,8 @@ typedef struct bench_result {
   double *samples; /* [n_samples] tokens a second; of loading, seconds */
   size_t n_samples;
   double median;                   /* of those */
-  double of_memory, of_arithmetic; /* shares of the time taken that reading and computing need at least: medians too */
-  double of_sustained;             /* that of what binds, at the rates that the machine kept up */
+  double of_memory, of_arithmetic; /* shares of the time that reading and computing need at least; medians too */
+  double of_sustained;             /* the larger of the two, at the sustained rates */
 } bench_result;
 
 typedef struct bench_model {
@@ -45,7 +45,7 @@ typedef struct bench_report {
   char processor[128]; /* as the system calls it, with its family */
 } bench_report;
 
-/* Whichever limit is nearer; of loading there is none, and it is 0. */
+/* The larger share; 0 for loading, which has no limit. */
 double bench_of_limit(const bench_result *r);
 bool bench_by_memory(const bench_result *r);
 

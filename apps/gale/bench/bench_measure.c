@@ -61,7 +61,7 @@ static int keep_probed(const bench_setting *s) {
   return seconds_now() - s->report->probed > (double)PROBE_AGE ? bench_add_probe(s->report, s->probe) : 0;
 }
 
-/* Of the last of the first n probes and the one after it, if there is one. */
+/* The better limits of probe n - 1 and of the one after it, if there is one. */
 static gale_limits limits_around(const bench_report *b, size_t n) {
   gale_limits l = b->probes[n - 1];
   if (n < b->n_probes) take_better(&l, &b->probes[n]);
@@ -97,7 +97,7 @@ static double computing_seconds(const gale_cost *c, const gale_rates *r) {
 
 /* ---- Running ---- */
 
-/* Every sequence to the test's depth. A window may have let go of the positions before it. */
+/* Brings every sequence to the test's depth, anew where a window has given up positions that this needs. */
 static int rewind_all(work *w, gale_error *error) {
   int32_t depth = w->test->depth;
   for (int32_t i = 0; i < w->test->batch; i++) {
@@ -209,7 +209,7 @@ static int open_work(const bench_setting *s, work *w) {
   settings.context = t->depth + t->tokens;
   settings.max_sequences = t->batch;
   if (t->batch > settings.chunk) settings.chunk = t->batch;
-  if (t->batch > settings.context) settings.context = t->batch; /* which a step is never larger than */
+  if (t->batch > settings.context) settings.context = t->batch; /* which bounds the tokens of a step */
   if (t->without_window) settings.window = GALE_WINDOW_NONE;
   gale_error error = {0};
   if (gale_session_open(s->model, &settings, &w->session, &error)) return fail_with(&error);

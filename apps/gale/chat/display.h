@@ -1,5 +1,5 @@
 /* An answer on standard output while it comes: content as it is, thinking and tool calls told apart by colour, or,
- * where there is none, by marks. */
+ * where there is none, by what stands around them. */
 #ifndef GALE_CHAT_DISPLAY_H
 #define GALE_CHAT_DISPLAY_H
 

@@ -28,7 +28,7 @@ struct editor {
   char first[64], further[64];
 };
 
-/* Stands around what takes no room on the screen. */
+/* The character around that part of a prompt that takes no room on the screen. */
 enum { HIDDEN = 1 };
 
 static char *show_prompt(EditLine *line) {

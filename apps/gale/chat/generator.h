@@ -13,7 +13,7 @@ typedef struct generator {
   sampling sampling;
   gale_session *session;
   int32_t sequence;
-  bool raw;     /* texts of no template: answers have content only */
+  bool raw;     /* without a template: answers have content only */
   int32_t *ids; /* what is in the sequence */
   size_t n_ids;
   size_t capacity;  /* of ids: a whole context */

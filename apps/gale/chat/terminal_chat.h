@@ -4,7 +4,7 @@
 
 #include "gale/chat/generator.h"
 
-/* Talks until the user leaves; in raw text both write on one text. Returns the exit status. */
+/* Talks until the user leaves. With raw text user and model continue one text. Returns the exit status. */
 int chat_loop(generator *g);
 
 #endif

@@ -11,7 +11,7 @@ extern const char model_help[];          /* what MODEL may be */
 
 /* NULL if there is none. */
 const command *command_find(const char *name);
-/* "; did you mean 'x'?" is up to the caller: the nearest command's name, or NULL. */
+/* The name of the command nearest to `name`, or NULL. */
 const char *command_suggest(const char *name);
 
 int run_main(const options *o);

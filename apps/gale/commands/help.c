@@ -29,7 +29,7 @@ static void print_wrapped(const char *text, int indent) {
   out_printf("\n");
 }
 
-/* Those of a list that are common or not. */
+/* Prints the options of a list that are common, or those that are not. */
 static void print_options(const char *title, const option_id *list, bool common) {
   bool any = false;
   for (option_id id = 0; id < OPTION_COUNT; id++) {

@@ -27,7 +27,7 @@ bool kv_variant_differs(const gale_model_info *info, const kv_variant *v);
 uint64_t kv_bytes(const gale_model *model, gale_kv_type type, int64_t context, const kv_variant *v);
 uint64_t kv_layer_bytes(const gale_model *model, gale_kv_type type, int64_t context, const kv_variant *v);
 
-/* Window x layers: how far back a position can be reached by. 0 if a layer has no window. */
+/* Window x layers: how many positions back a position can depend on. 0 if a layer has no window. */
 int64_t receptive_field(const gale_model_info *info);
 
 int info_print_json(const gale_model *model, const gale_model_info *info);

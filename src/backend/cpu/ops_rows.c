@@ -176,8 +176,8 @@ static float query_scale(const be_attention_temperature *g, int32_t position) {
   return (float)(1 + g->beta * log(1 + floor((double)position / g->context)));
 }
 
-/* Items are the share of one key/value head in one token or, where there are more than FEW, in KV_LANES of them, whose
- * keys lie in the same cache lines: keys, values and the group of queries. */
+/* An item is what one key/value head has of one token: the key, the value and the group of queries. Where there are
+ * more tokens than FEW it is that of KV_LANES tokens, whose keys share cache lines. */
 void cpu_rope_store(be_worker *w, float *q, float *k, const float *v, int n_heads, const be_head_norms *norms,
                     const be_rope *rope, const be_attention_temperature *temperature, const be_batch *batch,
                     const kv_view *kv) {

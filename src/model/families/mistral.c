@@ -37,7 +37,8 @@ static gale_status read_windows(const checkpoint *c, model_config *config, gale_
   return status;
 }
 
-/* Where the file is silent transformers' configurations fill in figures of their own; null is not silence. */
+/* True for a key that an HF file does not have, for which transformers has a default; a key may also be there with
+ * null. */
 static bool hf_silent(const checkpoint *c, const char *key) {
   return c->kind == CHECKPOINT_HF && !config_stated(c, (config_key){.hf = key});
 }
