@@ -204,7 +204,7 @@ static void refused_requests(void **state) {
   gale_tokenizer_close(&t);
 }
 
-/* ---- Row 24: what a tekken file may not be ---- */
+/* ---- What a tekken file may not be ---- */
 
 static void bad_file(json_t *root, const char *part) {
   gale_tokenizer *t = NULL;
@@ -235,7 +235,7 @@ static json_t *with_config(const char *key, json_t *changed) {
   return root;
 }
 
-static void row_24_tekken(void **state) {
+static void tekken(void **state) {
   (void)state;
   static const char *const BAD[] = {"", "A", "AAA", "AAAAA", "A===", "A=AA", "A A=", "====", "A\xC3\xA9="};
   for (size_t i = 0; i < sizeof BAD / sizeof *BAD; i++)
@@ -292,8 +292,8 @@ static void default_special(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(chats),         cmocka_unit_test(messages_and_options), cmocka_unit_test(refused_requests),
-      cmocka_unit_test(row_24_tekken), cmocka_unit_test(default_special),
+      cmocka_unit_test(chats),  cmocka_unit_test(messages_and_options), cmocka_unit_test(refused_requests),
+      cmocka_unit_test(tekken), cmocka_unit_test(default_special),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

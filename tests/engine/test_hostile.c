@@ -1,6 +1,6 @@
-/* Bad input that only shows when a whole model is opened or run, by the rows of the hardening list and by format.
- * Rows that a reader alone refuses are in tests/format; those about text in tests/text and tests/model. Each refusal
- * must name the file and the field, and leave nothing behind. */
+/* Bad input that only shows when a whole model is opened or run, by kind and by format. What a reader alone refuses is
+ * in tests/format, bad vocabularies in tests/tokenizer and tests/load. Each refusal must name the file and the field,
+ * and leave nothing behind. */
 #include "models/small_models.h"
 
 #include "engine/sampler.h"
@@ -71,7 +71,7 @@ static void test_sound_models(void **state) {
   assert_int_equal(run_model(make_mistral(NULL, NULL), 64), GALE_OK);
 }
 
-/* ---- 12: a file that gets shorter while it is read ---- */
+/* ---- A file that gets shorter while it is read ---- */
 
 static char shrinking[512];
 
@@ -94,7 +94,7 @@ static void expect_shrinking_refused(const char *path, const char *weights) {
     fail_msg("%s", error.message);
 }
 
-static void row_12_gguf(void **state) {
+static void shortened_gguf(void **state) {
   (void)state;
   const char *path = make_gguf(NULL);
   expect_shrinking_refused(path, path);
@@ -102,20 +102,20 @@ static void row_12_gguf(void **state) {
   expect_shrinking_refused(path, at("model-00002-of-00002.gguf"));
 }
 
-static void row_12_hf(void **state) {
+static void shortened_hf(void **state) {
   (void)state;
   expect_shrinking_refused(make_hf(NULL, NULL), at("model.safetensors"));
   expect_shrinking_refused(make_hf_shards(), at("model-00002-of-00003.safetensors"));
 }
 
-static void row_12_mistral(void **state) {
+static void shortened_mistral(void **state) {
   (void)state;
   expect_shrinking_refused(make_mistral(NULL, NULL), at("consolidated.safetensors"));
 }
 
-/* ---- 13: settings out of range ---- */
+/* ---- Settings out of range ---- */
 
-static void row_13_gguf(void **state) {
+static void settings_gguf(void **state) {
   (void)state;
   static const struct {
     const char *setting, *field;
@@ -153,7 +153,7 @@ static void row_13_gguf(void **state) {
   }
 }
 
-static void row_13_gguf_not_a_number(void **state) {
+static void settings_gguf_not_a_number(void **state) {
   (void)state;
   empty_directory();
   checkpoint *c = open_good("shape:tiny@f32");
@@ -168,7 +168,7 @@ typedef struct bad_value {
   const char *key, *value, *field; /* field NULL: the key */
 } bad_value;
 
-static void row_13_config_json(void **state) {
+static void settings_config_json(void **state) {
   (void)state;
   static const bad_value bad[] = {
       {"num_attention_heads", "0", NULL},
@@ -201,7 +201,7 @@ static void row_13_config_json(void **state) {
   }
 }
 
-static void row_13_params_json(void **state) {
+static void settings_params_json(void **state) {
   (void)state;
   static const bad_value bad[] = {
       {"n_heads", "0", NULL},
@@ -229,7 +229,7 @@ static void row_13_params_json(void **state) {
   }
 }
 
-static void row_13_json_not_a_number(void **state) {
+static void settings_json_not_a_number(void **state) {
   (void)state;
   make_hf(NULL, NULL);
   write_text("config.json", "{\"architectures\":[\"LlamaForCausalLM\"],\"rms_norm_eps\":NaN}");
@@ -239,9 +239,9 @@ static void row_13_json_not_a_number(void **state) {
   refuse_model(directory, GALE_E_FORMAT, at("params.json"), "offset", "norm_eps", NULL);
 }
 
-/* ---- 14: tensors missing or of another shape ---- */
+/* ---- Tensors missing or of another shape ---- */
 
-static void row_14_gguf(void **state) {
+static void tensors_gguf(void **state) {
   (void)state;
   const char *path = make_gguf("llama.block_count=3");
   refuse_model(path, GALE_E_FORMAT, path, "blk.2.", "missing", NULL);
@@ -253,7 +253,7 @@ static void row_14_gguf(void **state) {
   refuse_model(path, GALE_E_FORMAT, path, "expert", NULL);
 }
 
-static void row_14_hf(void **state) {
+static void tensors_hf(void **state) {
   (void)state;
   make_hf("num_hidden_layers", "3");
   refuse_model(directory, GALE_E_FORMAT, directory, "model.layers.2.", "missing", NULL);
@@ -264,7 +264,7 @@ static void row_14_hf(void **state) {
   refuse_model(directory, GALE_E_FORMAT, directory, "k_proj.weight", "[16, 32]", "[32, 32] is accepted", NULL);
 }
 
-static void row_14_mistral(void **state) {
+static void tensors_mistral(void **state) {
   (void)state;
   make_mistral("n_layers", "3");
   refuse_model(directory, GALE_E_FORMAT, directory, "layers.2.", "missing", NULL);
@@ -272,7 +272,7 @@ static void row_14_mistral(void **state) {
   refuse_model(directory, GALE_E_FORMAT, directory, "layers.0.feed_forward.w1.weight", "[40, 32] is accepted", NULL);
 }
 
-/* ---- 15: weights that are not finite ---- */
+/* ---- Weights that are not finite ---- */
 
 /* Overwrites all of a tensor by one 32-bit pattern. */
 static void fill_tensor(const char *path, const char *name, uint32_t bits) {
@@ -298,26 +298,26 @@ static void expect_numeric(const char *path, const char *name, int32_t vocabular
   assert_int_equal(run_model("shape:tiny@q8_0", 320), GALE_OK); /* and life goes on */
 }
 
-static void row_15_gguf(void **state) {
+static void not_finite_gguf(void **state) {
   (void)state;
   expect_numeric(make_gguf(NULL), "output_norm.weight", 320);
   expect_numeric(make_gguf(NULL), "blk.0.ffn_down.weight", 320);
 }
 
-static void row_15_hf(void **state) {
+static void not_finite_hf(void **state) {
   (void)state;
   expect_numeric(make_hf(NULL, NULL), "model.norm.weight", 64);
   expect_numeric(make_hf(NULL, NULL), "model.layers.1.self_attn.v_proj.weight", 64);
 }
 
-static void row_15_mistral(void **state) {
+static void not_finite_mistral(void **state) {
   (void)state;
   expect_numeric(make_mistral(NULL, NULL), "norm.weight", 64);
 }
 
-/* ---- 20: configuration missing, of wrong types, of an unknown architecture ---- */
+/* ---- Configuration missing, of wrong types, of an unknown architecture ---- */
 
-static void row_20_gguf(void **state) {
+static void configuration_gguf(void **state) {
   (void)state;
   const char *path = make_gguf("general.architecture=qwen2");
   refuse_model(path, GALE_E_UNSUPPORTED, path, "\"qwen2\"", "llama", "gemma3", NULL);
@@ -327,7 +327,7 @@ static void row_20_gguf(void **state) {
   refuse_model(path, GALE_E_UNSUPPORTED, path, "llama", "gemma3", NULL);
 }
 
-static void row_20_config_json(void **state) {
+static void configuration_config_json(void **state) {
   (void)state;
   make_hf("architectures", "[\"GPT2LMHeadModel\"]");
   refuse_model(directory, GALE_E_UNSUPPORTED, at("config.json"), "\"GPT2LMHeadModel\"", "MistralForCausalLM", NULL);
@@ -344,7 +344,7 @@ static void row_20_config_json(void **state) {
   refuse_model(directory, GALE_E_FORMAT, directory, "config.json", "params.json", NULL);
 }
 
-static void row_20_params_json(void **state) {
+static void configuration_params_json(void **state) {
   (void)state;
   make_mistral(NULL, NULL);
   write_text("params.json", "{}");
@@ -355,9 +355,9 @@ static void row_20_params_json(void **state) {
   refuse_model(directory, GALE_E_FORMAT, at("params.json"), "an object is accepted", NULL);
 }
 
-/* ---- 21: what is no file, and files replaced while they are read ---- */
+/* ---- What is no file, and files replaced while they are read ---- */
 
-static void row_21_no_file(void **state) {
+static void no_file(void **state) {
   (void)state;
   empty_directory();
   refuse_model(directory, GALE_E_FORMAT, directory, "config.json", "params.json", NULL);
@@ -381,7 +381,7 @@ static bool replace(void *user, double fraction, const char *stage) {
 }
 
 /* The file that was opened is the one that is read to its end. */
-static void row_21_replaced(void **state) {
+static void replaced_while_read(void **state) {
   (void)state;
   gale_error error = {0};
   gale_model *model = NULL;
@@ -392,7 +392,7 @@ static void row_21_replaced(void **state) {
   refuse_model(path, GALE_E_FORMAT, path, "not a GGUF file", NULL);
 }
 
-/* ---- 22: vocabularies that don't fit the embedding; bad tokens ---- */
+/* ---- Vocabularies that don't fit the embedding; bad tokens ---- */
 
 /* Cuts the rows of a matrix. */
 static void cut_rows(checkpoint *c, const char *name, int64_t rows) {
@@ -415,14 +415,14 @@ static const char *make_gguf_of_rows(int64_t rows, size_t n_tokens) {
   return at("model.gguf");
 }
 
-static void row_22_gguf_vocabulary(void **state) {
+static void vocabulary_gguf(void **state) {
   (void)state;
   const char *path = make_gguf_of_rows(319, 320);
   refuse_model(path, GALE_E_FORMAT, path, "320 tokens", "319 rows", NULL);
   assert_int_equal(run_model(make_gguf_of_rows(320, 310), 320), GALE_OK);
 }
 
-static void row_22_hf_vocabulary(void **state) {
+static void vocabulary_hf(void **state) {
   (void)state;
   static const char tail[] = "\"b\":1},\"merges\":[]}}";
   char text[4096] = "{\"version\":\"1.0\",\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false,"
@@ -447,7 +447,7 @@ static const char *make_gguf_with_token(int id, const char *bytes, int type) {
   return at("model.gguf");
 }
 
-static void row_22_gguf_byte_tokens(void **state) {
+static void byte_tokens_gguf(void **state) {
   (void)state;
   const char *const bad[] = {"<0x-1>", "<0xZZ>", "<0x100>", "<0x>", "byte"};
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -456,9 +456,9 @@ static void row_22_gguf_byte_tokens(void **state) {
   }
 }
 
-/* ---- 23: ids of control tokens out of range, merges to unknown tokens, scores that are no numbers ---- */
+/* ---- Ids of control tokens out of range, merges to unknown tokens, scores that are no numbers ---- */
 
-static void row_23_gguf_marks(void **state) {
+static void control_tokens_gguf(void **state) {
   (void)state;
   const char *const bad[] = {"tokenizer.ggml.bos_token_id=320", "tokenizer.ggml.bos_token_id=-1",
                              "tokenizer.ggml.eos_token_id=4294967295", "tokenizer.ggml.eos_token_id=str:two",
@@ -471,7 +471,7 @@ static void row_23_gguf_marks(void **state) {
   }
 }
 
-static void row_23_gguf_scores(void **state) {
+static void scores_gguf(void **state) {
   (void)state;
   empty_directory();
   checkpoint *c = open_good("shape:tiny@f32");
@@ -482,7 +482,7 @@ static void row_23_gguf_scores(void **state) {
                NULL);
 }
 
-static void row_23_gguf_merges(void **state) {
+static void merges_gguf(void **state) {
   (void)state;
   empty_directory();
   checkpoint *c = open_good("shape:tiny@f32");
@@ -494,7 +494,7 @@ static void row_23_gguf_merges(void **state) {
   refuse_model(at("model.gguf"), GALE_E_FORMAT, at("model.gguf"), "merge", NULL);
 }
 
-static void row_23_hf_merges(void **state) {
+static void merges_hf(void **state) {
   (void)state;
   char text[sizeof small_tokenizer_json];
   strcpy(text, small_tokenizer_json);
@@ -504,9 +504,9 @@ static void row_23_hf_merges(void **state) {
   refuse_model(directory, GALE_E_FORMAT, at("tokenizer.json"), "merge", NULL);
 }
 
-/* ---- 24: tokenizer files ---- */
+/* ---- Tokenizer files ---- */
 
-static void row_24_sentencepiece(void **state) {
+static void sentencepiece_file(void **state) {
   (void)state;
   static const struct {
     const char *bytes;
@@ -534,7 +534,7 @@ static void row_24_sentencepiece(void **state) {
   }
 }
 
-static void row_24_tekken(void **state) {
+static void tekken_file(void **state) {
   (void)state;
   static const char *const vocabularies[] = {
       "{\"rank\":0,\"token_bytes\":\"?!\",\"token_str\":\"a\"}",
@@ -563,34 +563,34 @@ static void row_24_tekken(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       IN_A_DIRECTORY(test_sound_models),
-      IN_A_DIRECTORY(row_12_gguf),
-      IN_A_DIRECTORY(row_12_hf),
-      IN_A_DIRECTORY(row_12_mistral),
-      IN_A_DIRECTORY(row_13_gguf),
-      IN_A_DIRECTORY(row_13_gguf_not_a_number),
-      IN_A_DIRECTORY(row_13_config_json),
-      IN_A_DIRECTORY(row_13_params_json),
-      IN_A_DIRECTORY(row_13_json_not_a_number),
-      IN_A_DIRECTORY(row_14_gguf),
-      IN_A_DIRECTORY(row_14_hf),
-      IN_A_DIRECTORY(row_14_mistral),
-      IN_A_DIRECTORY(row_15_gguf),
-      IN_A_DIRECTORY(row_15_hf),
-      IN_A_DIRECTORY(row_15_mistral),
-      IN_A_DIRECTORY(row_20_gguf),
-      IN_A_DIRECTORY(row_20_config_json),
-      IN_A_DIRECTORY(row_20_params_json),
-      IN_A_DIRECTORY(row_21_no_file),
-      IN_A_DIRECTORY(row_21_replaced),
-      IN_A_DIRECTORY(row_22_gguf_vocabulary),
-      IN_A_DIRECTORY(row_22_hf_vocabulary),
-      IN_A_DIRECTORY(row_22_gguf_byte_tokens),
-      IN_A_DIRECTORY(row_23_gguf_marks),
-      IN_A_DIRECTORY(row_23_gguf_scores),
-      IN_A_DIRECTORY(row_23_gguf_merges),
-      IN_A_DIRECTORY(row_23_hf_merges),
-      IN_A_DIRECTORY(row_24_sentencepiece),
-      IN_A_DIRECTORY(row_24_tekken),
+      IN_A_DIRECTORY(shortened_gguf),
+      IN_A_DIRECTORY(shortened_hf),
+      IN_A_DIRECTORY(shortened_mistral),
+      IN_A_DIRECTORY(settings_gguf),
+      IN_A_DIRECTORY(settings_gguf_not_a_number),
+      IN_A_DIRECTORY(settings_config_json),
+      IN_A_DIRECTORY(settings_params_json),
+      IN_A_DIRECTORY(settings_json_not_a_number),
+      IN_A_DIRECTORY(tensors_gguf),
+      IN_A_DIRECTORY(tensors_hf),
+      IN_A_DIRECTORY(tensors_mistral),
+      IN_A_DIRECTORY(not_finite_gguf),
+      IN_A_DIRECTORY(not_finite_hf),
+      IN_A_DIRECTORY(not_finite_mistral),
+      IN_A_DIRECTORY(configuration_gguf),
+      IN_A_DIRECTORY(configuration_config_json),
+      IN_A_DIRECTORY(configuration_params_json),
+      IN_A_DIRECTORY(no_file),
+      IN_A_DIRECTORY(replaced_while_read),
+      IN_A_DIRECTORY(vocabulary_gguf),
+      IN_A_DIRECTORY(vocabulary_hf),
+      IN_A_DIRECTORY(byte_tokens_gguf),
+      IN_A_DIRECTORY(control_tokens_gguf),
+      IN_A_DIRECTORY(scores_gguf),
+      IN_A_DIRECTORY(merges_gguf),
+      IN_A_DIRECTORY(merges_hf),
+      IN_A_DIRECTORY(sentencepiece_file),
+      IN_A_DIRECTORY(tekken_file),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -208,7 +208,7 @@ static void test_seed(void **state) {
   assert_null(a);
 }
 
-static void test_row_15_no_finite_logit(void **state) {
+static void test_no_finite_logit(void **state) {
   (void)state;
   chooser *s = open_sampler(plain());
   float nan[N];
@@ -257,7 +257,7 @@ int main(void) {
       cmocka_unit_test(test_greedy),      cmocka_unit_test(test_top_k),
       cmocka_unit_test(test_top_p),       cmocka_unit_test(test_min_p),
       cmocka_unit_test(test_seed),        cmocka_unit_test(test_repeat_penalty),
-      cmocka_unit_test(test_ranges),      cmocka_unit_test(test_row_15_no_finite_logit),
+      cmocka_unit_test(test_ranges),      cmocka_unit_test(test_no_finite_logit),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

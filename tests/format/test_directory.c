@@ -1,4 +1,4 @@
-/* Hugging Face and Mistral directories: which files count, how JSON becomes settings, rows 20 and 21. */
+/* Hugging Face and Mistral directories: which files count, how JSON becomes settings, and bad input. */
 #include "build_safetensors.h"
 
 static const setting *expect(const checkpoint *c, const char *key, setting_type type) {
@@ -176,14 +176,14 @@ static void test_other_contents(void **state) {
   refuse(directory, GALE_E_FORMAT, directory, "adapter_config.json", "merge it into its model", NULL);
 }
 
-/* ---- Bad input, by row ---- */
+/* ---- Bad input ---- */
 
 static void refuse_config(const char *text, const char *why) {
   write_text("config.json", text);
   refuse(directory, GALE_E_FORMAT, at("config.json"), why, NULL);
 }
 
-static void row_20_config(void **state) {
+static void config(void **state) {
   (void)state;
   write_one("model.safetensors", "a");
   refuse(directory, GALE_E_FORMAT, directory, "config.json", "params.json", NULL);
@@ -209,7 +209,7 @@ static void row_20_config(void **state) {
   refuse_config(longer, "at most 255");
 }
 
-static void row_20_optional_files(void **state) {
+static void optional_files(void **state) {
   (void)state;
   write_one("model.safetensors", "a");
   write_text("config.json", "{}");
@@ -223,7 +223,7 @@ static void row_20_optional_files(void **state) {
   refuse(directory, GALE_E_IO, at("chat_template.jinja"), "not a regular file", NULL);
 }
 
-static void row_20_no_weights(void **state) {
+static void no_weights(void **state) {
   (void)state;
   write_text("config.json", "{}");
   refuse(directory, GALE_E_FORMAT, directory, "0 files *.safetensors", "model.safetensors.index.json", NULL);
@@ -235,7 +235,7 @@ static void row_20_no_weights(void **state) {
   refuse(directory, GALE_E_FORMAT, directory, "consolidated.safetensors", NULL);
 }
 
-static void row_21_directories(void **state) {
+static void directories(void **state) {
   (void)state;
   refuse(directory, GALE_E_FORMAT, directory, "a directory without a model", "config.json", NULL);
   assert_int_equal(mkdir(at("config.json"), 0700), 0);
@@ -261,10 +261,12 @@ static void test_mutations(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      IN_A_DIRECTORY(test_settings),       IN_A_DIRECTORY(test_optional_files),   IN_A_DIRECTORY(test_mistral),
-      IN_A_DIRECTORY(test_mistral_shards), IN_A_DIRECTORY(test_both_forms),       IN_A_DIRECTORY(test_other_contents),
-      IN_A_DIRECTORY(row_20_config),       IN_A_DIRECTORY(row_20_optional_files), IN_A_DIRECTORY(row_20_no_weights),
-      IN_A_DIRECTORY(row_21_directories),  IN_A_DIRECTORY(test_mutations),
+      IN_A_DIRECTORY(test_settings),   IN_A_DIRECTORY(test_optional_files),
+      IN_A_DIRECTORY(test_mistral),    IN_A_DIRECTORY(test_mistral_shards),
+      IN_A_DIRECTORY(test_both_forms), IN_A_DIRECTORY(test_other_contents),
+      IN_A_DIRECTORY(config),          IN_A_DIRECTORY(optional_files),
+      IN_A_DIRECTORY(no_weights),      IN_A_DIRECTORY(directories),
+      IN_A_DIRECTORY(test_mutations),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-/* The safetensors reader and its sets of shards: good files, and rows 12, 16 to 19 of bad inputs. */
+/* The safetensors reader and its sets of shards: good files and bad input. */
 #include "build_safetensors.h"
 
 static int start(void **state) {
@@ -112,9 +112,9 @@ static void test_single_of_any_name(void **state) {
   checkpoint_close(&c);
 }
 
-/* ---- Bad input, by row ---- */
+/* ---- Bad input ---- */
 
-static void row_06_duplicate_names(void **state) {
+static void duplicate_names(void **state) {
   (void)state;
   const char *path = write_safetensors("model.safetensors",
                                        "{\"m\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},"
@@ -127,7 +127,7 @@ static void row_06_duplicate_names(void **state) {
   refuse(directory, GALE_E_FORMAT, "model-00002-of-00002.safetensors", "\"a\" is there twice", NULL);
 }
 
-static void row_12_truncated_anywhere(void **state) {
+static void truncated_anywhere(void **state) {
   (void)state;
   char bytes[1024];
   write_safetensors("model.safetensors", small_header, SMALL_DATA);
@@ -140,7 +140,7 @@ static void row_12_truncated_anywhere(void **state) {
   }
 }
 
-static void row_16_shards(void **state) {
+static void shards(void **state) {
   (void)state;
   write_one("model-00001-of-00003.safetensors", "a");
   write_one("model-00003-of-00003.safetensors", "c");
@@ -159,7 +159,7 @@ static void row_16_shards(void **state) {
   refuse(directory, GALE_E_FORMAT, at("model.safetensors.index.json"), "key \"weight_map\"", NULL);
 }
 
-static void row_17_lengths(void **state) {
+static void lengths(void **state) {
   (void)state;
   const uint64_t lengths[] = {(uint64_t)1 << 63, UINT64_MAX, 100000001, 1000};
   const char *path = write_bytes("model.safetensors", "\2\0\0", 3);
@@ -173,7 +173,7 @@ static void row_17_lengths(void **state) {
   }
 }
 
-static void row_17_text(void **state) {
+static void text(void **state) {
   (void)state;
   const char *path = at("model.safetensors");
   char padded[16] = {2, 0, 0, 0, 0, 0, 0, 0, '{', '}'};
@@ -204,7 +204,7 @@ static void refuse_entry(gale_status status, const char *dtype, const char *shap
   refuse(directory, status, path, "tensor \"t\"", "offset", why, NULL);
 }
 
-static void row_18_entries(void **state) {
+static void entries(void **state) {
   (void)state;
   refuse_entry(GALE_E_FORMAT, "\"F32\"", "[2]", "[8,0]", "data_offsets");
   refuse_entry(GALE_E_FORMAT, "\"F32\"", "[2]", "[-8,0]", "data_offsets");
@@ -230,7 +230,7 @@ static void row_18_entries(void **state) {
   refuse(directory, GALE_E_FORMAT, path, "tensor \"t\"", "an object is accepted", NULL);
 }
 
-static void row_18_cover(void **state) {
+static void cover(void **state) {
   (void)state;
   const char *path = write_safetensors("model.safetensors",
                                        "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},"
@@ -250,7 +250,7 @@ static void refuse_map(gale_status status, const char *value, const char *why) {
   refuse(directory, status, why, NULL);
 }
 
-static void row_19_weight_map(void **state) {
+static void weight_map(void **state) {
   (void)state;
   const char *wanted = "weight_map entry \"a\"";
   write_one("x1.safetensors", "a");
@@ -267,7 +267,7 @@ static void row_19_weight_map(void **state) {
   refuse_map(GALE_E_IO, "\"device\"", "not a regular file");
 }
 
-static void row_19_fifo_in_place_of_weights(void **state) {
+static void fifo_in_place_of_weights(void **state) {
   (void)state;
   assert_int_equal(mkfifo(at("model.safetensors"), 0600), 0);
   refuse(directory, GALE_E_IO, at("model.safetensors"), "not a regular file", NULL);
@@ -301,15 +301,15 @@ int main(void) {
       IN_A_DIRECTORY(test_index),
       IN_A_DIRECTORY(test_numbered_without_index),
       IN_A_DIRECTORY(test_single_of_any_name),
-      IN_A_DIRECTORY(row_06_duplicate_names),
-      IN_A_DIRECTORY(row_12_truncated_anywhere),
-      IN_A_DIRECTORY(row_16_shards),
-      IN_A_DIRECTORY(row_17_lengths),
-      IN_A_DIRECTORY(row_17_text),
-      IN_A_DIRECTORY(row_18_entries),
-      IN_A_DIRECTORY(row_18_cover),
-      IN_A_DIRECTORY(row_19_weight_map),
-      IN_A_DIRECTORY(row_19_fifo_in_place_of_weights),
+      IN_A_DIRECTORY(duplicate_names),
+      IN_A_DIRECTORY(truncated_anywhere),
+      IN_A_DIRECTORY(shards),
+      IN_A_DIRECTORY(lengths),
+      IN_A_DIRECTORY(text),
+      IN_A_DIRECTORY(entries),
+      IN_A_DIRECTORY(cover),
+      IN_A_DIRECTORY(weight_map),
+      IN_A_DIRECTORY(fifo_in_place_of_weights),
       IN_A_DIRECTORY(test_mutations),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

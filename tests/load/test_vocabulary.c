@@ -1,5 +1,4 @@
-/* Tokenizers of checkpoints: from GGUF settings, and from a directory's files and settings. Rows 22 and 23
- * of the hardening list as far as they are about GGUF fields. */
+/* Tokenizers of checkpoints: from GGUF settings, good and bad, and from a directory's files and settings. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -322,7 +321,7 @@ static void added_tokens(void **state) {
   assert_non_null(strstr(error.message, "<x>"));
 }
 
-static void row_22_and_23(void **state) {
+static void bad_vocabularies(void **state) {
   (void)state;
   static const char *const IDS[] = {"tokenizer.ggml.bos_token_id", "tokenizer.ggml.eos_token_id",
                                     "tokenizer.ggml.unknown_token_id", "tokenizer.ggml.eot_token_id"};
@@ -404,10 +403,14 @@ static void opened_by_name(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(gguf),           cmocka_unit_test(pre_names),
-      cmocka_unit_test(ends),           cmocka_unit_test(template_by_controls),
-      cmocka_unit_test(spare_tokens),   cmocka_unit_test(added_tokens),
-      cmocka_unit_test(row_22_and_23),  cmocka_unit_test(hugging_face),
+      cmocka_unit_test(gguf),
+      cmocka_unit_test(pre_names),
+      cmocka_unit_test(ends),
+      cmocka_unit_test(template_by_controls),
+      cmocka_unit_test(spare_tokens),
+      cmocka_unit_test(added_tokens),
+      cmocka_unit_test(bad_vocabularies),
+      cmocka_unit_test(hugging_face),
       cmocka_unit_test(opened_by_name),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

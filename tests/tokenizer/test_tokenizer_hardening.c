@@ -1,4 +1,4 @@
-/* Rows 22 to 26 of the hardening list, as far as they are about vocabularies and text. */
+/* Bad vocabularies and tokenizer files, and texts that are hard to encode. */
 #include <math.h>
 
 #include "text_cases.h"
@@ -82,7 +82,7 @@ static void assert_encodes(const gale_tokenizer *t, const char *text, const char
   json_decref(expected);
 }
 
-static void row_22_byte_pieces(void **state) {
+static void byte_pieces(void **state) {
   (void)state;
   static const char *const BAD[] = {"<0x-1>", "<0xZZ>", "<0x1>", "<0x123>", "0x41", ""};
   sample s;
@@ -106,7 +106,7 @@ static void row_22_byte_pieces(void **state) {
   refused(&s, GALE_E_FORMAT, "type 7");
 }
 
-static void row_23_ids_merges_scores(void **state) {
+static void ids_merges_scores(void **state) {
   (void)state;
   sample s;
   make_pieces(&s);
@@ -161,7 +161,7 @@ static void duplicates_take_the_lower_id(void **state) {
   gale_tokenizer_close(&t);
 }
 
-static void row_24_sentencepiece_files(void **state) {
+static void sentencepiece_files(void **state) {
   (void)state;
   static const struct {
     const char *bytes;
@@ -192,7 +192,7 @@ static void row_24_sentencepiece_files(void **state) {
 }
 
 /* Every prefix of a sound file is refused or sound itself, without reading past its end. */
-static void row_24_cut_short(void **state) {
+static void cut_short(void **state) {
   (void)state;
   char *data;
   size_t n;
@@ -255,7 +255,7 @@ static void json_files(void **state) {
   gale_tokenizer_close(&t);
 }
 
-static void row_25_text_is_never_control(void **state) {
+static void text_is_never_control(void **state) {
   (void)state;
   static const char *const FILES[] = {TEST_DATA "/text/smollm.json", TEST_DATA "/text/cut.model"};
   for (int f = 0; f < 2; f++) {
@@ -296,7 +296,7 @@ static void row_25_text_is_never_control(void **state) {
 }
 
 /* Time that grows with the square of the length would take hours here. */
-static void row_26_long_words(void **state) {
+static void long_words(void **state) {
   (void)state;
   static const char *const UNITS[] = {"us",        "a",   " ",         "\n",   "\xE4\xBD\xA0",
                                       "A\xCC\x81", "1",   "'",         "\xFF", "\xE2\x96\x81",
@@ -389,14 +389,14 @@ static void bad_ids(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(row_22_byte_pieces),
-      cmocka_unit_test(row_23_ids_merges_scores),
+      cmocka_unit_test(byte_pieces),
+      cmocka_unit_test(ids_merges_scores),
       cmocka_unit_test(duplicates_take_the_lower_id),
-      cmocka_unit_test(row_24_sentencepiece_files),
-      cmocka_unit_test(row_24_cut_short),
+      cmocka_unit_test(sentencepiece_files),
+      cmocka_unit_test(cut_short),
       cmocka_unit_test(json_files),
-      cmocka_unit_test(row_25_text_is_never_control),
-      cmocka_unit_test(row_26_long_words),
+      cmocka_unit_test(text_is_never_control),
+      cmocka_unit_test(long_words),
       cmocka_unit_test(any_bytes_come_back),
       cmocka_unit_test(unused_and_unknown),
       cmocka_unit_test(bad_ids),

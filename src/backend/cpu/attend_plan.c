@@ -2,9 +2,9 @@
 
 #include "backend/cpu/kernels/kernels.h"
 
-/* Items wanted for each worker; whoever takes the last one keeps the others waiting for that share of the time. Tiles
- * become shorter where all blocks on their own would be fewer than LEAST_BLOCKS for each worker. Reading a block costs
- * as much as BLOCK_WORK queries compute. */
+/* How many items are wanted for each worker: the others wait for whoever takes the last one, for about that share of
+ * the time. Tiles become shorter where all blocks on their own would be fewer than LEAST_BLOCKS for each worker.
+ * Reading a block costs as much as BLOCK_WORK queries compute. */
 enum { ITEMS = 32, LEAST_BLOCKS = 4, BLOCK_WORK = 8 };
 
 static int64_t block_work(const attend_plan *p, const attend_tile *t) {
@@ -47,7 +47,7 @@ void attend_next_tile(const attend_plan *p, attend_tile *t) {
 /* What all tiles are together. */
 typedef struct sums {
   int64_t blocks, work;
-  attend_tile end; /* with the numbers of what would come next */
+  attend_tile end; /* behind the last tile: its numbers are the totals */
 } sums;
 
 static sums add_tiles(const attend_plan *p) {

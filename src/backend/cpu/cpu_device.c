@@ -25,7 +25,7 @@ static void *device_alloc(const be_device *d, size_t bytes, bool large, gale_err
     error_memory(error, bytes);
     return NULL;
   }
-  /* What is read from end to end for every token spares the walk through page tables. */
+  /* Memory that is read from end to end for every token: large pages spare most of the walks through page tables. */
   if (large) madvise(p, bytes, MADV_HUGEPAGE);
   return p;
 }

@@ -56,8 +56,8 @@ typedef struct cpu_rows {
   int64_t first, end;
 } cpu_rows;
 
-/* Takes some of n rows; false if none are left. Several at once where there are many: a worker whose turn it is waits
- * for the counter longer than a short row takes. */
+/* Takes some of n rows; false if none are left. Several at once where there are many, since waiting for the counter
+ * takes longer than a short row. */
 static inline bool cpu_take_rows(const be_worker *w, int64_t n, cpu_rows *r) {
   enum { MOST = 8, ITEMS = 16 };
   int64_t share = n / (ITEMS * team_size(w->context->team)), count = share < 1 ? 1 : share < MOST ? share : MOST;

@@ -115,8 +115,8 @@ static int32_t larger(int32_t a, int32_t b) {
 
 /* ---- Items ---- */
 
-/* One item: blocks `block` .. `end` - 1 of a tile for a key/value head. `after`: keys that this worker reads next, if
- * all take turns, or NULL. */
+/* One item: blocks `block` .. `end` - 1 of a tile for a key/value head. `after`: keys that this worker will read next
+ * if the workers take turns, to be prefetched, or NULL. */
 typedef struct attend_item {
   const attend_tile *tile;
   int kv_head;
@@ -124,7 +124,7 @@ typedef struct attend_item {
   const char *after;
 } attend_item;
 
-/* A head's keys from the start of a block, or of what a tile sees of it, on; NULL where the tile doesn't. */
+/* A head's keys of a block, from the first that the tile sees; NULL where it sees none. */
 static const char *keys_of(const attend_op *o, const attend_tile *t, int kv_head, int64_t block) {
   if (block >= t->block + t->n_blocks) return NULL;
   int32_t first = larger((int32_t)block * KV_BLOCK, kv_first_seen(o->kv, o->batch->position[t->first]));
@@ -156,9 +156,9 @@ static bool ends_span(int32_t block, int32_t position) {
   return (block + 1) % SPAN_BLOCKS == 0 || block == position / KV_BLOCK;
 }
 
-/* Takes in the result of a query over a block of an item. Of a divided tile it is kept, but for the blocks that come
- * after the first of their span in the same item: they are folded into that. Of others the block is folded into its
- * span, and a finished span into those before it; the first span is where the sum of all will be. */
+/* Adds the result of a query over a block of an item. For a divided tile it is the block's partial result, or, where
+ * the item has an earlier block of the same span, folded into that of the first one. For an undivided tile it is folded
+ * into the result of its span, and a complete span into `all`, which is also where the first span is computed. */
 static void add_block(const attend_op *o, const attend_item *p, int32_t block, int64_t token, int head, float *all,
                       const float *max, const float *sum, const float *values) {
   int32_t position = o->batch->position[token], seen = kv_first_seen(o->kv, position) / KV_BLOCK;
@@ -178,7 +178,7 @@ static void add_block(const attend_op *o, const attend_item *p, int32_t block, i
 }
 
 /* One block for heads h .. h + n_heads - 1 of a tile's tokens. acc [2][ATTEND_QUERIES]: for an undivided tile, the
- * spans before of each token's heads, and the span. */
+ * results of each token's heads over the spans so far, and over the present span. */
 static void attend_block(const attend_op *o, const attend_item *p, int32_t block, int h, int n_heads, float *acc) {
   const attend_tile *tile = p->tile;
   const int32_t *position = o->batch->position;

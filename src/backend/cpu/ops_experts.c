@@ -1,4 +1,4 @@
-/* Mixture of experts: which token goes where, and back. */
+/* Mixture of experts: choosing experts for tokens, gathering the rows that each gets, adding up what they give. */
 #include "backend/cpu/cpu_device.h"
 
 #include "backend/cpu/kernels/portable/math.h"
