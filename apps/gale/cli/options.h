@@ -6,6 +6,7 @@
 
 #define MAX_ARGUMENTS 8
 #define MAX_STOPS 16
+#define MAX_TEXTS 1024
 #define MAX_NUMBERS 16
 
 typedef enum option_id {
@@ -53,6 +54,11 @@ typedef enum option_id {
   OPTION_RAW,
   OPTION_TENSORS,
   OPTION_JSON,
+  OPTION_JSON_SCHEMA,
+  OPTION_REGEX,
+  OPTION_CHOICE,
+  OPTION_GRAMMAR,
+  OPTION_CHECK,
   OPTION_BOS,
   OPTION_LINES,
   OPTION_CHAT,
@@ -89,7 +95,7 @@ typedef enum option_kind {
   KIND_REAL,  /* double in [low, high], or (low, high] if open */
   KIND_TEXT,  /* const char *, one of choices unless that is NULL */
   KIND_FILE,  /* const char *, the name of a file */
-  KIND_TEXTS, /* text_list; may be given again and again; not empty */
+  KIND_TEXTS, /* text_list; may be given again and again, up to `high` times (0: MAX_STOPS); not empty */
   KIND_PAIR,  /* const char *[2]: the option takes two values */
 } option_kind;
 
@@ -123,7 +129,7 @@ typedef struct command {
 } command;
 
 typedef struct text_list {
-  const char *items[MAX_STOPS];
+  const char *items[MAX_TEXTS];
   size_t length;
 } text_list;
 
@@ -148,10 +154,11 @@ struct options {
   const char *mirostat;
   text_list dry_breakers, logit_bias;
   uint64_t seed;
-  text_list stop, overrides;
+  text_list stop, overrides, choices;
   int_list n_prompt, n_gen, batch, n_depth;
   const char *kv, *cpu, *quant;
   const char *file, *system, *template, *lines, *chat, *ids, *out, *type, *kl, *save, *plot, *completion;
+  const char *json_schema, *regex, *grammar, *check;
   const char *fim[2];
   bool verbose, quiet, raw, tensors, json, bos, special, last, csv, markdown, man, help, no_cache, no_memory_check,
       prune;

@@ -112,7 +112,8 @@ static int set_text(options *o, const char *shown, const option_spec *s, const c
   if (s->kind == KIND_TEXTS) {
     text_list *list = (text_list *)(void *)((char *)o + s->offset);
     if (!*value) return usage_error(o, "%s: the text is empty", shown);
-    if (list->length == MAX_STOPS) return usage_error(o, "%s: given more than %d times", shown, MAX_STOPS);
+    size_t most = s->high > 0 ? (size_t)s->high : MAX_STOPS;
+    if (list->length == most) return usage_error(o, "%s: given more than %zu times", shown, most);
     list->items[list->length++] = value;
     return 0;
   }

@@ -64,6 +64,18 @@ const command command_table[] = {
      "Reads ids from standard input, separated by white space, and writes their exact bytes. Control tokens write "
      "nothing unless --special is given.\nWith --lines, each line of FILE holds ids and each line of output is a JSON "
      "array of strings: what a streaming client gets after each id, in whole characters, and then what is left."},
+    {"constrain", "MODEL --check FILE", 1, 1,
+     TAKES(OPENING, OPTION_JSON_SCHEMA, OPTION_JSON, OPTION_REGEX, OPTION_CHOICE, OPTION_GRAMMAR, OPTION_CHECK),
+     constrain_main, "; the texts are given with --check", "check texts against a schema, regex or grammar",
+     "Each line of FILE is a JSON string, a whole text. It is tokenized as it would be in an answer, and taken token "
+     "by "
+     "token by the constraint: --json-schema FILE, --json (any JSON object), --regex TEXT, --choice TEXT for each "
+     "choice, "
+     "or --grammar FILE. Each line of output says 'accepted', or 'refused at byte N' and why: the first token that may "
+     "not come there, or an end where more is due.\nWith --json beside another constraint, each line of output is an "
+     "object that also has the microseconds of compiling and of each mask. docs/CONSTRAINTS.md says what schemas, "
+     "regular expressions and grammars may hold. A constraint that does not compile prints nothing on standard "
+     "output."},
     {"logits", "MODEL --ids FILE --out OUT.npy", 1, 1, TAKES(COMMON, OPTION_IDS, OPTION_OUT, OPTION_LAST, OPTION_HELP),
      logits_main, NULL, "logits of given token ids, as a NumPy file",
      "Computes the logits at every position of the ids in FILE and writes them as a float32 array [n_tokens, "

@@ -18,6 +18,7 @@ int run_main(const options *o);
 int info_main(const options *o);
 int tokenize_main(const options *o);
 int detokenize_main(const options *o);
+int constrain_main(const options *o);
 int logits_main(const options *o);
 int bench_main(const options *o);
 int perplexity_main(const options *o);
