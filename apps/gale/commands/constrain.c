@@ -61,12 +61,12 @@ static void show_bytes(const char *bytes, size_t n, char *shown, size_t size) {
 }
 
 static int refuse_token(const checker *c, const int32_t *ids, size_t index, verdict *v) {
-  const char *bytes = "";
+  char *bytes = NULL, shown[100];
   size_t n = 0;
-  bool control = false;
-  char shown[100];
-  gale_tokenizer_token(c->tokenizer, ids[index], &bytes, &n, &control);
+  gale_error error = {0};
+  if (gale_detokenize(c->tokenizer, ids + index, 1, true, &bytes, &n, &error)) return fail_with(&error);
   show_bytes(bytes, n, shown, sizeof shown);
+  gale_free(bytes);
   snprintf(v->why, sizeof v->why, "token %d (%s) may not come here", ids[index], shown);
   return bytes_before(c, ids, index, &v->at);
 }

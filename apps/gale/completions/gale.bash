@@ -10,7 +10,7 @@ _gale() {
   local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} words=
   COMPREPLY=()
   if ((COMP_CWORD == 1)); then
-    COMPREPLY=($(compgen -W 'run info tokenize detokenize logits bench perplexity quantize synth list help --version --help' -- "$word"))
+    COMPREPLY=($(compgen -W 'run info tokenize detokenize constrain logits bench perplexity quantize synth list help --version --help' -- "$word"))
     return
   fi
   case $before in
@@ -50,6 +50,11 @@ _gale() {
     -f|--file) _gale_files "$word"; return ;;
     --system) return ;;
     --template) COMPREPLY=($(compgen -W 'chatml llama-3 llama-3.1 gemma zephyr llama-2 mistral-v1 mistral-v2 mistral-v3 mistral-v3-tekken mistral-v7 mistral-v7-tekken mistral-v11 mistral-v13 mistral-v15' -- "$word")); return ;;
+    --json-schema) _gale_files "$word"; return ;;
+    --regex) return ;;
+    --choice) return ;;
+    --grammar) _gale_files "$word"; return ;;
+    --check) _gale_files "$word"; return ;;
     --lines) _gale_files "$word"; return ;;
     --chat) _gale_files "$word"; return ;;
     --fim) return ;;
@@ -72,6 +77,7 @@ _gale() {
     info) words='-t --threads --cpu --override -v --verbose -q --quiet --tensors --json -h --help' ;;
     tokenize) words='-t --threads --cpu --override -v --verbose -q --quiet -f --file --template --bos --lines --chat --fim -h --help' ;;
     detokenize) words='-t --threads --cpu --override -v --verbose -q --quiet --lines --special -h --help' ;;
+    constrain) words='-t --threads --cpu --override -v --verbose -q --quiet --json --json-schema --regex --choice --grammar --check -h --help' ;;
     logits) words='-t --threads -c --context --window --kv --chunk --cpu --quant --override --no-cache --no-memory-check -n --predict --temp --top-k --top-p --min-p --repeat-penalty -s --seed --stop -v --verbose -q --quiet --ids --out --last -h --help' ;;
     bench) words='-t --threads --window --kv --chunk --cpu --quant --override --no-cache --no-memory-check -v --verbose -q --quiet --json -p --n-prompt -n --n-gen -b --batch -d --n-depth -r --repetitions --csv --markdown --plot -h --help' ;;
     perplexity) words='-t --threads -c --context --window --kv --chunk --cpu --override --no-cache --no-memory-check -v --verbose -q --quiet -f --file --json --ids --ppl-stride --chunks --kl --save -h --help' ;;
@@ -83,7 +89,7 @@ _gale() {
   if [[ $word == -* ]]; then
     COMPREPLY=($(compgen -W "$words" -- "$word"))
   elif [[ ${COMP_WORDS[1]} == help ]]; then
-    COMPREPLY=($(compgen -W 'run info tokenize detokenize logits bench perplexity quantize synth list help' -- "$word"))
+    COMPREPLY=($(compgen -W 'run info tokenize detokenize constrain logits bench perplexity quantize synth list help' -- "$word"))
   else
     local models=${XDG_CACHE_HOME:-$HOME/.cache}/gale/models
     COMPREPLY=($(compgen -W "$(command ls "$models" 2>/dev/null)" -- "$word"))
