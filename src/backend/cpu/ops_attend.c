@@ -156,9 +156,9 @@ static bool ends_span(int32_t block, int32_t position) {
   return (block + 1) % SPAN_BLOCKS == 0 || block == position / KV_BLOCK;
 }
 
-/* Adds the result of a query over a block of an item. For a divided tile it is the block's partial result, or, where
- * the item has an earlier block of the same span, folded into that of the first one. For an undivided tile it is folded
- * into the result of its span, and a complete span into `all`, which is also where the first span is computed. */
+/* Adds the result of a query over a block of an item. In a divided tile it becomes the block's partial result, or is
+ * folded into that of its span's first block if the item has this too. In an undivided tile it is folded into the
+ * result of its span, and a complete span into `all`, where the first span is computed from the beginning. */
 static void add_block(const attend_op *o, const attend_item *p, int32_t block, int64_t token, int head, float *all,
                       const float *max, const float *sum, const float *values) {
   int32_t position = o->batch->position[token], seen = kv_first_seen(o->kv, position) / KV_BLOCK;
