@@ -2,6 +2,7 @@
 #include "tokenizer/text_cases.h"
 
 #include "chat/answer.h"
+#include "tokenizer/built.h"
 
 static gale_tokenizer *open_version(const char *version) {
   gale_tokenizer *t = NULL;
@@ -14,25 +15,7 @@ static gale_tokenizer *open_version(const char *version) {
     free(data);
     return t;
   }
-  json_t *root = load_json(TEST_DATA "/text", "tekken.json");
-  json_object_set_new(json_object_get(root, "config"), "version", json_string(version));
-  char *text = json_dumps(root, 0);
-  if (tokenizer_from_json("tekken.json", text, strlen(text), NULL, &t, &error)) fail_msg("%s", error.message);
-  free(text);
-  json_decref(root);
-  return t;
-}
-
-static int32_t control_id(const gale_tokenizer *t, const char *name) {
-  for (int32_t i = 0; i < gale_tokenizer_size(t); i++) {
-    const char *text;
-    size_t length;
-    bool control;
-    gale_tokenizer_token(t, i, &text, &length, &control);
-    if (control && length == strlen(name) && memcmp(text, name, length) == 0) return i;
-  }
-  fail_msg("no %s", name);
-  return -1;
+  return load_tekken(version);
 }
 
 typedef struct told {
@@ -63,16 +46,16 @@ static void push_all(answer *a, piece_list *pieces, const gale_tokenizer *t, con
   for (; *parts; parts++) {
     int32_t *ids, one;
     size_t n = 1;
-    bool is_mark = **parts == '[' && ((*parts)[1] == '/' || ((*parts)[1] >= 'A' && (*parts)[1] <= 'Z'));
-    if (is_mark)
-      one = control_id(t, *parts);
+    bool is_control = **parts == '[' && ((*parts)[1] == '/' || ((*parts)[1] >= 'A' && (*parts)[1] <= 'Z'));
+    if (is_control)
+      one = tokenizer_control(t, *parts);
     else
       assert_int_equal(gale_tokenize(t, *parts, strlen(*parts), false, &ids, &n, NULL), GALE_OK);
     for (size_t i = 0; i < n; i++) {
-      if (answer_push(a, is_mark ? one : ids[i], pieces, &error)) fail_msg("%s", error.message);
+      if (answer_push(a, is_control ? one : ids[i], pieces, &error)) fail_msg("%s", error.message);
       if (i % 3) tell(to, pieces); /* several tokens' pieces may wait */
     }
-    if (!is_mark) gale_free(ids);
+    if (!is_control) gale_free(ids);
   }
   if (answer_push(a, gale_tokenizer_eos(t), pieces, &error)) fail_msg("%s", error.message);
   if (answer_finish(a, false, pieces, &error)) fail_msg("%s", error.message);

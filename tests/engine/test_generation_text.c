@@ -1,30 +1,7 @@
 /* The text of generations whose tokens are given: stop texts across tokens, thinking and calls, characters that are
  * cut, what is held back and when it comes. */
+#include "tokenizer/built.h"
 #include "tokenizer/text_cases.h"
-
-static gale_tokenizer *open_tekken(const char *version) {
-  gale_tokenizer *t = NULL;
-  gale_error error = {0};
-  json_t *root = load_json(TEST_DATA "/text", "tekken.json");
-  json_object_set_new(json_object_get(root, "config"), "version", json_string(version));
-  char *text = json_dumps(root, 0);
-  if (tokenizer_from_json("tekken.json", text, strlen(text), NULL, &t, &error)) fail_msg("%s", error.message);
-  free(text);
-  json_decref(root);
-  return t;
-}
-
-static int32_t control_id(const gale_tokenizer *t, const char *name) {
-  for (int32_t i = 0; i < gale_tokenizer_size(t); i++) {
-    const char *text;
-    size_t length;
-    bool control;
-    gale_tokenizer_token(t, i, &text, &length, &control);
-    if (control && length == strlen(name) && memcmp(text, name, length) == 0) return i;
-  }
-  fail_msg("no %s", name);
-  return -1;
-}
 
 /* Ids of parts, each encoded by itself; those that begin with [ and a capital or a slash are control tokens. */
 static size_t make_ids(const gale_tokenizer *t, const char *const *parts, int32_t *to) {
@@ -33,7 +10,8 @@ static size_t make_ids(const gale_tokenizer *t, const char *const *parts, int32_
     int32_t *ids;
     size_t more;
     if (**parts == '[' && ((*parts)[1] == '/' || ((*parts)[1] >= 'A' && (*parts)[1] <= 'Z'))) {
-      to[n++] = control_id(t, *parts);
+      to[n++] = tokenizer_control(t, *parts);
+      assert_true(to[n - 1] >= 0);
       continue;
     }
     assert_int_equal(gale_tokenize(t, *parts, strlen(*parts), false, &ids, &more, NULL), GALE_OK);
@@ -109,7 +87,7 @@ static gale_generation_options with_stops(const char *form, const char *const *s
 
 static void stops(void **state) {
   (void)state;
-  gale_tokenizer *t = open_tekken("v13");
+  gale_tokenizer *t = load_tekken("v13");
   const char *form = gale_chat_template(t);
   gale_generation_options plain = with_stops(NULL, LIST("User:", "lo w", "o wo"));
   generates(t, plain, LIST("Hel", "lo", " wor", "ld"), true, (expected){"c<Hel>", GALE_FINISH_STOP, 1, 0});
@@ -129,7 +107,7 @@ static void stops(void **state) {
  * before it comes out, or ends the answer itself. */
 static void stops_at_control_tokens(void **state) {
   (void)state;
-  gale_tokenizer *t = open_tekken("v13");
+  gale_tokenizer *t = load_tekken("v13");
   const char *form = gale_chat_template(t);
   int32_t hm = (int32_t)make_ids(t, LIST("Hm"), (int32_t[9]){0});
   gale_generation_options o = with_stops(NULL, LIST("stop", "[INST]"));
@@ -144,7 +122,7 @@ static void stops_at_control_tokens(void **state) {
   o = with_stops(form, LIST("</s>"));
   generates(t, o, LIST("a"), true, (expected){"c<a>", GALE_FINISH_END, 0, 0});
   gale_tokenizer_close(&t);
-  t = open_tekken("v7");
+  t = load_tekken("v7");
   o = with_stops("mistral-v7", LIST("oops", "[INST]"));
   generates(t, o, LIST("[TOOL_CALLS]", "[1, oops", "[INST]"), true, (expected){"c<[1, >", GALE_FINISH_STOP, 0, 0});
   gale_tokenizer_close(&t);
@@ -152,7 +130,7 @@ static void stops_at_control_tokens(void **state) {
 
 static void thinking_and_calls(void **state) {
   (void)state;
-  gale_tokenizer *t = open_tekken("v13");
+  gale_tokenizer *t = load_tekken("v13");
   gale_generation_options o = with_stops(gale_chat_template(t), NULL);
   const char *const *parts =
       LIST("[THINK]", "Hm", "[/THINK]", "Yes", "[TOOL_CALLS]", "f", "[ARGS]", "{}", "[TOOL_CALLS]", "g");
@@ -165,7 +143,7 @@ static void thinking_and_calls(void **state) {
   o.special = true;
   generates(t, o, LIST("a", "[THINK]", "b"), true, (expected){"c<a[THINK]b>", GALE_FINISH_END, 0, 0});
   gale_tokenizer_close(&t);
-  t = open_tekken("v7");
+  t = load_tekken("v7");
   o = with_stops("mistral-v7", LIST("oops"));
   generates(t, o, LIST("[TOOL_CALLS]", "[{\"name\": \"f\", \"arguments\": {\"a\": 1}}, {\"name\": \"g\"}]"), true,
             (expected){"f<f>a<{\"a\": 1}>f<g>", GALE_FINISH_END, 0, 0});
@@ -178,7 +156,7 @@ static void thinking_and_calls(void **state) {
  * within it, it is none. */
 static void cut_characters(void **state) {
   (void)state;
-  gale_tokenizer *t = open_tekken("v13");
+  gale_tokenizer *t = load_tekken("v13");
   gale_generation_options o = with_stops(NULL, NULL);
   int32_t ids[16];
   size_t n = make_ids(t, LIST("\xF0\x93\x80\x80"), ids); /* a hieroglyph */

@@ -25,10 +25,8 @@ static void refuse_model(const char *path, gale_status wanted, ...) {
   assert_null(model);
   va_list texts;
   va_start(texts, wanted);
-  for (const char *text; (text = va_arg(texts, const char *));)
-    if (!strstr(error.message, text)) fail_msg("\"%s\" is not in: %s", text, error.message);
+  check_refusal(status, wanted, &error, texts);
   va_end(texts);
-  if (status != wanted || error.code != wanted) fail_msg("status %d, not %d: %s", status, wanted, error.message);
 }
 
 /* Logits after a text that has every id below `vocabulary`, and what the sampler makes of them. */

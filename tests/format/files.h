@@ -68,6 +68,13 @@ static inline checkpoint *open_good(const char *path) {
   return c;
 }
 
+/* What was refused has this status and a message that holds all the texts, which end with NULL. */
+static inline void check_refusal(gale_status status, gale_status wanted, const gale_error *error, va_list texts) {
+  for (const char *text; (text = va_arg(texts, const char *));)
+    if (!strstr(error->message, text)) fail_msg("\"%s\" is not in: %s", text, error->message);
+  if (status != wanted || error->code != wanted) fail_msg("status %d, not %d: %s", status, wanted, error->message);
+}
+
 /* Opening path must fail with a status and a message that holds all the texts, which end with NULL. */
 static inline void refuse(const char *path, gale_status wanted, ...) {
   gale_error error = {0};
@@ -80,10 +87,8 @@ static inline void refuse(const char *path, gale_status wanted, ...) {
   assert_null(c);
   va_list texts;
   va_start(texts, wanted);
-  for (const char *text; (text = va_arg(texts, const char *));)
-    if (!strstr(error.message, text)) fail_msg("\"%s\" is not in: %s", text, error.message);
+  check_refusal(status, wanted, &error, texts);
   va_end(texts);
-  if (status != wanted || error.code != wanted) fail_msg("status %d, not %d: %s", status, wanted, error.message);
 }
 
 /* Opens what may be bad; reads all of it if it isn't. */

@@ -25,6 +25,19 @@ static inline json_t *load_json(const char *folder, const char *name) {
   return root;
 }
 
+/* tests/data/text/tekken.json as one of another version. */
+static inline gale_tokenizer *load_tekken(const char *version) {
+  gale_tokenizer *t = NULL;
+  gale_error error = {0};
+  json_t *root = load_json(TEST_DATA "/text", "tekken.json");
+  json_object_set_new(json_object_get(root, "config"), "version", json_string(version));
+  char *text = json_dumps(root, 0);
+  if (tokenizer_from_json("tekken.json", text, strlen(text), NULL, &t, &error)) fail_msg("%s", error.message);
+  free(text);
+  json_decref(root);
+  return t;
+}
+
 static inline gale_tokenizer *load_tokenizer(const char *path) {
   char *data;
   size_t n;
