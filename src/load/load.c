@@ -32,14 +32,14 @@ static gale_status read_rows(const rows_source *s, int64_t first, int64_t n, voi
   return status;
 }
 
-/* ---- The job: all items one after the other, in units of a panel or a vector ---- */
+/* ---- The job: all targets one after the other, in units of a panel or a vector ---- */
 
 /* Bytes of memory that a worker takes at a time. When they are written to a file, panels that lie across two of these
  * are packed twice. */
-enum { STRETCH_WINDOWS = 8 };
-static const uint64_t stretch_bytes = (uint64_t)STRETCH_WINDOWS * PACKED_WINDOW;
+enum { STRETCH_SECTIONS = 8 };
+static const uint64_t stretch_bytes = (uint64_t)STRETCH_SECTIONS * PACKED_SECTION;
 
-/* An item and where it lies in memory. */
+/* A target and where it lies in memory. */
 typedef struct place {
   uint64_t at, bytes, unit; /* unit: bytes of a panel; of a vector, all of it */
 } place;
@@ -47,7 +47,7 @@ typedef struct place {
 typedef struct job {
   const load_request *request;
   model_weights *w;
-  place *places;               /* [n_items] */
+  place *places;               /* [n_targets] */
   size_t most_unit, most_rows; /* bytes of the largest unit, and of the stored rows of one */
   team *workers;
   /* Weights are packed to memory, or packed to a file, or taken from a kept file; of these three two are NULL. */
@@ -98,11 +98,11 @@ static gale_status load_vector(const job *j, const tensor *t, size_t bytes, void
   return GALE_OK;
 }
 
-static gale_status load_unit(const job *j, size_t item, uint64_t unit, void *stored, char *to, gale_error *error) {
+static gale_status load_unit(const job *j, size_t target, uint64_t unit, void *stored, char *to, gale_error *error) {
   const load_request *r = j->request;
-  const weight_item *i = &j->w->items[item];
+  const weight_target *i = &j->w->targets[target];
   const tensor *t = i->place.tensor;
-  if (i->vector) return load_vector(j, t, (size_t)j->places[item].bytes, stored, to, error);
+  if (i->vector) return load_vector(j, t, (size_t)j->places[target].bytes, stored, to, error);
   bool pairs = r->config->interleaved && (i->role == WQ || i->role == WK);
   rows_source s = {.c = r->checkpoint,
                    .t = t,
@@ -119,7 +119,7 @@ static gale_status load_unit(const job *j, size_t item, uint64_t unit, void *sto
 
 /* Packs the units that begin in [from, to). */
 static gale_status pack_stretch(const job *j, uint64_t from, uint64_t to, void *stored, gale_error *error) {
-  for (size_t i = 0; i < j->w->n_items; i++) {
+  for (size_t i = 0; i < j->w->n_targets; i++) {
     const place *p = &j->places[i];
     if (p->at + p->bytes <= from || p->at >= to) continue;
     uint64_t unit = from > p->at ? (from - p->at + p->unit - 1) / p->unit : 0;
@@ -139,12 +139,12 @@ typedef struct buffer {
   uint64_t at, length;
 } buffer;
 
-/* Writes the windows from *next on that the buffer holds whole. */
+/* Writes the sections from *next on that the buffer holds whole. */
 static gale_status flush(job *j, buffer *b, uint64_t *next, uint64_t end, gale_error *error) {
-  for (; *next < end; *next += PACKED_WINDOW) {
-    uint64_t n = end - *next < PACKED_WINDOW ? end - *next : PACKED_WINDOW;
+  for (; *next < end; *next += PACKED_SECTION) {
+    uint64_t n = end - *next < PACKED_SECTION ? end - *next : PACKED_SECTION;
     if (b->at + b->length < *next + n) break;
-    gale_status status = packed_put(j->writer, (size_t)(*next / PACKED_WINDOW), b->bytes + (*next - b->at), error);
+    gale_status status = packed_put(j->writer, (size_t)(*next / PACKED_SECTION), b->bytes + (*next - b->at), error);
     if (status) {
       fail(j, status, error, true);
       return status;
@@ -159,12 +159,12 @@ static gale_status flush(job *j, buffer *b, uint64_t *next, uint64_t end, gale_e
   return GALE_OK;
 }
 
-/* Writes the windows of [from, to), and for that packs all units that reach into it. */
+/* Writes the sections of [from, to), and for that packs all units that reach into it. */
 static gale_status write_stretch(job *j, uint64_t from, uint64_t to, void *stored, char *bytes, gale_error *error) {
   uint64_t next = from;
   buffer b = {.at = from};
   b.bytes = bytes;
-  for (size_t i = 0; i < j->w->n_items; i++) {
+  for (size_t i = 0; i < j->w->n_targets; i++) {
     const place *p = &j->places[i];
     if (p->at + p->bytes <= from || p->at >= to) continue;
     uint64_t unit = from > p->at ? (from - p->at) / p->unit : 0;
@@ -183,14 +183,14 @@ static gale_status write_stretch(job *j, uint64_t from, uint64_t to, void *store
 /* ---- Taking what was kept ---- */
 
 static gale_status check_stretch(job *j, uint64_t from, uint64_t to, gale_error *error) {
-  for (uint64_t at = from; at < to; at += PACKED_WINDOW) {
-    size_t window = (size_t)(at / PACKED_WINDOW);
+  for (uint64_t at = from; at < to; at += PACKED_SECTION) {
+    size_t section = (size_t)(at / PACKED_SECTION);
     const char *bytes = j->mapped ? j->mapped + at : j->copy + at;
     gale_status status = GALE_OK;
     if (!j->mapped)
-      status = file_read(&j->kept->file, at, j->copy + at, packed_window_bytes(j->w->memory_bytes, window), error);
+      status = file_read(&j->kept->file, at, j->copy + at, packed_section_bytes(j->w->memory_bytes, section), error);
     if (status) return status;
-    if (!packed_check(j->kept, window, bytes))
+    if (!packed_check(j->kept, section, bytes))
       return error_set(error, GALE_E_FORMAT, "%s: damaged", j->kept->file.path);
   }
   return GALE_OK;
@@ -203,7 +203,7 @@ static void work(void *argument, team_worker *workers) {
   gale_error error = {0};
   uint64_t all = j->w->memory_bytes;
   int64_t n_stretches = (int64_t)((all + stretch_bytes - 1) / stretch_bytes);
-  size_t stored_bytes = j->kept ? 0 : j->most_rows, buffer_bytes = j->writer ? PACKED_WINDOW + 2 * j->most_unit : 0;
+  size_t stored_bytes = j->kept ? 0 : j->most_rows, buffer_bytes = j->writer ? PACKED_SECTION + 2 * j->most_unit : 0;
   char *stored = malloc(stored_bytes + 1), *bytes = NULL;
   if (!stored || posix_memalign((void **)&bytes, PANEL_ALIGN, buffer_bytes + 1) != 0) {
     bytes = NULL;
@@ -241,10 +241,10 @@ static bool lay_out(job *j) {
   const load_request *r = j->request;
   model_weights *w = j->w;
   const be_ops *ops = r->device->ops;
-  j->places = calloc(w->n_items + 1, sizeof *j->places);
+  j->places = calloc(w->n_targets + 1, sizeof *j->places);
   if (!j->places) return false;
-  for (size_t n = 0; n < w->n_items; n++) {
-    const weight_item *i = &w->items[n];
+  for (size_t n = 0; n < w->n_targets; n++) {
+    const weight_target *i = &w->targets[n];
     uint64_t rows = i->place.tensor->bytes;
     place *p = &j->places[n];
     p->at = w->memory_bytes;
@@ -265,8 +265,8 @@ static bool lay_out(job *j) {
 static void place_all(const job *j, const char *memory) {
   model_weights *w = j->w;
   w->memory = (void *)memory;
-  for (size_t n = 0; n < w->n_items; n++) {
-    const weight_item *i = &w->items[n];
+  for (size_t n = 0; n < w->n_targets; n++) {
+    const weight_target *i = &w->targets[n];
     if (i->vector)
       *i->vector = (const float *)(memory + j->places[n].at);
     else
@@ -391,7 +391,7 @@ gale_status weights_load(const load_request *r, model_weights *w, load_report *r
   job j = {.request = r, .w = w};
   *report = (load_report){0};
   w->memory_bytes = 0;
-  gale_status status = lay_out(&j) ? GALE_OK : error_memory(error, w->n_items);
+  gale_status status = lay_out(&j) ? GALE_OK : error_memory(error, w->n_targets);
   if (!status && !r->options->no_memory_check)
     status = memory_check_model("", r->model, w->memory_bytes, r->options->session, error);
   if (!status) status = team_open(r->threads, true, &j.workers, error);

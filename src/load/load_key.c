@@ -1,6 +1,6 @@
 /* The name of packed weights, which tells whether kept ones are those that packing would give.
  *
- * Packing is a function of the tensors' bytes, of the plan by which items are laid out, and of this program. Plan and
+ * Packing is a function of the tensors' bytes, of the plan by which targets are laid out, and of this program. Plan and
  * program are named exactly. To read all bytes would cost what the cache is to save, so they are named by what the
  * system knows of each file: its size, the time when its content was changed, and the time when anything about it was
  * (ctime), in nanoseconds. The last cannot be set by programs: writing, truncating, replacing by another file, also one
@@ -18,8 +18,8 @@
 #include <string.h>
 #include <time.h>
 
-/* Raised whenever the same files and options give other packed bytes: layouts of panels, encoders, the order of items.
- * A test compares with the bytes of this version. */
+/* Raised whenever the same files and options give other packed bytes: layouts of panels, encoders, the order of
+ * targets. A test compares with the bytes of this version. */
 enum { PACKED_VERSION = 1 };
 
 enum { SETTLED = 2, SAMPLES = 32, SAMPLE_BYTES = 4096 };
@@ -63,16 +63,16 @@ static void add_config(digest *d, const model_config *c) {
   digest_add(d, c->family->name, strlen(c->family->name));
 }
 
-static void add_items(digest *d, const checkpoint *c, const model_weights *w) {
-  for (size_t i = 0; i < w->n_items; i++) {
-    const weight_item *item = &w->items[i];
-    const tensor *t = item->place.tensor;
-    const uint64_t numbers[] = {item->role,
-                                (uint64_t)item->layer,
-                                (uint64_t)item->expert,
-                                (uint64_t)item->rows,
-                                (uint64_t)item->cols,
-                                (uint64_t)item->place.first_row,
+static void add_targets(digest *d, const checkpoint *c, const model_weights *w) {
+  for (size_t i = 0; i < w->n_targets; i++) {
+    const weight_target *target = &w->targets[i];
+    const tensor *t = target->place.tensor;
+    const uint64_t numbers[] = {target->role,
+                                (uint64_t)target->layer,
+                                (uint64_t)target->expert,
+                                (uint64_t)target->rows,
+                                (uint64_t)target->cols,
+                                (uint64_t)target->place.first_row,
                                 (uint64_t)(t - c->tensors),
                                 t->type,
                                 t->file,
@@ -99,9 +99,9 @@ bool load_key(const load_request *r, const model_weights *w, digest *key, const 
   }
   if (r->converted) {
     add_config(key, r->converted->config);
-    add_items(key, base, r->converted->weights);
+    add_targets(key, base, r->converted->weights);
   }
   add_config(key, r->config);
-  add_items(key, r->checkpoint, w);
+  add_targets(key, r->checkpoint, w);
   return true;
 }

@@ -58,9 +58,9 @@ static const struct {
 /* Bytes of all matrices in a type. */
 static uint64_t packed_as(const gale_model *m, quant_type type) {
   uint64_t bytes = 0;
-  for (size_t i = 0; i < m->weights.n_items; i++) {
-    const weight_item *item = &m->weights.items[i];
-    if (item->matrix) bytes = sum(bytes, m->device->ops->weight_bytes(m->device, type, item->rows, item->cols));
+  for (size_t i = 0; i < m->weights.n_targets; i++) {
+    const weight_target *target = &m->weights.targets[i];
+    if (target->matrix) bytes = sum(bytes, m->device->ops->weight_bytes(m->device, type, target->rows, target->cols));
   }
   return bytes;
 }

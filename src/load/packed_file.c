@@ -27,13 +27,13 @@ typedef struct footer {
 /* What comes after the data: sums, then both texts with a NUL each, up to a multiple of 8, then the footer. */
 typedef struct layout {
   uint64_t data_end; /* a multiple of PAGE */
-  size_t n_windows, source_at, mix_at, meta_bytes;
+  size_t n_sections, source_at, mix_at, meta_bytes;
 } layout;
 
 static layout layout_of(uint64_t data_bytes, uint64_t source_bytes, uint64_t mix_bytes) {
   layout l = {.data_end = (data_bytes + PAGE - 1) / PAGE * PAGE};
-  l.n_windows = (size_t)((data_bytes + PACKED_WINDOW - 1) / PACKED_WINDOW);
-  l.source_at = l.n_windows * sizeof(uint64_t);
+  l.n_sections = (size_t)((data_bytes + PACKED_SECTION - 1) / PACKED_SECTION);
+  l.source_at = l.n_sections * sizeof(uint64_t);
   l.mix_at = l.source_at + (size_t)source_bytes + 1;
   l.meta_bytes = (l.mix_at + (size_t)mix_bytes + 1 + 7) / 8 * 8;
   return l;
@@ -50,9 +50,9 @@ static uint64_t meta_sum(const void *meta, size_t n, footer f) {
   return sum;
 }
 
-size_t packed_window_bytes(uint64_t data_bytes, size_t window) {
-  uint64_t left = data_bytes - (uint64_t)window * PACKED_WINDOW;
-  return left < PACKED_WINDOW ? (size_t)left : PACKED_WINDOW;
+size_t packed_section_bytes(uint64_t data_bytes, size_t section) {
+  uint64_t left = data_bytes - (uint64_t)section * PACKED_SECTION;
+  return left < PACKED_SECTION ? (size_t)left : PACKED_SECTION;
 }
 
 /* ---- Reading ---- */
@@ -81,7 +81,7 @@ static gale_status read_meta(packed_file *p, gale_error *error) {
   if (status) return status;
   if (meta_sum(meta, l.meta_bytes, foot) != foot.sum || meta[l.mix_at - 1] || meta[l.meta_bytes - 1])
     return error_set(error, GALE_E_FORMAT, "%s: damaged", p->file.path);
-  p->n_windows = l.n_windows;
+  p->n_sections = l.n_sections;
   p->sums = p->meta;
   p->about = (packed_about){
       .key = foot.key, .data_bytes = foot.data_bytes, .source = meta + l.source_at, .mix = meta + l.mix_at};
@@ -102,8 +102,8 @@ void packed_close(packed_file *p) {
   *p = (packed_file){.file.fd = -1};
 }
 
-bool packed_check(const packed_file *p, size_t window, const void *bytes) {
-  return checksum(bytes, packed_window_bytes(p->about.data_bytes, window)) == p->sums[window];
+bool packed_check(const packed_file *p, size_t section, const void *bytes) {
+  return checksum(bytes, packed_section_bytes(p->about.data_bytes, section)) == p->sums[section];
 }
 
 /* ---- Writing ---- */
@@ -119,11 +119,11 @@ static int reserve(int fd, uint64_t n) {
 gale_status packed_create(packed_writer *w, const char *directory, uint64_t data_bytes, gale_error *error) {
   *w = (packed_writer){.fd = -1, .data_bytes = data_bytes};
   layout l = layout_of(data_bytes, 0, 0);
-  w->sums = calloc(l.n_windows, sizeof *w->sums);
+  w->sums = calloc(l.n_sections, sizeof *w->sums);
   w->path = path_join(directory, "packing-XXXXXX");
   if (!w->sums || !w->path) {
     packed_writer_close(w);
-    return error_memory(error, l.n_windows * sizeof *w->sums);
+    return error_memory(error, l.n_sections * sizeof *w->sums);
   }
   w->fd = mkostemp(w->path, O_CLOEXEC);
   int reason = w->fd < 0 ? errno : flock(w->fd, LOCK_EX | LOCK_NB) != 0 ? errno : reserve(w->fd, l.data_end);
@@ -146,10 +146,10 @@ static gale_status write_all(const packed_writer *w, uint64_t offset, const void
   return GALE_OK;
 }
 
-gale_status packed_put(packed_writer *w, size_t window, const void *bytes, gale_error *error) {
-  size_t n = packed_window_bytes(w->data_bytes, window);
-  w->sums[window] = checksum(bytes, n);
-  return write_all(w, (uint64_t)window * PACKED_WINDOW, bytes, n, error);
+gale_status packed_put(packed_writer *w, size_t section, const void *bytes, gale_error *error) {
+  size_t n = packed_section_bytes(w->data_bytes, section);
+  w->sums[section] = checksum(bytes, n);
+  return write_all(w, (uint64_t)section * PACKED_SECTION, bytes, n, error);
 }
 
 gale_status packed_commit(packed_writer *w, const packed_about *about, const char *path, gale_error *error) {
@@ -165,7 +165,7 @@ gale_status packed_commit(packed_writer *w, const packed_about *about, const cha
                  .key = about->key};
   char *meta = calloc(1, l.meta_bytes);
   if (!meta) return error_memory(error, l.meta_bytes);
-  memcpy(meta, w->sums, l.n_windows * sizeof *w->sums);
+  memcpy(meta, w->sums, l.n_sections * sizeof *w->sums);
   memcpy(meta + l.source_at, about->source, source_bytes);
   memcpy(meta + l.mix_at, about->mix, mix_bytes);
   foot.sum = meta_sum(meta, l.meta_bytes, foot);
@@ -192,11 +192,11 @@ void packed_writer_close(packed_writer *w) {
 /* ---- Mapping ---- */
 
 const void *packed_map(int fd, uint64_t data_bytes, void **mapping, size_t *mapping_bytes) {
-  if (data_bytes > SIZE_MAX - PACKED_WINDOW) return NULL;
-  size_t n = (size_t)data_bytes + PACKED_WINDOW;
+  if (data_bytes > SIZE_MAX - PACKED_SECTION) return NULL;
+  size_t n = (size_t)data_bytes + PACKED_SECTION;
   char *room = mmap(NULL, n, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (room == MAP_FAILED) return NULL;
-  char *data = room + (PACKED_WINDOW - (uintptr_t)room % PACKED_WINDOW) % PACKED_WINDOW;
+  char *data = room + (PACKED_SECTION - (uintptr_t)room % PACKED_SECTION) % PACKED_SECTION;
   if (mmap(data, (size_t)data_bytes, PROT_READ, MAP_PRIVATE | MAP_FIXED, fd, 0) == MAP_FAILED) {
     munmap(room, n);
     return NULL;
@@ -236,9 +236,9 @@ static long large_kilobytes(const void *data) {
 }
 
 bool packed_in_large_pages(const void *data, uint64_t data_bytes) {
-  enum { PROBES = 16, WINDOW_KB = PACKED_WINDOW / 1024 };
-  size_t whole = (size_t)(data_bytes / PACKED_WINDOW), probes = whole < PROBES ? whole : PROBES;
+  enum { PROBES = 16, SECTION_KB = PACKED_SECTION / 1024 };
+  size_t whole = (size_t)(data_bytes / PACKED_SECTION), probes = whole < PROBES ? whole : PROBES;
   if (probes == 0 || !has_large_pages()) return true;
-  for (size_t i = 0; i < probes; i++) (void)((const volatile char *)data)[whole * i / probes * PACKED_WINDOW];
-  return large_kilobytes(data) >= (long)probes * WINDOW_KB / 2;
+  for (size_t i = 0; i < probes; i++) (void)((const volatile char *)data)[whole * i / probes * PACKED_SECTION];
+  return large_kilobytes(data) >= (long)probes * SECTION_KB / 2;
 }

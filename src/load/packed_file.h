@@ -1,7 +1,7 @@
 /* A file of packed weights: what a model's memory holds after loading, and sums to check it by.
  *
  *   data      [data_bytes], and zeros up to a multiple of 4096
- *   sums      [n_windows] of checksum() over each PACKED_WINDOW of the data
+ *   sums      [n_sections] of checksum() over each PACKED_SECTION of the data
  *   texts     source and quantisation mix, for people
  *   footer    sizes, the key, and the sum over all that follows the data
  *
@@ -18,7 +18,7 @@
 #include "base/file.h"
 
 /* 2 MiB: a large page. */
-enum { PACKED_WINDOW = CHECKSUM_MOST };
+enum { PACKED_SECTION = CHECKSUM_MOST };
 
 /* What a file says of itself. */
 typedef struct packed_about {
@@ -33,8 +33,8 @@ typedef struct packed_about {
 typedef struct packed_file {
   file file;
   packed_about about;
-  size_t n_windows;
-  const uint64_t *sums; /* [n_windows] */
+  size_t n_sections;
+  const uint64_t *sums; /* [n_sections] */
   void *meta;           /* holds sums and texts */
 } packed_file;
 
@@ -42,11 +42,11 @@ typedef struct packed_file {
 gale_status packed_open(packed_file *p, const char *path, gale_error *error);
 void packed_close(packed_file *p);
 
-/* Bytes of a window: PACKED_WINDOW, or less in the last one. */
-size_t packed_window_bytes(uint64_t data_bytes, size_t window);
+/* Bytes of a section: PACKED_SECTION, or less in the last one. */
+size_t packed_section_bytes(uint64_t data_bytes, size_t section);
 
-/* True if bytes are what was written as this window. Thread-safe. */
-bool packed_check(const packed_file *p, size_t window, const void *bytes);
+/* True if bytes are what was written as this section. Thread-safe. */
+bool packed_check(const packed_file *p, size_t section, const void *bytes);
 
 /* ---- Writing ---- */
 
@@ -61,10 +61,10 @@ typedef struct packed_writer {
  * being written. On failure w holds nothing. */
 gale_status packed_create(packed_writer *w, const char *directory, uint64_t data_bytes, gale_error *error);
 
-/* Writes a window. Thread-safe. */
-gale_status packed_put(packed_writer *w, size_t window, const void *bytes, gale_error *error);
+/* Writes a section. Thread-safe. */
+gale_status packed_put(packed_writer *w, size_t section, const void *bytes, gale_error *error);
 
-/* Gives the file its name, once all windows are there. w is to be closed in any case. */
+/* Gives the file its name, once all sections are there. w is to be closed in any case. */
 gale_status packed_commit(packed_writer *w, const packed_about *about, const char *path, gale_error *error);
 
 /* Removes the file unless it was committed. */
@@ -76,7 +76,7 @@ void packed_writer_close(packed_writer *w);
  * ends it. NULL: the system refuses. */
 const void *packed_map(int fd, uint64_t data_bytes, void **mapping, size_t *mapping_bytes);
 
-/* True if the system maps the file in large pages, or has none for other memory either. Looks at a few windows, which
+/* True if the system maps the file in large pages, or has none for other memory either. Looks at a few sections, which
  * are read into memory for that. */
 bool packed_in_large_pages(const void *data, uint64_t data_bytes);
 

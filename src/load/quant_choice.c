@@ -19,9 +19,9 @@ static quant_type wv_type(const quant_mix *r, const model_config *config, int32_
   return shared && type == QUANT_Q4_K ? QUANT_Q5_K : type;
 }
 
-static quant_type wanted_type(const quant_mix *r, const model_config *config, bool tied, const weight_item *item) {
+static quant_type wanted_type(const quant_mix *r, const model_config *config, bool tied, const weight_target *target) {
   bool eight = config->n_experts == 8 && !quant_get(r->type)->is_float;
-  switch (item->role) {
+  switch (target->role) {
   case OUTPUT:
     return r->output;
   case TOK_EMBEDDINGS:
@@ -29,11 +29,11 @@ static quant_type wanted_type(const quant_mix *r, const model_config *config, bo
   case WK:
     return eight ? QUANT_Q8_0 : r->type;
   case WV:
-    return eight ? QUANT_Q8_0 : wv_type(r, config, item->layer);
+    return eight ? QUANT_Q8_0 : wv_type(r, config, target->layer);
   case WO:
     return eight && r->type == QUANT_Q4_K ? QUANT_Q5_K : r->type;
   case W2:
-    return quant_mix_w2(r, item->layer, config->n_layers);
+    return quant_mix_w2(r, target->layer, config->n_layers);
   default:
     return r->type;
   }
@@ -43,14 +43,14 @@ static bool fits(quant_type type, int64_t cols) {
   return cols % quant_get(type)->block == 0;
 }
 
-quant_type quant_choice_type(const quant_mix *r, const model_config *config, bool tied, const weight_item *item,
+quant_type quant_choice_type(const quant_mix *r, const model_config *config, bool tied, const weight_target *target,
                              bool *fell_back) {
   static const quant_type smaller[QUANT_TYPES] = {
       [QUANT_Q4_K] = QUANT_Q5_0, [QUANT_Q5_K] = QUANT_Q5_1, [QUANT_Q6_K] = QUANT_Q8_0};
-  if (item->rows == 0 || item->role == GATE) return QUANT_F32;
-  quant_type type = wanted_type(r, config, tied, item);
-  if (fits(type, item->cols)) return type;
+  if (target->rows == 0 || target->role == GATE) return QUANT_F32;
+  quant_type type = wanted_type(r, config, tied, target);
+  if (fits(type, target->cols)) return type;
   *fell_back = true;
   bool superblock = quant_get(type)->block > QUANT_BLOCK;
-  return superblock && fits(smaller[type], item->cols) ? smaller[type] : QUANT_F16;
+  return superblock && fits(smaller[type], target->cols) ? smaller[type] : QUANT_F16;
 }

@@ -10,9 +10,9 @@
 /* Finds a row by its name (any case). The message of the error lists the names. */
 gale_status quant_choice_find(const char *name, const quant_mix **r, gale_error *error);
 
-/* The type of an item. *fell_back is set, and otherwise left, where its rows do not fit the blocks of the type meant
+/* The type of a target. *fell_back is set, and otherwise left, where its rows do not fit the blocks of the type meant
  * for it: Q4_K becomes Q5_0, Q5_K Q5_1, Q6_K Q8_0, and what does not fit blocks of 32 becomes F16. */
-quant_type quant_choice_type(const quant_mix *r, const model_config *config, bool tied, const weight_item *item,
+quant_type quant_choice_type(const quant_mix *r, const model_config *config, bool tied, const weight_target *target,
                              bool *fell_back);
 
 #endif

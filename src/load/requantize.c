@@ -206,20 +206,20 @@ typedef struct builder {
   gale_error *error;
 } builder;
 
-static gale_status add_tensor(builder *b, const weight_item *item, quant_type type, origin **made) {
+static gale_status add_tensor(builder *b, const weight_target *target, quant_type type, origin **made) {
   checkpoint *to = b->to;
   const model_config *config = b->source->config;
   char name[160];
   const char *why;
-  bool stacked = item->expert >= 0, matrix = item->rows > 0;
-  tensor_usual_name(to, item->role, item->layer, item->expert, name);
+  bool stacked = target->expert >= 0, matrix = target->rows > 0;
+  tensor_usual_name(to, target->role, target->layer, target->expert, name);
   tensor *t = &to->tensors[to->n_tensors];
   origin *o = &b->conversion->origins[to->n_tensors++];
   *t = (tensor){.name = arena_string(&to->memory, name, strlen(name)), .type = type};
-  *o = (origin){.n_places = stacked ? config->n_experts : 1, .rows = matrix ? item->rows : 1, .cols = item->cols};
+  *o = (origin){.n_places = stacked ? config->n_experts : 1, .rows = matrix ? target->rows : 1, .cols = target->cols};
   o->places = arena_array(&to->memory, (size_t)o->n_places, sizeof *o->places);
   if (!t->name || !o->places) return error_memory(b->error, (uint64_t)o->n_places * sizeof *o->places);
-  bool rotated = item->role == WQ || item->role == WK;
+  bool rotated = target->role == WQ || target->role == WK;
   bool swap = rotated && b->source->checkpoint->kind != CHECKPOINT_GGUF && !config->interleaved;
   if (swap && pairs_neighbours(b->architecture)) o->head_dim = config->head_dim;
   if (!matrix) o->offset = config->norm_offset;
@@ -231,20 +231,20 @@ static gale_status add_tensor(builder *b, const weight_item *item, quant_type ty
                                  : error_set(b->error, GALE_E_FORMAT, "%s: tensor %s: %s", to->path, name, why);
 }
 
-static gale_status add_item(builder *b, const weight_item *item) {
+static gale_status add_target(builder *b, const weight_target *target) {
   origin *o = NULL;
-  int feed_forward = item->role == W1 ? 0 : item->role == W2 ? 1 : 2;
-  if (item->expert > 0 && b->stack[feed_forward]) {
-    b->stack[feed_forward]->places[item->expert] = item->place;
+  int feed_forward = target->role == W1 ? 0 : target->role == W2 ? 1 : 2;
+  if (target->expert > 0 && b->stack[feed_forward]) {
+    b->stack[feed_forward]->places[target->expert] = target->place;
     return GALE_OK;
   }
   bool fell_back = false;
-  quant_type type = quant_choice_type(b->mix, b->source->config, b->source->weights->tied, item, &fell_back);
+  quant_type type = quant_choice_type(b->mix, b->source->config, b->source->weights->tied, target, &fell_back);
   b->fallen_back += fell_back;
-  gale_status status = add_tensor(b, item, type, &o);
+  gale_status status = add_tensor(b, target, type, &o);
   if (status) return status;
-  o->places[0] = item->place;
-  if (item->expert == 0) b->stack[feed_forward] = o;
+  o->places[0] = target->place;
+  if (target->expert == 0) b->stack[feed_forward] = o;
   return GALE_OK;
 }
 
@@ -279,14 +279,14 @@ static gale_status build(builder *b) {
   checkpoint *to = b->to;
   const model_weights *w = b->source->weights;
   conversion *c = b->conversion = arena_alloc(&to->memory, sizeof *c);
-  to->tensors = arena_array(&to->memory, w->n_items + 1, sizeof *to->tensors);
-  if (!c || !to->tensors) return error_memory(b->error, (w->n_items + 1) * sizeof *to->tensors);
+  to->tensors = arena_array(&to->memory, w->n_targets + 1, sizeof *to->tensors);
+  if (!c || !to->tensors) return error_memory(b->error, (w->n_targets + 1) * sizeof *to->tensors);
   c->from = b->source->checkpoint;
-  c->origins = arena_array(&to->memory, w->n_items + 1, sizeof *c->origins);
-  if (!c->origins) return error_memory(b->error, (w->n_items + 1) * sizeof *c->origins);
+  c->origins = arena_array(&to->memory, w->n_targets + 1, sizeof *c->origins);
+  if (!c->origins) return error_memory(b->error, (w->n_targets + 1) * sizeof *c->origins);
   to->source = c;
   gale_status status = add_divisors(b);
-  for (size_t i = 0; i < w->n_items && !status; i++) status = add_item(b, &w->items[i]);
+  for (size_t i = 0; i < w->n_targets && !status; i++) status = add_target(b, &w->targets[i]);
   return status ? status : checkpoint_index(to, b->error);
 }
 

@@ -6,7 +6,7 @@
 #include "load/quant_choice.h"
 #include "model/model.h"
 
-/* Makes *to, of kind CHECKPOINT_GGUF and without settings, whose tensors are those of the source's items: matrices of
+/* Makes *to, of kind CHECKPOINT_GGUF and without settings, whose tensors are those of the source's targets: matrices of
  * experts stacked, rows of wq and wk in the order that the family's GGUF files have, the norms' offset added. Reading a
  * tensor reads the source's rows, and encodes those that are not of the right type already. A number that is not
  * finite, or too large for the type, is an error of that read which names the tensor.

@@ -15,40 +15,41 @@ typedef struct search {
   gale_status status;
 } search;
 
-static void find(search *s, weight_item item, int layer, int expert) {
+static void find(search *s, weight_target target, int layer, int expert) {
   if (s->status) return;
-  item.layer = layer;
-  item.expert = expert;
-  s->status = tensor_find(s->c, s->config, item.role, layer, expert, item.rows, item.cols, &item.place, s->error);
+  target.layer = layer;
+  target.expert = expert;
+  s->status =
+      tensor_find(s->c, s->config, target.role, layer, expert, target.rows, target.cols, &target.place, s->error);
   if (s->status) return;
-  const tensor *t = item.place.tensor;
-  if (!t && item.role == OUTPUT) {
+  const tensor *t = target.place.tensor;
+  if (!t && target.role == OUTPUT) {
     s->w->tied = true;
     return;
   }
   if (!t) {
     char name[160];
-    tensor_usual_name(s->c, item.role, layer, expert, name);
+    tensor_usual_name(s->c, target.role, layer, expert, name);
     const char *foreign = checkpoint_foreign(s->c, name);
     s->status = foreign ? error_set(s->error, GALE_E_UNSUPPORTED, "%s: tensor %s has type %s, which is not accepted",
                                     s->c->path, name, foreign)
                         : error_set(s->error, GALE_E_FORMAT, "%s: tensor %s is missing", s->c->path, name);
     return;
   }
-  int64_t elements = item.cols * (item.rows ? item.rows : 1);
+  int64_t elements = target.cols * (target.rows ? target.rows : 1);
   s->used[t - s->c->tensors] = true;
   s->w->n_parameters += elements;
   s->w->stored_bytes += quant_bytes(t->type, (uint64_t)elements);
-  if (item.matrix) *item.matrix = (be_weight){.type = t->type, .rows = item.rows, .cols = item.cols};
-  s->w->items[s->w->n_items++] = item;
+  if (target.matrix) *target.matrix = (be_weight){.type = t->type, .rows = target.rows, .cols = target.cols};
+  s->w->targets[s->w->n_targets++] = target;
 }
 
 static void find_matrix(search *s, tensor_role role, int layer, int expert, be_weight *to, int64_t rows, int64_t cols) {
-  find(s, (weight_item){.role = role, .rows = rows, .cols = cols, .matrix = to}, layer, expert);
+  find(s, (weight_target){.role = role, .rows = rows, .cols = cols, .matrix = to}, layer, expert);
 }
 
 static void find_vector(search *s, tensor_role role, int layer, const float **to, int64_t n) {
-  find(s, (weight_item){.role = role, .cols = n, .vector = to}, layer, -1);
+  find(s, (weight_target){.role = role, .cols = n, .vector = to}, layer, -1);
 }
 
 static void find_layer(search *s, int i) {
@@ -89,9 +90,9 @@ static bool make_room(const model_config *m, arena *memory, model_weights *w) {
   enum { OF_MODEL = 3, OF_LAYER = 11, OF_FFN = 3 };
   size_t layers = (size_t)m->n_layers, experts = m->n_experts > 0 ? (size_t)m->n_experts : 1;
   w->layers = arena_array(memory, layers, sizeof *w->layers);
-  w->items = arena_array(memory, OF_MODEL + layers * (OF_LAYER + OF_FFN * experts), sizeof *w->items);
+  w->targets = arena_array(memory, OF_MODEL + layers * (OF_LAYER + OF_FFN * experts), sizeof *w->targets);
   be_weight *ffn = arena_array(memory, layers * OF_FFN * experts, sizeof *ffn);
-  if (!w->layers || !w->items || !ffn) return false;
+  if (!w->layers || !w->targets || !ffn) return false;
   for (size_t l = 0; l < layers; l++) {
     layer_weights *layer = &w->layers[l];
     layer->w1 = ffn + l * OF_FFN * experts;

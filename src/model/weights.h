@@ -19,14 +19,14 @@ typedef struct layer_weights {
 } layer_weights;
 
 /* One tensor to load, and to where: a packed matrix or a row of floats. */
-typedef struct weight_item {
+typedef struct weight_target {
   tensor_role role;
   tensor_place place;
   int layer, expert;  /* -1 where they do not apply */
   int64_t rows, cols; /* rows 0: a vector */
   be_weight *matrix;
   const float **vector;
-} weight_item;
+} weight_target;
 
 typedef struct model_weights {
   be_weight tok_embeddings; /* [vocab_size, dim] */
@@ -41,8 +41,8 @@ typedef struct model_weights {
   size_t memory_bytes;
   void *mapping; /* NULL: memory is the device's; else it lies in this mapping of a file */
   size_t mapping_bytes;
-  weight_item *items; /* [n_items]: what weights_load() loads */
-  size_t n_items;
+  weight_target *targets; /* [n_targets]: what weights_load() loads */
+  size_t n_targets;
 } model_weights;
 
 /* Finds every tensor, checks type and shape, and refuses a checkpoint that holds tensors this block would leave out.

@@ -15,7 +15,7 @@
 static const char tiny[] = TEST_DATA "/models/gguf-f32/model.gguf";
 static const char other[] = TEST_DATA "/models/gguf-q4_1-tied-q8_0/model.gguf";
 static const char sharded[] = TEST_DATA "/models/llama-sharded";
-static char large_directory[64], large[96]; /* 17 MiB: ten windows, two stretches */
+static char large_directory[64], large[96]; /* 17 MiB: ten sections, two stretches */
 
 static void settle(void) {
   sleep(4);
@@ -305,11 +305,11 @@ static void test_damage(void **state) {
   char *path = only_entry();
   packed_file p;
   assert_int_equal(packed_open(&p, path, NULL), GALE_OK);
-  const uint64_t size = p.file.size, data = p.about.data_bytes, window = PACKED_WINDOW;
+  const uint64_t size = p.file.size, data = p.about.data_bytes, section = PACKED_SECTION;
   const uint64_t meta = (data + 4095) / 4096 * 4096;
   packed_close(&p);
-  const uint64_t at_bytes[] = {0,        1,    window - 1, window,    8 * window - 1, 8 * window, data / 2,
-                               data - 1, meta, meta + 9,   size - 65, size - 64,      size - 40,  size - 8};
+  const uint64_t at_bytes[] = {0,        1,    section - 1, section,   8 * section - 1, 8 * section, data / 2,
+                               data - 1, meta, meta + 9,    size - 65, size - 64,       size - 40,   size - 8};
   for (size_t i = 0; i < sizeof at_bytes / sizeof *at_bytes; i++) {
     flip(path, at_bytes[i]);
     assert_false(is_kept(&o));
@@ -318,7 +318,7 @@ static void test_damage(void **state) {
   flip(path, data / 3);
   expect_packed(&o, "kept for");
   expect_kept(&o);
-  const uint64_t sizes[] = {0, 1, 63, 64, window, data, meta, size - 64, size - 1, size + 1, size + 4096, 2 * size};
+  const uint64_t sizes[] = {0, 1, 63, 64, section, data, meta, size - 64, size - 1, size + 1, size + 4096, 2 * size};
   for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
     assert_int_equal(truncate(path, (off_t)sizes[i]), 0);
     assert_false(is_kept(&o));

@@ -5,7 +5,7 @@
 
 #include <sys/mman.h>
 
-enum { DATA = PACKED_WINDOW + 12345 };
+enum { DATA = PACKED_SECTION + 12345 };
 
 static char *data;
 
@@ -14,7 +14,7 @@ static const char *write_file(void) {
   packed_writer w;
   gale_error error = {0};
   if (packed_create(&w, directory, DATA, &error)) fail_msg("%s", error.message);
-  for (size_t i = 0; i < 2; i++) assert_int_equal(packed_put(&w, i, data + i * PACKED_WINDOW, NULL), GALE_OK);
+  for (size_t i = 0; i < 2; i++) assert_int_equal(packed_put(&w, i, data + i * PACKED_SECTION, NULL), GALE_OK);
   assert_int_equal(packed_commit(&w, &about, at("file"), NULL), GALE_OK);
   packed_writer_close(&w);
   return at("file");
@@ -26,20 +26,20 @@ static void test_read_back(void **state) {
   gale_error error = {0};
   if (packed_open(&p, write_file(), &error)) fail_msg("%s", error.message);
   assert_int_equal(p.about.data_bytes, DATA);
-  assert_int_equal(p.n_windows, 2);
+  assert_int_equal(p.n_sections, 2);
   assert_string_equal(p.about.source, "/a/model");
   assert_string_equal(p.about.mix, "q4_0");
   assert_true(p.about.key.half[0] == 1 && p.about.key.half[1] == 2);
-  assert_int_equal(packed_window_bytes(DATA, 0), PACKED_WINDOW);
-  assert_int_equal(packed_window_bytes(DATA, 1), 12345);
+  assert_int_equal(packed_section_bytes(DATA, 0), PACKED_SECTION);
+  assert_int_equal(packed_section_bytes(DATA, 1), 12345);
   void *mapping;
   size_t mapping_bytes;
   const char *mapped = packed_map(p.file.fd, DATA, &mapping, &mapping_bytes);
   assert_non_null(mapped);
-  assert_int_equal((uintptr_t)mapped % PACKED_WINDOW, 0);
+  assert_int_equal((uintptr_t)mapped % PACKED_SECTION, 0);
   assert_memory_equal(mapped, data, DATA);
   (void)packed_in_large_pages(mapped, DATA);
-  for (size_t i = 0; i < 2; i++) assert_true(packed_check(&p, i, mapped + i * PACKED_WINDOW));
+  for (size_t i = 0; i < 2; i++) assert_true(packed_check(&p, i, mapped + i * PACKED_SECTION));
   assert_false(packed_check(&p, 0, mapped + 1));
   assert_int_equal(munmap(mapping, mapping_bytes), 0);
   packed_close(&p);
