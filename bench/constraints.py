@@ -101,7 +101,7 @@ class Row:
             return
         self.compiles.append(result["compile"])
         wrong = set()
-        for test, (verdict, steps, _, _) in zip(tests, result["tests"]):
+        for test, (verdict, steps, _, _, reordered) in zip(tests, result["tests"]):
             self.steps += steps
             if steps:
                 self.firsts.append(result["compile"] + steps[0])
@@ -109,6 +109,7 @@ class Row:
                 kind = "error" if isinstance(verdict, str) else "valid refused" if test["valid"] else "invalid accepted"
                 c[kind + ", instances"] += 1
                 wrong.add(kind)
+            c["only in another order"] += bool(verdict is False and reordered)
         c.update(wrong)
         c["passing"] += not wrong
 
@@ -118,13 +119,13 @@ class Row:
         both = lambda kind: f"{c[kind]} ({c[kind + ', instances']})"
         of = lambda values, *ps: " / ".join(f"{percentile(values, p):,.1f}" for p in ps)
         return [c["schemas"], c["passing"], c["refused"], c["crashed"], both("invalid accepted"), both("valid refused"),
-                both("error"), f"{mean:,.1f} / {of(steps, 50, 99, 100)}", of(compiles, 50, 99, 100),
+                c["only in another order"], both("error"), f"{mean:,.1f} / {of(steps, 50, 99, 100)}", of(compiles, 50, 99, 100),
                 of(sorted(self.firsts), 50, 99), f"{len(steps):,}"]  # fmt: skip
 
 
 LINES = ["schemas", "passing", "refused at compiling", "crashed or took too long",
          "schemas with an invalid instance accepted (instances)", "with a valid one refused (instances)",
-         "with an error in a mask (instances)", "mask and token, us: mean / p50 / p99 / max",
+         "valid instances taken in another order of members alone", "with an error in a mask (instances)", "mask and token, us: mean / p50 / p99 / max",
          "compile, us: p50 / p99 / max", "compile and first mask, us: p50 / p99", "masks"]  # fmt: skip
 
 
@@ -163,7 +164,7 @@ def failures(path, result, data):
         kind = "crashed" if "crashed" in result else "refused"
         return [(f"{kind}: {cause_of(result[kind])}", f"{path.name}: {result[kind]}")]
     found = []
-    for i, (test, (verdict, _, at, text)) in enumerate(zip(data["tests"], result["tests"])):
+    for i, (test, (verdict, _, at, text, reordered)) in enumerate(zip(data["tests"], result["tests"])):
         if verdict is test["valid"]:
             continue
         encoded = text.encode()
@@ -171,7 +172,8 @@ def failures(path, result, data):
         if isinstance(verdict, str):
             found.append((cause_of(verdict), f"{path.name} test {i}, byte {at}: {verdict}: {around}"))
         elif test["valid"]:
-            found.append(("valid instance refused", f"{path.name} test {i}, byte {at}: {around}"))
+            cause = "valid instance refused" + (", but taken with its members in another order" if reordered else "")
+            found.append((cause, f"{path.name} test {i}, byte {at}: {around}"))
         else:
             broken = broken_keyword(data["schema"], test["data"])
             found.append((f"invalid instance accepted: {broken}", f"{path.name} test {i}: {test.get('python_error', '')[:150]!r}"))

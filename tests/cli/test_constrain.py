@@ -69,6 +69,16 @@ class Constrain(unittest.TestCase):
     def test_json(self):
         self.expect({'{"a": [1, null, {"b": "\\u00e9\\n"}]}': None, "{}": None, "{": 1, "[]": 0, "1": 0}, "--json")
 
+    def test_schema(self):
+        schema = {"type": "object", "properties": {"name": {"type": "string", "maxLength": 3}, "age": {"type": "integer"}},
+                  "required": ["name"]}
+        self.expect({'{"name": "\u00e9t\u00e9", "age": 7}': None, '{"name":"x"}': None, '{"name": "abcd"}': 13, '{"age": 7}': 2,
+                     '{"name": "x"': 12}, "--json-schema", self.file(json.dumps(schema)))  # fmt: skip
+
+    def test_grammar(self):
+        grammar = 'root ::= "(" root ")" | [a-z]+ # nested\n'
+        self.expect({"((x))": None, "ab": None, "((x)": 4, "(1": 1, "": 0}, "--grammar", self.file(grammar))
+
     def test_a_refusal_names_the_token(self):
         line = self.check(["yes?"], "--choice", "yes")[0]
         self.assertRegex(line, r"^refused at byte 3: token \d+ \(\?\) may not come here$")
@@ -96,6 +106,11 @@ class Constrain(unittest.TestCase):
             ("--regex: byte", ["--regex", "(?=a)b"]),
             ("--regex: byte", ["--regex", r"(a)\1"]),
             ("twice", ["--choice", "a", "--choice", "a"]),
+            ("/properties/a/pattern: byte 0", ["--json-schema", self.file('{"properties": {"a": {"pattern": "("}}}')]),
+            ("/$ref", ["--json-schema", self.file('{"$ref": "https://example.com/x"}')]),
+            ("byte", ["--json-schema", self.file('{"type": ')]),
+            ("byte 0", ["--grammar", self.file('root ::= root "x" | "y"')]),
+            ("byte 9", ["--grammar", self.file("root ::= other")]),
             ("No such file", ["--json-schema", "/does/not/exist"]),
             ("No such file", ["--grammar", "/does/not/exist"]),
         ]:
