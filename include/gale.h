@@ -517,11 +517,14 @@ typedef struct gale_generation_options {
    * of a control token also ends it at that token, wherever it comes. */
   const char *const *stop;
   size_t n_stop;
-  int32_t max_tokens;                       /* -1: as many as there is room for */
-  bool special;                             /* control tokens that tell nothing of the form are content too */
-  bool logprobs;                            /* compute log-probabilities */
-  int32_t top_logprobs;                     /* 0 to 1024: of so many of the likeliest tokens too */
-  const struct gale_constraint *constraint; /* must be NULL */
+  int32_t max_tokens;   /* -1: as many as there is room for */
+  bool special;         /* control tokens that tell nothing of the form are content too */
+  bool logprobs;        /* compute log-probabilities */
+  int32_t top_logprobs; /* 0 to 1024: of so many of the likeliest tokens too */
+  /* What the content must satisfy (gale_constraint.h); NULL: nothing. Thinking is free, but the answer ends by itself
+   * only where the content is complete, and always where nothing else may follow. It must be of the answer's tokenizer
+   * and outlive the generation. */
+  const struct gale_constraint *constraint;
 } gale_generation_options;
 
 #define gale_generation_defaults(options) gale_generation_defaults_sized(options, sizeof *(options))

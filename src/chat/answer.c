@@ -16,6 +16,8 @@ typedef enum answer_state {
   STATE_OBJECTS, /* all of the answer, where calls are JSON objects: Llama 3 */
 } answer_state;
 
+enum { FIRST_THINKING = 13 }; /* version of prompts */
+
 typedef struct answer_call {
   byte_list name, id, arguments; /* each with a NUL once it is given */
 } answer_call;
@@ -97,8 +99,12 @@ static answer_state state_after(const answer *a, int32_t id, bool *begins) {
     answer_state state;
     int from, below; /* versions */
   } CONTROLS[] = {
-      {"[TOOL_CALLS]", STATE_LIST, 2, 11},  {"[TOOL_CALLS]", STATE_NAME, 11, 100}, {"[CALL_ID]", STATE_ID, 11, 13},
-      {"[ARGS]", STATE_ARGUMENTS, 11, 100}, {"[THINK]", STATE_THINKING, 13, 100},  {"[/THINK]", STATE_CONTENT, 13, 100},
+      {"[TOOL_CALLS]", STATE_LIST, 2, 11},
+      {"[TOOL_CALLS]", STATE_NAME, 11, 100},
+      {"[CALL_ID]", STATE_ID, 11, 13},
+      {"[ARGS]", STATE_ARGUMENTS, 11, 100},
+      {"[THINK]", STATE_THINKING, FIRST_THINKING, 100},
+      {"[/THINK]", STATE_CONTENT, FIRST_THINKING, 100},
   };
   for (size_t i = 0; i < sizeof CONTROLS / sizeof *CONTROLS; i++) {
     if (a->version < CONTROLS[i].from || a->version >= CONTROLS[i].below) continue;
@@ -288,4 +294,8 @@ gale_status answer_calls(answer *a, const gale_tool_call **calls, size_t *n_call
 
 bool answer_thinks(const answer *a) {
   return a->state == STATE_THINKING;
+}
+
+int32_t answer_thinking_mark(const answer *a) {
+  return a->version >= FIRST_THINKING ? tokenizer_control(a->tokenizer, "[THINK]") : -1;
 }

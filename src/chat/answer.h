@@ -24,4 +24,7 @@ gale_status answer_calls(answer *a, const gale_tool_call **calls, size_t *n_call
 
 bool answer_thinks(const answer *a);
 
+/* The token with which thinking begins, or -1 where there is none. */
+int32_t answer_thinking_mark(const answer *a);
+
 #endif

@@ -1,4 +1,5 @@
 /* Constraints and the states of texts in them. */
+#include "constraint/constraint.h"
 #include "base/sized.h"
 #include "base/utf8.h"
 #include "constraint/compile.h"
@@ -150,6 +151,14 @@ void gale_constraint_close(gale_constraint **constraint) {
   free(c->masks);
   free(c);
   *constraint = NULL;
+}
+
+const gale_mask_table *constraint_table(const gale_constraint *c) {
+  return c->table;
+}
+
+const gale_tokenizer *constraint_tokenizer(const gale_constraint *c) {
+  return c->table->tokenizer;
 }
 
 /* ---- States ---- */

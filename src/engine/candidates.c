@@ -33,7 +33,18 @@ gale_status sampler_scratch_open(int32_t vocab_size, const char *isa, sampler_sc
   return GALE_OK;
 }
 
+uint32_t *sampler_scratch_mask(sampler_scratch *scratch, size_t words) {
+  if (words > scratch->mask_words) {
+    uint32_t *mask = realloc(scratch->mask, words * sizeof *mask);
+    if (!mask) return NULL;
+    scratch->mask = mask;
+    scratch->mask_words = words;
+  }
+  return scratch->mask;
+}
+
 void sampler_scratch_close(sampler_scratch **scratch) {
+  if (*scratch) free((*scratch)->mask);
   free(*scratch);
   *scratch = NULL;
 }

@@ -19,6 +19,8 @@ struct sampler_scratch {
   uint64_t *weight;
   int32_t *active; /* [vocab_size]: numbers of candidates */
   uint64_t *mass;  /* [MASS_BUCKETS] */
+  uint32_t *mask;  /* [mask_words], where a mask was asked for */
+  size_t mask_words;
   size_t n;
   uint64_t total; /* of the candidates' weights */
   scan_scale by;

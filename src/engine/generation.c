@@ -1,6 +1,7 @@
 /* Answers: tokens from rows of logits, and text from tokens. */
 #include "base/sized.h"
 #include "chat/answer.h"
+#include "engine/constrained.h"
 #include "engine/session.h"
 #include "tokenizer/built.h"
 
@@ -18,6 +19,7 @@ struct gale_generation {
   size_t n_ends;
   sampler *sampler; /* NULL without a model */
   answer *answer;
+  constrained bound;
   piece_list pieces;
   int32_t *stop_tokens; /* [n_stop]: the control token that a stop text names, or -1 */
   size_t n_stop;
@@ -34,7 +36,6 @@ void gale_generation_defaults_sized(gale_generation_options *options, size_t siz
 /* ---- Opening ---- */
 
 static gale_status check_options(const gale_generation_options *o, gale_error *error) {
-  if (o->constraint) return error_set(error, GALE_E_UNSUPPORTED, "constraint is set: only NULL is accepted");
   if (o->max_tokens < -1)
     return error_set(error, GALE_E_ARGUMENT, "max_tokens is %d: -1 (no limit) and more is accepted", o->max_tokens);
   if (o->top_logprobs < 0 || o->top_logprobs > MOST_LOGPROBS)
@@ -92,6 +93,9 @@ static gale_status open_stops(gale_generation *g, const gale_generation_options 
 static gale_status open_parts(gale_generation *g, const gale_generation_options *o, gale_error *error) {
   gale_status status = open_sampling(g, o, error);
   if (!status) status = answer_open(g->tokenizer, o->form, o->special, &g->answer, error);
+  if (!status) status = constrained_open(o->constraint, g->tokenizer, &g->bound, error);
+  g->bound.ends = g->ends;
+  g->bound.n_ends = g->n_ends;
   if (!status) status = open_stops(g, o, error);
   if (status || !o->logprobs) return status;
   g->top = (size_t)o->top_logprobs;
@@ -129,6 +133,7 @@ void gale_generation_close(gale_generation **generation) {
   gale_generation *g = *generation;
   sampler_close(&g->sampler);
   answer_close(&g->answer);
+  constrained_close(&g->bound);
   pieces_free(&g->pieces);
   free(g->ends);
   free(g->stop_tokens);
@@ -178,6 +183,8 @@ static gale_status add_token(gale_generation *g, int32_t token, gale_error *erro
   if (g->pieces.stopped >= 0) {
     g->result.finish = GALE_FINISH_STOP;
     g->result.stop = g->pieces.stopped;
+  } else if (constrained_over(&g->bound, g->answer)) {
+    status = end(g, GALE_FINISH_END, false, error);
   } else if (g->result.n_tokens == g->max_tokens) {
     status = end(g, GALE_FINISH_LENGTH, true, error);
   }
@@ -186,10 +193,12 @@ static gale_status add_token(gale_generation *g, int32_t token, gale_error *erro
 
 gale_status gale_generation_accept(gale_generation *g, int32_t token, gale_error *error) {
   if (g->result.finish) return error_set(error, GALE_E_ARGUMENT, "the answer has ended: no token can follow");
-  int32_t n_tokens = gale_tokenizer_size(g->tokenizer);
+  int32_t n_tokens = g->model ? model_drawable(g->model, g->tokenizer) : gale_tokenizer_size(g->tokenizer);
   if (token < 0 || token >= n_tokens)
     return error_set(error, GALE_E_ARGUMENT, "token is %d: 0 to %d is accepted", token, n_tokens - 1);
-  gale_status status = g->sampler ? sampler_accept(g->sampler, token, true, error) : GALE_OK;
+  gale_status status = constrained_accept(&g->bound, g->answer, token, is_end(g, token), error);
+  if (status == GALE_E_ARGUMENT) return status;
+  if (!status && g->sampler) status = sampler_accept(g->sampler, token, true, error);
   if (status == GALE_E_ARGUMENT) return status;
   g->n_logprobs = 0;
   if (!status) status = add_token(g, token, error);
@@ -228,7 +237,9 @@ gale_status gale_generation_take(gale_generation *g, gale_session *session, int3
                      sequence, row, gale_logits_rows(session, sequence));
   int32_t chosen;
   size_t n_logprobs;
-  gale_status status = sampler_choose(g->sampler, session->sampling, logits, g->result.n_tokens, NULL, &chosen, error);
+  const uint32_t *mask;
+  gale_status status = constrained_mask(&g->bound, g->answer, session->sampling, &mask, error);
+  if (!status) status = sampler_choose(g->sampler, session->sampling, logits, g->result.n_tokens, mask, &chosen, error);
   if (!status) status = find_logprobs(g, session, logits, chosen, &n_logprobs, error);
   if (status) return status;
   status = gale_generation_accept(g, chosen, error);

@@ -18,6 +18,9 @@ gale_status sampler_scratch_open(int32_t vocab_size, const char *isa, sampler_sc
 void sampler_scratch_close(sampler_scratch **scratch);
 size_t sampler_scratch_bytes(int32_t vocab_size);
 
+/* Room for a mask of so many words, in memory of the scratch; NULL when out of memory. */
+uint32_t *sampler_scratch_mask(sampler_scratch *scratch, size_t words);
+
 /* Tokens are 0 .. n_tokens - 1: rows may be longer, and what is beyond is never drawn. The scratch must have been
  * opened for at least as many. o NULL: the defaults. */
 gale_status sampler_open(const gale_sampler_options *o, int32_t n_tokens, sampler **opened, gale_error *error);

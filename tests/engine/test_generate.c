@@ -1,5 +1,6 @@
 /* Generation over a synthetic model: what ends an answer, its pieces, log-probabilities, and what is in the sequence
  * afterwards. */
+#include "gale_constraint.h"
 #include "models/model_cases.h"
 
 #include <math.h>
@@ -372,17 +373,25 @@ static void test_refusals(void **state) {
   const struct {
     const char *what;
     gale_status status;
-  } cases[] = {{"a stop text is empty", GALE_E_ARGUMENT}, {"max_tokens is -2", GALE_E_ARGUMENT},
-               {"top_logprobs is 2000", GALE_E_ARGUMENT}, {"top_logprobs is 2 without", GALE_E_ARGUMENT},
-               {"constraint is set", GALE_E_UNSUPPORTED}, {"no-such", GALE_E_ARGUMENT},
-               {"temperature is -1", GALE_E_ARGUMENT},    {"token is 320", GALE_E_ARGUMENT},
+  } cases[] = {{"a stop text is empty", GALE_E_ARGUMENT},     {"max_tokens is -2", GALE_E_ARGUMENT},
+               {"top_logprobs is 2000", GALE_E_ARGUMENT},     {"top_logprobs is 2 without", GALE_E_ARGUMENT},
+               {"constraint is of another", GALE_E_ARGUMENT}, {"no-such", GALE_E_ARGUMENT},
+               {"temperature is -1", GALE_E_ARGUMENT},        {"token is 320", GALE_E_ARGUMENT},
                {"there is no tokenizer", GALE_E_ARGUMENT}};
   const int32_t outside = 320;
+  gale_tokenizer *foreign = NULL;
+  gale_mask_table *table = NULL;
+  gale_constraint *constraint = NULL;
+  gale_constraint_options any;
+  gale_constraint_defaults(&any);
+  assert_int_equal(gale_tokenizer_open(TEST_DATA "/text/smollm.json", &foreign, NULL), GALE_OK);
+  assert_int_equal(gale_mask_table_open(foreign, &table, NULL), GALE_OK);
+  assert_int_equal(gale_constraint_open(table, &any, &constraint, NULL), GALE_OK);
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     set(&s, i == 1 ? -2 : 4, 1);
     if (i == 0) s.o.stop = empty, s.o.n_stop = 1;
     if (i == 2 || i == 3) s.o.top_logprobs = i == 2 ? 2000 : 2, s.o.logprobs = i == 2;
-    if (i == 4) s.o.constraint = (const struct gale_constraint *)&s;
+    if (i == 4) s.o.constraint = constraint;
     if (i == 5) s.o.form = "no-such";
     if (i == 6) s.sampling.temperature = -1;
     if (i == 7) s.o.prompt = &outside, s.o.n_prompt = 1;
@@ -391,6 +400,9 @@ static void test_refusals(void **state) {
     if (!strstr(error.message, cases[i].what)) fail_msg("%s", error.message);
     assert_null(g);
   }
+  gale_constraint_close(&constraint);
+  gale_mask_table_close(&table);
+  gale_tokenizer_close(&foreign);
   gale_generation_close(&g);
   g = open_generation(f, set(&s, 4, 1));
   assert_int_equal(gale_generation_accept(g, -1, &error), GALE_E_ARGUMENT);

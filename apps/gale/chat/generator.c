@@ -2,6 +2,7 @@
 
 #include "gale/chat/display.h"
 #include "gale/cli/console.h"
+#include "gale/cli/constraining.h"
 #include "gale/cli/opening.h"
 
 #include <inttypes.h>
@@ -16,6 +17,13 @@ static uint64_t choose_seed(void) {
   return seed;
 }
 
+static int open_constraint_of(generator *g) {
+  gale_error error = {0};
+  if (constraints_given(g->o, true) == 0) return 0;
+  if (gale_mask_table_open(g->tokenizer, &g->masks, &error)) return fail_with(&error);
+  return open_constraint(g->o, g->masks, &g->constraint);
+}
+
 int generator_open(generator *g, const options *o) {
   *g = (generator){.o = o, .seed = option_given(o, OPTION_SEED) ? o->seed : choose_seed()};
   int code = open_model(o, false, &g->model);
@@ -25,6 +33,7 @@ int generator_open(generator *g, const options *o) {
   gale_model_info info;
   gale_model_get_info(g->model, &info);
   code = sampling_read(&g->sampling, o, g->tokenizer, info.n_drawable);
+  if (!code) code = open_constraint_of(g);
   if (!code) code = open_session(o, g->model, 0, &g->session);
   if (code) return code;
   gale_error error = {0};
@@ -40,6 +49,8 @@ void generator_close(generator *g) {
   free(g->ids);
   sampling_free(&g->sampling);
   gale_session_close(&g->session);
+  gale_constraint_close(&g->constraint);
+  gale_mask_table_close(&g->masks);
   gale_model_close(&g->model);
 }
 
@@ -101,6 +112,7 @@ static gale_status begin(generator *g, const int32_t *ids, size_t n_ids, answer 
   settings.stop = o->stop.items;
   settings.n_stop = o->stop.length;
   settings.max_tokens = o->predict;
+  settings.constraint = g->constraint;
   return gale_generation_open(g->model, g->tokenizer, &settings, &a->generation, error);
 }
 

@@ -5,12 +5,15 @@
 
 #include "gale/chat/sampling.h"
 #include "gale/cli/input.h"
+#include "gale_constraint.h"
 
 typedef struct generator {
   const options *o;
   gale_model *model;
   const gale_tokenizer *tokenizer; /* the model's */
   sampling sampling;
+  gale_mask_table *masks; /* of the constraint, if there is one */
+  gale_constraint *constraint;
   gale_session *session;
   int32_t sequence;
   bool raw;     /* without a template: answers have content only */

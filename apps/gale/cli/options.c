@@ -91,7 +91,7 @@ const option_spec option_table[OPTION_COUNT] = {
                          .help = "chat template; default: the one the model asks for"},
     [OPTION_RAW] = {"raw", 0, KIND_FLAG, AT(raw), .help = "continue the plain text, without a chat template"},
     [OPTION_TENSORS] = {"tensors", 0, KIND_FLAG, AT(tensors), .help = "list the tensors"},
-    [OPTION_JSON] = {"json", 0, KIND_FLAG, AT(json), .help = "print one JSON object"},
+    [OPTION_JSON] = {"json", 0, KIND_FLAG, AT(json), .help = "print one JSON object; run: answers are JSON objects"},
     [OPTION_JSON_SCHEMA] = {"json-schema", 0, KIND_FILE, "FILE", AT(json_schema),
                             .help = "answers are JSON that meets the schema in FILE"},
     [OPTION_REGEX] = {"regex", 0, KIND_TEXT, "TEXT", AT(regex),

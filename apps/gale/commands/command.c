@@ -37,13 +37,17 @@ const char model_help[] =
 
 const command command_table[] = {
     {"run", "MODEL [PROMPT]", 1, 2,
-     TAKES(COMMON, SAMPLING, OPTION_FILE, OPTION_SYSTEM, OPTION_TEMPLATE, OPTION_RAW, OPTION_HELP), run_main,
-     "; quote a prompt of several words", "answer a prompt, or chat on a terminal",
+     TAKES(COMMON, SAMPLING, OPTION_FILE, OPTION_SYSTEM, OPTION_TEMPLATE, OPTION_RAW, OPTION_JSON_SCHEMA, OPTION_JSON,
+           OPTION_REGEX, OPTION_CHOICE, OPTION_GRAMMAR, OPTION_HELP),
+     run_main, "; quote a prompt of several words", "answer a prompt, or chat on a terminal",
      "Answers PROMPT (or -f FILE, or standard input, also as '-') on standard output as it is generated. A model with "
      "a chat template gets it. One newline at the end of a prompt that is read from a file or a pipe is dropped.\n"
      "What a model thinks before it answers is dimmed on a terminal that has colours, unless NO_COLOR is set, and "
      "stands "
      "between [THINK] and [/THINK] elsewhere; a tool that it calls is shown as -> name(arguments).\n"
+     "With --json-schema FILE, --json (any JSON object), --regex TEXT, --choice TEXT for each choice, or --grammar "
+     "FILE "
+     "answers satisfy that, at any temperature; one that -n cuts is the beginning of one that would.\n"
      "On a terminal without a prompt it is a chat: /help lists its commands, a trailing backslash or \"\"\" makes a "
      "message of several lines, Ctrl-R searches earlier lines, Ctrl-C stops the answer, Ctrl-D leaves. /save writes "
      "the conversation as the body of an OpenAI-style request, and /load takes any such body, tools included."},

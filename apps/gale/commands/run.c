@@ -1,6 +1,7 @@
 /* gale run: one answer, or a chat. */
 #include "gale/chat/terminal_chat.h"
 #include "gale/cli/console.h"
+#include "gale/cli/constraining.h"
 #include "gale/cli/input.h"
 #include "gale/commands/command.h"
 
@@ -85,6 +86,8 @@ int run_main(const options *o) {
   bool given = o->n_arguments > 1 || o->file;
   if (o->n_arguments > 1 && o->file) return usage_error(o, "a prompt and -f were given; one is wanted");
   if (o->raw && (o->template || o->system)) return usage_error(o, "--raw has no room for --template or --system");
+  if (constraints_given(o, true) > 1)
+    return usage_error(o, "only one of --json-schema, --json, --regex, --choice and --grammar is wanted");
   bool chat = !given && isatty(STDIN_FILENO);
   text prompt = {0};
   int code = chat ? 0 : read_prompt(o, &prompt);

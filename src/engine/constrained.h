@@ -1,0 +1,34 @@
+/* A constraint on an answer's content: what it lets be sampled, and where it is. */
+#ifndef ENGINE_CONSTRAINED_H
+#define ENGINE_CONSTRAINED_H
+
+#include "chat/answer.h"
+#include "engine/sampler.h"
+#include "gale_constraint.h"
+
+typedef struct constrained {
+  gale_constraint_state *state; /* NULL: nothing constrains */
+  const gale_mask_table *table;
+  const gale_tokenizer *tokenizer;
+  const int32_t *ends; /* [n_ends] that end an answer, beside the tokenizer's; not owned */
+  size_t n_ends;
+  bool begun; /* thinking or content has come: thinking may not begin any more */
+} constrained;
+
+/* The constraint must be of this tokenizer, and outlive c. */
+gale_status constrained_open(const gale_constraint *constraint, const gale_tokenizer *tokenizer, constrained *c,
+                             gale_error *error);
+void constrained_close(constrained *c);
+
+/* *mask becomes the mask of tokens that may come next, in memory of the scratch, or NULL where nothing constrains.
+ * While the model thinks it may write anything but an end. */
+gale_status constrained_mask(const constrained *c, const answer *a, sampler_scratch *scratch, const uint32_t **mask,
+                             gale_error *error);
+
+/* A token comes next; is_end: it ends the answer. GALE_E_ARGUMENT, with nothing changed, where it may not. */
+gale_status constrained_accept(constrained *c, const answer *a, int32_t token, bool is_end, gale_error *error);
+
+/* Whether nothing can follow but an end. */
+bool constrained_over(const constrained *c, const answer *a);
+
+#endif
