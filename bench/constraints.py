@@ -180,9 +180,20 @@ def failures(path, result, data):
     return found
 
 
-def write_failures(path, causes, n):
+def slow_steps(path, result, least_us):
+    """Each step that took longest of its schema, with the text around, and the schema's compiling."""
+    found = [(result["compile"] / 1000, f"{path.name}: compiling")] if "compile" in result else []
+    for i, (_, steps, *_) in enumerate(result.get("tests", [])):
+        if steps:
+            worst = max(range(len(steps)), key=steps.__getitem__)
+            found.append((steps[worst] / 1000, f"{path.name} test {i}, token {worst} of {len(steps)}"))
+    return [f for f in found if f[0] >= least_us]
+
+
+def write_failures(path, causes, slow, n):
     with open(path, "w") as out:
-        out.write(f"Of {n} schemas, gale fails these, by cause; a name, where, and what.\n")
+        out.write(f"Of {n} schemas, gale fails these, by cause; a name, where, and what.\n\n## The slowest, us\n")
+        out.writelines(f"- {us:,.0f} {what}\n" for us, what in sorted(slow, reverse=True)[:40])
         for cause, details in sorted(causes.items(), key=lambda item: -len(item[1])):
             out.write(f"\n## {len(details)}: {cause}\n")
             out.writelines(f"- {d}\n" for d in details[:40])
@@ -191,9 +202,11 @@ def write_failures(path, causes, n):
 
 
 def run(arguments, paths, workers):
-    rows, causes = [Row(w.name) for w in workers], collections.defaultdict(list)
+    rows, common, slow = [Row(w.name) for w in workers], [Row(w.name) for w in workers], []
+    causes = collections.defaultdict(list)
     for i, path in enumerate(paths):
         data = json.loads(path.read_bytes())
+        results = []
         for worker, row in zip(workers, rows):
             if worker.name == "outlines" and i % arguments.outlines_every:
                 continue
@@ -201,12 +214,17 @@ def run(arguments, paths, workers):
             for _ in range(arguments.repeat - 1 if "tests" in result and worker.name != "outlines" else 0):
                 result = least(result, worker.run(path))
             row.add(result, data["tests"])
+            results.append(result)
             if worker.name == "gale":
                 for cause, detail in failures(path, result, data):
                     causes[cause].append(detail)
+                slow += slow_steps(path, result, 300)
+        if len(results) == len(workers) and all("tests" in r for r in results):
+            for row, result in zip(common, results):
+                row.add(result, data["tests"])
         if sys.stderr.isatty():
             print(f"\r{i + 1} of {len(paths)}", end="", file=sys.stderr, flush=True)
-    return rows, causes
+    return rows, common, causes, slow
 
 
 def main():
@@ -228,12 +246,15 @@ def main():
     if not paths:
         parser.error(f"{arguments.data}: no schemas")
     workers = [Worker(name, arguments, 8 << 30 if name == "outlines" else 0) for name in arguments.engines.split(",")]
-    rows, causes = run(arguments, paths, workers)
+    rows, common, causes, slow = run(arguments, paths, workers)
     for worker in workers:
         worker.stop()
     print_table(rows)
+    if len(workers) > 1:
+        print("\nOf the schemas that all of them compile:\n")
+        print_table(common)
     if arguments.failures:
-        write_failures(arguments.failures, causes, len(paths))
+        write_failures(arguments.failures, causes, slow, len(paths))
     if arguments.result:
         result = {r.name: dict(r.counts) | {"steps": sorted(r.steps), "compiles": sorted(r.compiles)} for r in rows}
         pathlib.Path(arguments.result).write_text(json.dumps(result))

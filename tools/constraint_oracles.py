@@ -2,8 +2,11 @@
 expressions (libpcre2-8 by ctypes), and an Earley parser for GBNF, which is written here. Texts are str."""
 import ctypes
 import ctypes.util
+import decimal
 import json
 import re
+
+decimal.getcontext().prec = 2000  # 1e999 is a number like others
 
 # ---- Schemas ----
 
@@ -102,20 +105,26 @@ def random_schema(rng, depth=3):
     return {"allOf": [random_string(rng), {"minLength": 1}, {"not": {"const": "a"}}]}
 
 
+NUMBER = (int, decimal.Decimal)
+
+
 def same(a, b):
     """Equality of JSON, where true is not 1."""
-    return json.dumps(a, sort_keys=True) == json.dumps(b, sort_keys=True) or (
-        type(a) in (int, float) and type(b) in (int, float) and a == b)  # fmt: skip
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(same(v, b[k]) for k, v in a.items())
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(map(same, a, b))
+    return a == b and (type(a) in NUMBER) == (type(b) in NUMBER)
 
 
 def has_type(value, name):
-    number = type(value) in (int, float)
-    return {"integer": number and value == int(value), "number": number, "string": isinstance(value, str), "null": value is None,
+    number = type(value) in NUMBER
+    return {"integer": number and value % 1 == 0, "number": number, "string": isinstance(value, str), "null": value is None,
             "boolean": isinstance(value, bool), "array": isinstance(value, list), "object": isinstance(value, dict)}[name]  # fmt: skip
 
 
 NUMBERS = {"minimum": lambda v, x: v >= x, "exclusiveMinimum": lambda v, x: v > x, "maximum": lambda v, x: v <= x,
-           "exclusiveMaximum": lambda v, x: v < x, "multipleOf": lambda v, x: v / x == int(v / x)}  # fmt: skip
+           "exclusiveMaximum": lambda v, x: v < x, "multipleOf": lambda v, x: v % x == 0}  # fmt: skip
 STRINGS = {"minLength": lambda v, n: len(v) >= n, "maxLength": lambda v, n: len(v) <= n,
            "pattern": lambda v, p: re.search(p.replace("$", "\\Z"), v, re.ASCII) is not None, "format": lambda v, f: True}  # fmt: skip
 ANY = {"type": has_type, "const": same, "enum": lambda v, each: any(same(v, e) for e in each),
@@ -159,21 +168,19 @@ def satisfies(value, schema):
     return not isinstance(value, dict) or object_satisfies(value, schema)
 
 
+def exact(text):
+    """A number, whole ones as int, as jsonschema knows integers."""
+    number = decimal.Decimal(text)
+    return int(number) if number % 1 == 0 else number
+
+
 def read_json(text):
-    """Raises ValueError where it is none or a name is there twice."""
-
-    def members(pairs):
-        found = dict(pairs)
-        if len(found) < len(pairs):
-            raise ValueError("a name is there twice")
-        return found
-
-    return json.loads(text, object_pairs_hook=members)
+    return json.loads(text, parse_float=exact)
 
 
 def schema_oracle(text):
     """By jsonschema, formats included, where that is installed, and in any case by satisfies()."""
-    schema, judges = json.loads(text), []
+    schema, judges = read_json(text), []
     judges.append(lambda value: satisfies(value, schema))
     try:
         import jsonschema
