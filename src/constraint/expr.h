@@ -49,6 +49,7 @@ struct expr {
   uint8_t life;  /* LIFE_SURE: it and, at its front, all parts of it match something */
   bool alive;    /* it matches something; parts at its front may not */
   bool asked;
+  uint8_t free; /* of the masks: whether any characters may follow, 1: yes, 2: no */
   uint32_t id, hash;
   uint64_t mark, visit; /* scratch */
   union {

@@ -100,6 +100,13 @@ static gale_status build_behind(builder *b, uint32_t k, bool exact, token_trie *
   return token_trie_build(b->some, n, trie, error);
 }
 
+static gale_status build_leaving(builder *b, gale_error *error) {
+  size_t n = 0;
+  for (size_t i = 0; i < b->n; i++)
+    if (b->bytes[i] < b->texts[i].n) b->some[n++] = b->texts[i];
+  return token_trie_build(b->some, n, &b->table->leaving, error);
+}
+
 static gale_status build_starting(builder *b, gale_error *error) {
   const gale_tokenizer *t = b->table->tokenizer;
   size_t n = 0;
@@ -122,6 +129,7 @@ static gale_status build(builder *b, gale_error *error) {
     status = build_behind(b, k, true, &b->table->exact[k], error);
     if (!status) status = build_behind(b, k, false, &b->table->from[k], error);
   }
+  if (!status) status = build_leaving(b, error);
   if (!status && b->table->tokenizer->add_space_prefix) status = build_starting(b, error);
   if (!status) status = token_trie_build(b->texts, b->n, &b->table->all, error); /* this sorts texts: it comes last */
   return status;
@@ -154,6 +162,7 @@ void gale_mask_table_close(gale_mask_table **table) {
   }
   for (int k = 0; k <= PREFIX_MOST + 1; k++) free(t->inside[k]);
   token_trie_free(&t->all);
+  token_trie_free(&t->leaving);
   token_trie_free(&t->starting);
   free(t->ends);
   free(t);

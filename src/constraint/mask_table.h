@@ -19,7 +19,8 @@ struct gale_mask_table {
   /* Other tokens, by what is behind their prefix: of those whose prefix is k, and of those where it is k or more. In
    * exact[PREFIX_MOST] are those with longer ones too, and all of these begin behind PREFIX_MOST characters. */
   token_trie exact[PREFIX_MOST + 1], from[PREFIX_MOST + 1];
-  int32_t *ends; /* [n_ends] end tokens */
+  token_trie leaving; /* tokens that are more than a prefix, whole */
+  int32_t *ends;      /* [n_ends] end tokens */
   size_t n_ends;
   /* Where the tokenizer drops the space in front of a text: what tokens are as its first, where that is different. */
   token_trie starting;
