@@ -109,6 +109,8 @@ static bool same(const expr *a, const expr *b) {
     return a->repeat.of == b->repeat.of && a->repeat.least == b->repeat.least && a->repeat.most == b->repeat.most;
   case EXPR_CALL:
     return a->rule == b->rule;
+  case EXPR_LAZY:
+    return a->lazy.maker == b->lazy.maker && a->lazy.number == b->lazy.number;
   default:
     return true;
   }
@@ -198,6 +200,21 @@ expr *expr_call_node(expr_pool *p, uint32_t rule, bool nullable) {
                .hash = hash_of(EXPR_CALL, rule, 0),
                .rule = rule};
   return intern(p, &like);
+}
+
+expr *expr_lazy(expr_pool *p, expr_maker *maker, uint64_t number) {
+  uintptr_t at = (uintptr_t)maker;
+  expr like = {.kind = EXPR_LAZY, .life = LIFE_SURE, .alive = true, .lazy = {maker, number, NULL}};
+  like.hash = mix(hash_of(EXPR_LAZY, (uint32_t)number, (uint32_t)(number >> 32)), (uint32_t)(at >> 3));
+  return intern(p, &like);
+}
+
+expr *expr_lazy_body(expr_pool *p, expr *lazy) {
+  if (!lazy->lazy.body && !p->failed) {
+    expr *body = lazy->lazy.maker->make(p, lazy->lazy.maker, lazy->lazy.number);
+    if (!p->failed) lazy->lazy.body = body;
+  }
+  return p->failed ? p->none : lazy->lazy.body;
 }
 
 expr *expr_text(expr_pool *p, const char *s, size_t n) {

@@ -25,11 +25,23 @@ typedef enum expr_kind {
   EXPR_NOT,    /* any bytes but what `of` matches */
   EXPR_REPEAT, /* `of`, least to most times */
   EXPR_CALL,   /* what the rule stands for */
+  EXPR_LAZY,   /* what a maker makes of a number, once it is needed */
 } expr_kind;
 
 enum { REPEAT_ALWAYS = UINT32_MAX };
 
 typedef struct expr expr;
+typedef struct expr_pool expr_pool;
+
+/* Makes expressions of which there may be too many to make them all: a state's number is all that tells them apart. It,
+ * and what it points at, lives as long as the pool. None of what it makes matches the empty text. */
+typedef struct expr_maker expr_maker;
+struct expr_maker {
+  expr *(*make)(expr_pool *p, const expr_maker *maker, uint64_t number);
+  expr **parts;    /* [n_parts] that it is made of; those that match nothing become VOID */
+  uint64_t needed; /* bit i: nothing is matched where part i matches nothing; i < 64 */
+  uint32_t n_parts;
+};
 
 /* The derivatives of an expression. Bytes of one class lead to one target; targets are found when they are asked for.
  */
@@ -70,6 +82,11 @@ struct expr {
       uint32_t least, most;
     } repeat;
     uint32_t rule;
+    struct {
+      expr_maker *maker;
+      uint64_t number;
+      expr *body; /* NULL: not made yet */
+    } lazy;
   };
   expr *chain; /* of the hash table */
   expr_table *table;
@@ -80,17 +97,12 @@ struct expr {
 typedef struct expr_rule {
   expr *body; /* NULL: not set */
   bool nullable, productive;
-  uint8_t lazy;  /* not 0: the body is made by the pool's `make` when it is first needed */
-  uint8_t state; /* scratch of the check for left recursion */
 } expr_rule;
 
-typedef struct expr_pool expr_pool;
 struct expr_pool {
   expr *none, *empty, *any; /* VOID, EMPTY, and NOT of VOID */
   expr_rule *rules;
   uint32_t n_rules, rules_capacity;
-  expr *(*make)(expr_pool *pool, uint8_t lazy);
-  void *user;         /* whoever makes expressions keeps what is his here */
   size_t used, limit; /* bytes */
   uint64_t steps, step_limit;
   const char *failed; /* why nothing more can be had, or NULL; expressions are then VOID */
@@ -134,7 +146,8 @@ expr *expr_repeat(expr_pool *p, expr *a, uint32_t least, uint32_t most);
 uint32_t expr_rule_new(expr_pool *p, bool nullable);
 void expr_rule_set(expr_pool *p, uint32_t rule, expr *body);
 expr *expr_call(expr_pool *p, uint32_t rule);
-expr *expr_lazy(expr_pool *p, uint8_t lazy); /* a call of the rule that `make` gives the body of; never nullable */
+expr *expr_lazy(expr_pool *p, expr_maker *maker, uint64_t number);
+expr *expr_lazy_body(expr_pool *p, expr *lazy);
 expr *expr_rule_body(expr_pool *p, uint32_t rule);
 /* The same language as a call of a new rule, so that a set around it has one member for it. */
 expr *expr_box(expr_pool *p, expr *body);

@@ -110,8 +110,9 @@ static expr_table *build_table(expr_pool *p, expr *e) {
   case EXPR_NOT:
   case EXPR_REPEAT:
     return table_like(p, expr_table_of(p, e->repeat.of));
-  case EXPR_CALL: {
-    expr *body = expr_rule_body(p, e->rule);
+  case EXPR_CALL:
+  case EXPR_LAZY: {
+    expr *body = e->kind == EXPR_CALL ? expr_rule_body(p, e->rule) : expr_lazy_body(p, e);
     expr_table_of(p, body);
     return body->table;
   }
@@ -171,6 +172,8 @@ static expr *derive(expr_pool *p, expr *e, unsigned byte) {
   }
   case EXPR_CALL:
     return raw_next(p, expr_rule_body(p, e->rule), byte);
+  case EXPR_LAZY:
+    return raw_next(p, expr_lazy_body(p, e), byte);
   default:
     return p->none;
   }

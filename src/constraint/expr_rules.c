@@ -38,28 +38,19 @@ expr *expr_box(expr_pool *p, expr *body) {
   return expr_call(p, rule);
 }
 
-expr *expr_lazy(expr_pool *p, uint8_t lazy) {
-  uint32_t rule = 0;
-  while (rule < p->n_rules && p->rules[rule].lazy != lazy) rule++;
-  if (rule == p->n_rules) {
-    rule = expr_rule_new(p, false);
-    if (p->failed) return p->none;
-    p->rules[rule].lazy = lazy;
-  }
-  return expr_call(p, rule);
-}
-
 expr *expr_rule_body(expr_pool *p, uint32_t rule) {
-  if (p->failed) return p->none;
-  if (!p->rules[rule].body && p->rules[rule].lazy) {
-    expr *body = p->make(p, p->rules[rule].lazy);
-    if (p->failed) return p->none;
-    p->rules[rule].body = body;
-  }
-  return p->rules[rule].body ? p->rules[rule].body : p->none;
+  return !p->failed && p->rules[rule].body ? p->rules[rule].body : p->none;
 }
 
 /* ---- Which rules match anything ---- */
+
+static bool produces(expr_pool *p, expr *e, uint64_t base);
+
+static bool made_produces(expr_pool *p, const expr_maker *maker, uint64_t base) {
+  for (uint32_t i = 0; i < maker->n_parts && i < 64; i++)
+    if (maker->needed >> i & 1 && !produces(p, maker->parts[i], base)) return false;
+  return true;
+}
 
 /* Marks base and base + 1 say no and yes of what was looked at. */
 static bool produces(expr_pool *p, expr *e, uint64_t base) {
@@ -82,6 +73,9 @@ static bool produces(expr_pool *p, expr *e, uint64_t base) {
     case EXPR_CALL:
       yes = p->rules[at->rule].productive;
       break;
+    case EXPR_LAZY:
+      yes = made_produces(p, at->lazy.maker, base);
+      break;
     default:
       break;
     }
@@ -92,8 +86,7 @@ static bool produces(expr_pool *p, expr *e, uint64_t base) {
 
 static bool find_productive(expr_pool *p) {
   bool all = false, changed = true;
-  for (uint32_t r = 0; r < p->n_rules; r++)
-    if (!p->rules[r].lazy) p->rules[r].productive = false;
+  for (uint32_t r = 0; r < p->n_rules; r++) p->rules[r].productive = false;
   while (changed && !all && !p->failed) {
     changed = false;
     all = true;
@@ -136,6 +129,14 @@ static expr *without(expr_pool *p, expr *e) {
     break;
   case EXPR_CALL:
     to = p->rules[e->rule].productive ? e : p->none;
+    break;
+  case EXPR_LAZY: /* what was not made yet will be made of the new parts */
+    e->after = e;
+    for (uint32_t i = 0; i < e->lazy.maker->n_parts; i++) {
+      expr *part = without(p, e->lazy.maker->parts[i]);
+      e->lazy.maker->parts[i] = part;
+      if (part == p->none && i < 64 && e->lazy.maker->needed >> i & 1) to = p->none;
+    }
     break;
   default:
     break;

@@ -38,13 +38,14 @@ static void make_numbers(expr_pool *p, json_parts *j) {
   j->number = expr_list(p, (expr *const[]){minus, j->natural, j->fraction, expr_optional(p, exponent)}, 4);
 }
 
-static expr *make_any(expr_pool *p, uint8_t lazy);
+static expr *make_any(expr_pool *p, const expr_maker *maker, uint64_t depth);
+
+static const expr_maker any_maker = {.make = make_any};
 
 const json_parts *json_parts_of(expr_pool *p) {
   if (p->json) return p->failed ? NULL : p->json;
   json_parts *j = expr_alloc(p, sizeof *j);
   if (!j) return NULL;
-  p->make = make_any;
   j->space = expr_or(p, expr_optional(p, byte_of(p, ' ')),
                      expr_seq(p, byte_of(p, '\n'), expr_repeat(p, byte_of(p, ' '), 0, 40)));
   j->comma = expr_seq(p, byte_of(p, ','), j->space);
@@ -93,23 +94,23 @@ expr *json_any_array(expr_pool *p, int depth) {
   return depth <= 0 ? p->none : json_array_of(p, json_any(p, depth - 1), 0, REPEAT_ALWAYS);
 }
 
-static expr *make_any(expr_pool *p, uint8_t lazy) {
+static expr *make_any(expr_pool *p, const expr_maker *maker, uint64_t depth) {
+  (void)maker;
   const json_parts *j = json_parts_of(p);
   if (!j) return p->none;
-  int depth = lazy - 1;
   expr *kinds[] = {j->string,
                    j->number,
                    expr_string(p, "true"),
                    expr_string(p, "false"),
                    expr_string(p, "null"),
-                   json_any_object(p, depth),
-                   json_any_array(p, depth)};
+                   json_any_object(p, (int)depth),
+                   json_any_array(p, (int)depth)};
   return expr_alt(p, kinds, sizeof kinds / sizeof *kinds);
 }
 
 expr *json_any(expr_pool *p, int depth) {
   if (!json_parts_of(p)) return p->none;
-  return expr_lazy(p, (uint8_t)(depth + 1));
+  return expr_lazy(p, (expr_maker *)(uintptr_t)&any_maker, (uint64_t)depth); /* it has no parts to change */
 }
 
 /* ---- This value ---- */

@@ -140,9 +140,19 @@ expr *schema_number(schema_compiler *s, const shape *a) {
     expr *high = numbers_to(p, &a->high.number, a->high.exclusive, a->whole);
     e = a->low.there ? expr_and(p, e, high) : high;
   }
-  if (a->broken) e = expr_and(p, e, expr_not(p, j->integer));
   bool plain = !a->low.there && !a->high.there;
   const decimal zero = {0};
+  expr *integer = j->integer;
+  if (s->strict_integers) {
+    integer = expr_seq(p, expr_optional(p, expr_string(p, "-")), j->natural);
+    if (a->whole) e = plain ? integer : expr_and(p, e, integer);
+  }
+  /* Whether a number is whole is told from its digits: those with exponents are left out. */
+  if (a->broken) {
+    if (plain) e = expr_or(p, numbers_from(p, &zero, false, false), numbers_to(p, &zero, false, false));
+    e = expr_and(p, e, expr_not(p, integer));
+    plain = false;
+  }
   for (const number_rule *m = a->multiples; m && !schema_failed(s); m = m->next) {
     decimal one = {.n = 1, .point = 1, .digits = "1"};
     if (!m->not &&a->whole && decimal_compare(&m->divisor, &one) == 0) continue;
@@ -248,12 +258,11 @@ expr *schema_value(schema_compiler *s, const clause_list *clauses) {
 
 /* ---- The whole ---- */
 
-static bool read_draft(const value *root) {
-  static const char *const OLD[] = {"draft-07", "draft-06", "draft-04", "draft-03"};
+static bool names_draft(const value *root, const char *const *names, size_t n) {
   const value *draft = value_get(root, "$schema");
   if (!value_is(draft, VALUE_STRING)) return false;
-  for (size_t i = 0; i < sizeof OLD / sizeof *OLD; i++)
-    if (memmem(draft->text.s, draft->text.n, OLD[i], strlen(OLD[i]))) return true;
+  for (size_t i = 0; i < n; i++)
+    if (memmem(draft->text.s, draft->text.n, names[i], strlen(names[i]))) return true;
   return false;
 }
 
@@ -262,7 +271,9 @@ static gale_status compile_root(schema_compiler *s, expr **e) {
   s->anything = s->nothing ? clauses_of(s, NULL, 0) : NULL;
   const json_parts *j = json_parts_of(s->p);
   if (!s->anything || !j) return GALE_OK; /* the pool has failed */
-  s->refs_alone = read_draft(s->root);
+  static const char *const OLD[] = {"draft-03", "draft-04", "draft-06", "draft-07"};
+  s->refs_alone = names_draft(s->root, OLD, 4);
+  s->strict_integers = names_draft(s->root, OLD, 2);
   expr *v = schema_value(s, clauses_one(s, s->root, false, s->open));
   v = expr_settle_rules(s->p, v);
   if (!schema_failed(s) && v == s->p->none) schema_fail(s, s->root, GALE_E_ARGUMENT, "no value can satisfy the schema");
@@ -275,7 +286,7 @@ gale_status compile_schema(expr_pool *p, const gale_constraint_options *o, expr 
   schema_compiler *s = o->length > MOST_TEXT ? NULL : calloc(1, sizeof *s);
   if (o->length > MOST_TEXT) return error_set(error, GALE_E_UNSUPPORTED, "/: the schema is longer than 4 MiB");
   if (!s) return error_memory(error, sizeof *s);
-  *s = (schema_compiler){.p = p, .lenient = o->lenient, .open = o->open, .error = error};
+  *s = (schema_compiler){.p = p, .lenient = o->lenient, .open = o->open, .any_order = o->any_order, .error = error};
   value *root = NULL;
   value_report report = {0};
   value_status read = value_read(&s->memory, (slice){o->text, o->length}, FORM, &root, &report);

@@ -1,31 +1,12 @@
 /* Objects as expressions: members that are named come first, in order, then others. */
-#include "constraint/schema_shape.h"
+#include "constraint/schema_object.h"
 
 #include "base/error.h"
 #include "constraint/expr_build.h"
-#include "constraint/json_text.h"
 
 #include <string.h>
 
 enum { MOST_STATES = 20000, MOST_PATTERNS = 5, LARGE_SET = 8 };
-
-typedef struct member {
-  slice name;
-  const clause_list *of;
-  bool required;
-} member;
-
-typedef struct object_parts {
-  schema_compiler *s;
-  expr_pool *p;
-  const shape *a;
-  const json_parts *j;
-  member *members; /* [n] that may be there, in order */
-  size_t n;
-  expr *declared;       /* the names of all that are mentioned, as alternatives */
-  expr *other;          /* a member that is not, or VOID */
-  uint32_t least, most; /* members, as far as they must be counted */
-} object_parts;
 
 /* ---- Named members ---- */
 
@@ -201,6 +182,12 @@ static expr *boxed(expr_pool *p, expr *e) {
   return e->kind == EXPR_ALT && e->list.n > LARGE_SET ? expr_box(p, e) : e;
 }
 
+expr *object_member(object_parts *o, size_t i) {
+  const member *m = &o->members[i];
+  expr *parts[] = {json_string_of(o->p, m->name), o->j->colon, schema_value(o->s, m->of), o->j->space};
+  return expr_list(o->p, parts, 4);
+}
+
 /* From the last member to the first: what may come, for each number of members that are there, counted up to `cap`. */
 static expr *members_from(object_parts *o, uint32_t cap) {
   expr_pool *p = o->p;
@@ -209,8 +196,7 @@ static expr *members_from(object_parts *o, uint32_t cap) {
   for (uint32_t c = 0; c <= cap; c++) next[c] = closing(o, c);
   for (size_t i = o->n; i-- > 0 && !schema_failed(o->s);) {
     member *m = &o->members[i];
-    expr *parts[] = {json_string_of(p, m->name), o->j->colon, schema_value(o->s, m->of), o->j->space};
-    expr *item = expr_list(p, parts, 4);
+    expr *item = object_member(o, i);
     for (uint32_t c = 0; c <= cap; c++) {
       expr *with = p->none;
       if (c < o->most)
@@ -242,10 +228,11 @@ expr *schema_object(schema_compiler *s, const shape *a) {
   o.least = a->least > required ? a->least : 0;
   o.most = o.other == s->p->none && a->most >= o.n ? REPEAT_ALWAYS : a->most;
   uint32_t cap = o.most != REPEAT_ALWAYS ? o.most : o.least ? o.least : 1;
-  if ((o.n + 1) * ((size_t)cap + 1) > MOST_STATES) {
+  if (cap > COUNTED_MOST || (o.n + 1) * ((size_t)cap + 1) > MOST_STATES) {
     schema_fail(s, NULL, GALE_E_UNSUPPORTED, "an object with counted members takes too many states");
     return s->p->none;
   }
-  expr *body = members_from(&o, cap);
+  bool shuffled = s->any_order && o.n <= SHUFFLED_MOST && o.n + (o.other != s->p->none) > 1;
+  expr *body = shuffled ? members_in_any_order(&o) : members_from(&o, cap);
   return expr_list(s->p, (expr *const[]){expr_string(s->p, "{"), o.j->space, body}, 3);
 }

@@ -151,8 +151,9 @@ typedef struct schema_compiler {
   expr_pool *p;
   arena memory;
   const value *root;
-  bool lenient, open;
-  bool refs_alone; /* $ref hides what stands beside it, as up to draft 7 */
+  bool lenient, open, any_order;
+  bool strict_integers; /* 1.0 is none, as up to draft 4 */
+  bool refs_alone;      /* $ref hides what stands beside it, as up to draft 7 */
   gale_error *error;
   gale_status status;
   clause_list *lists[1024];

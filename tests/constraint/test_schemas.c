@@ -89,6 +89,17 @@ static const constraint_case CASES[] = {
     {"{\"type\":\"array\",\"uniqueItems\":true,\"items\":{\"enum\":[1,\"a\",true]}}",
      {"[]", "[1,true]", "[\"a\",1,true]"},
      {"[1,1]", "[2]"}},
+    {"{\"oneOf\":[{\"type\":\"integer\",\"minimum\":-5},{\"type\":\"number\"}]}",
+     {"-6", "1.5", "-7.0"},
+     {"3", "3E01", "0e1", "3.0"}},
+    {"{\"$schema\":\"http://json-schema.org/draft-04/schema#\",\"type\":\"integer\"}", {"1", "-20"}, {"1.0"}},
+    {"{\"type\":\"string\",\"format\":\"regex\"}",
+     {"\"^a[b-]+(c|d)*$\"", "\"\\\\d{2,}\""},
+     {"\"*\"", "\"\\\\\"", "\"(\""}},
+    {"{\"type\":\"string\",\"format\":\"duration\"}",
+     {"\"P1Y2M\"", "\"PT5M\"", "\"P3W\""},
+     {"\"P\"", "\"1D\"", "\"PT\""}},
+    {"{\"type\":\"string\",\"format\":\"uri-template\"}", {"\"http://a/{b}\""}, {"\"http://a/{\""}},
     {"{\"type\":\"string\",\"format\":\"date\"}",
      {"\"2024-02-29\"", "\"1999-12-31\""},
      {"\"2023-02-29\"", "\"2023-13-01\"", "\"2023-1-1\""}},
@@ -138,6 +149,47 @@ static void refused(void **state) {
   check_errors(GALE_CONSTRAINT_JSON_SCHEMA, ERRORS, COUNT(ERRORS));
 }
 
+/* Members in any order. */
+static void any_order(void **state) {
+  (void)state;
+  static const char SCHEMA[] =
+      "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"integer\"},\"b\":{},\"c\":{\"$ref\":\"#\"}},"
+      "\"required\":[\"a\"],\"additionalProperties\":{\"type\":\"null\"},\"maxProperties\":3}";
+  static const char *const GOOD[] = {"{\"b\":1,\"a\":2}", "{\"x\":null,\"a\":1,\"y\":null}", "{\"a\":1}",
+                                     "{\"c\":{\"b\":0,\"a\":1},\"a\":1}"};
+  static const char *const BAD[] = {"{\"b\":1}",
+                                    "{\"a\":1,\"a\":1}",
+                                    "{\"x\":null,\"y\":null,\"z\":null,\"a\":1}",
+                                    "{\"x\":null,\"y\":null,\"b\":1",
+                                    "{\"x\":1,\"a\":1}",
+                                    "{\"c\":{},\"a\":1}"};
+  gale_tokenizer *t = byte_tokenizer();
+  gale_mask_table *table = NULL;
+  assert_int_equal(gale_mask_table_open(t, &table, NULL), GALE_OK);
+  gale_constraint_options o;
+  gale_constraint_defaults(&o);
+  o.kind = GALE_CONSTRAINT_JSON_SCHEMA;
+  o.text = SCHEMA;
+  o.length = strlen(SCHEMA);
+  o.any_order = true;
+  gale_constraint *c = NULL;
+  assert_int_equal(gale_constraint_open(table, &o, &c, NULL), GALE_OK);
+  for (size_t i = 0; i < COUNT(GOOD); i++)
+    if (!fits(c, GOOD[i])) fail_msg("%s is refused", GOOD[i]);
+  for (size_t i = 0; i < COUNT(BAD); i++)
+    if (fits(c, BAD[i])) fail_msg("%s is taken", BAD[i]);
+  bool complete;
+  assert_true(fitting(c, BAD[3], strlen(BAD[3]), &complete) <
+              strlen(BAD[3])); /* no room is left for what is required */
+  gale_constraint_close(&c);
+  /* What must hold itself is never whole. */
+  o.text = "{\"type\":\"object\",\"properties\":{\"a\":{\"$ref\":\"#\"},\"b\":{}},\"required\":[\"a\"]}";
+  o.length = strlen(o.text);
+  assert_int_equal(gale_constraint_open(table, &o, &c, NULL), GALE_E_ARGUMENT);
+  gale_mask_table_close(&table);
+  gale_tokenizer_close(&t);
+}
+
 /* `open` and `lenient`. */
 static void options(void **state) {
   (void)state;
@@ -168,6 +220,7 @@ static void options(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(schemas), cmocka_unit_test(refused), cmocka_unit_test(options)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(schemas), cmocka_unit_test(refused), cmocka_unit_test(options),
+                                     cmocka_unit_test(any_order)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
