@@ -47,6 +47,16 @@ static features read_features(void) {
   return f;
 }
 
+bool cpu_is_amd(void) {
+  char maker[12];
+  unsigned most, b, c, d;
+  if (!__get_cpuid(0, &most, &b, &c, &d)) return false;
+  memcpy(maker, &b, 4);
+  memcpy(maker + 4, &d, 4);
+  memcpy(maker + 8, &c, 4);
+  return memcmp(maker, "AuthenticAMD", sizeof maker) == 0;
+}
+
 bool cpu_supports(cpu_isa isa) {
   switch (isa) {
   case CPU_GENERIC:
@@ -73,6 +83,12 @@ bool cpu_supports(cpu_isa isa) {
 #else
 bool cpu_supports(cpu_isa isa) {
   return isa == CPU_GENERIC;
+}
+#endif
+
+#if !defined(__x86_64__)
+bool cpu_is_amd(void) {
+  return false;
 }
 #endif
 

@@ -24,6 +24,9 @@ cpu_isa cpu_detect(void);
 const char *cpu_isa_name(cpu_isa isa);
 bool cpu_isa_from_name(const char *name, cpu_isa *isa);
 
+/* Whether the processor is one of AMD's. */
+bool cpu_is_amd(void);
+
 /* How many processors this process may use: as many as its affinity has, but no more than its control groups grant the
  * time of (limits.h); at least 1. */
 int cpu_count(void);

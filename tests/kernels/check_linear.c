@@ -166,6 +166,7 @@ static float *run(const linear_case *c, const cpu_kernels *k, int output, bool a
                       .n_rows = c->shape.rows,
                       .stride = c->stride,
                       .add = add,
+                      .prefetch = k->prefetch,
                       .scratch = c->scratch.data};
   k->linear[c->type](&task);
   if (k->add_outliers[c->type]) k->add_outliers[c->type](&task);

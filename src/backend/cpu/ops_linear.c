@@ -110,6 +110,7 @@ static void run(const linear_op *o) {
  * first row goes. */
 static void multiply(const be_worker *worker, const be_product *to, const be_act *x, int32_t n, int64_t first,
                      int64_t end, int64_t stride, bool add) {
+  const cpu_kernels *k = &worker->context->device->kernels;
   const be_weight *w = to->weight;
   size_t panel_bytes = quant_panel_bytes(w->type, (size_t)w->cols);
   int64_t row = first * PANEL_ROWS, n_panels = smaller(end, panels_of(w)) - first;
@@ -122,8 +123,8 @@ static void multiply(const be_worker *worker, const be_product *to, const be_act
                       .n_rows = smaller(w->rows - row, n_panels * PANEL_ROWS),
                       .stride = stride,
                       .add = add,
+                      .prefetch = k->prefetch,
                       .scratch = worker->linear};
-  const cpu_kernels *k = &worker->context->device->kernels;
   k->linear[w->type](&task);
   if (x->outlier_at && !quant_get(w->type)->is_float) k->add_outliers[w->type](&task);
 }

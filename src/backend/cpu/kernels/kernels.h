@@ -22,6 +22,17 @@ static inline be_act act_from(const be_act *x, int64_t first) {
   return a;
 }
 
+/* How many bytes ahead of the sums weights are prefetched into the second-level cache and into the first; 0: not at
+ * all. */
+typedef struct prefetch_bytes {
+  int64_t far, near;
+} prefetch_bytes;
+
+/* What tasks of one token and of several prefetch. */
+typedef struct linear_prefetch {
+  prefetch_bytes one, several;
+} linear_prefetch;
+
 /* n_panels neighbouring panels of one matrix times n_tokens activations. */
 typedef struct linear_task {
   const char *panels;
@@ -32,9 +43,9 @@ typedef struct linear_task {
   float *out;     /* of the first panel's first row; token t is at out + t * stride */
   int64_t n_rows; /* rows to write: n_panels * 16, or fewer where the last panel is not full */
   int64_t stride;
-  bool add;      /* to what is there */
-  bool cached;   /* the panels were read just before, and need no prefetching */
-  void *scratch; /* cpu_kernels.linear_scratch bytes, aligned to PANEL_ALIGN, of this caller alone */
+  bool add;                 /* to what is there */
+  linear_prefetch prefetch; /* of the panels; nothing where they are in a cache already */
+  void *scratch;            /* cpu_kernels.linear_scratch bytes, aligned to PANEL_ALIGN, of this caller alone */
 } linear_task;
 
 typedef void (*linear_kernel)(const linear_task *t);
@@ -71,6 +82,7 @@ typedef struct cpu_kernels {
   linear_kernel linear[QUANT_TYPES];
   linear_kernel add_outliers[QUANT_TYPES]; /* to what linear[] wrote; quantised types, where x has outliers */
   size_t linear_scratch;
+  linear_prefetch prefetch;                /* for linear[], from memory, by the processor's maker */
   void (*attend[3])(const attend_task *t); /* by gale_kv_type */
 
   /* Blocks of 32 of x [n], n a multiple of 32, become the values of `to` from number `at` on, a multiple of 32 as well:

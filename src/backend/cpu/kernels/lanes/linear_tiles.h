@@ -150,19 +150,15 @@ TILE_INLINE int tile_scale_bytes(tile_format f) {
   return f.blocks ? f.scales / f.blocks : 0;
 }
 
-/* How many blocks ahead of the sums weights are prefetched into the second-level cache and into the first; 0: not at
- * all. With few tokens the kernels wait for memory, and what the hardware prefetches by itself reaches less than half
- * of the bandwidth. One token waits most: the first level alone has too few lines under way for it. With more,
- * prefetching twice costs more than it brings. */
+/* The same as prefetch_bytes, in blocks. */
 typedef struct tile_distance {
   int64_t far, near;
 } tile_distance;
 
 /* The distances for a panel of `count` blocks of `bytes` bytes. */
 TILE_INLINE tile_distance tile_ahead(const linear_task *t, int64_t count, int64_t bytes) {
-  enum { FAR_BYTES = 9216, NEAR_BYTES = 2304, ONLY_BYTES = 4608 };
-  if (t->cached) return (tile_distance){0};
-  int64_t far = t->n_tokens > 1 ? 0 : FAR_BYTES / bytes, near = (t->n_tokens > 1 ? ONLY_BYTES : NEAR_BYTES) / bytes;
+  prefetch_bytes ahead = t->n_tokens > 1 ? t->prefetch.several : t->prefetch.one;
+  int64_t far = ahead.far / bytes, near = ahead.near / bytes;
   return (tile_distance){far < count ? far : count, near < count ? near : count};
 }
 
@@ -246,7 +242,7 @@ TILE_INLINE void tile_all(const linear_task *t, tile_format f, int panels, int m
   int64_t in_cache = CACHE_BYTES / token_bytes, n = t->n_tokens;
   int64_t block = in_cache > max_tokens ? in_cache / max_tokens * max_tokens : max_tokens;
   linear_task again = *t;
-  again.cached = true;
+  again.prefetch = (linear_prefetch){0};
   for (int64_t start = 0; start < n; start += block) {
     int64_t here = n - start < block ? n - start : block, n_tiles = (here + max_tokens - 1) / max_tokens;
     for (int64_t panel = 0; panel < t->n_panels; panel += panels)
