@@ -275,8 +275,21 @@ static void test_experts(void **state) {
   }
 }
 
+/* Results do not show whether weights are prefetched. */
+static void test_prefetch(void **state) {
+  (void)state;
+  for (int isa = 0; isa < CPU_ISAS; isa++) {
+    if (!cpu_supports((cpu_isa)isa)) continue;
+    cpu_kernels k;
+    cpu_kernels_fill(&k, (cpu_isa)isa);
+    assert_true(k.prefetch.one.near > 0 && k.prefetch.several.near > 0);
+    assert_true(cpu_is_amd() ? k.prefetch.one.far == 0 : k.prefetch.one.far > k.prefetch.one.near);
+  }
+}
+
 int main(void) {
   cpu_kernels_fill(&portable, CPU_GENERIC);
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_gated), cmocka_unit_test(test_experts)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_gated), cmocka_unit_test(test_experts),
+                                     cmocka_unit_test(test_prefetch)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
