@@ -9,6 +9,7 @@ import gc
 import json
 import os
 import pathlib
+import resource
 import sys
 import time
 from ctypes import byref, c_bool, c_int32, c_size_t, c_uint32, c_void_p
@@ -50,8 +51,12 @@ def overhead(function, *arguments):
 
 
 class Gale:
-    def __init__(self, vocabulary, options):
-        self.library, self.open_objects = vocabulary.library, not options["closed"]
+    """Members in the schema's order, and others behind them; objects are open, as the standard says."""
+
+    options = {"open": True}
+
+    def __init__(self, vocabulary):
+        self.library = vocabulary.library
         self.table = gale_constraint.MaskTable(vocabulary.library, vocabulary.tokenizer)
         self.mask = (c_uint32 * self.table.words)()
         self.error, self.taken = gale_library.Error(), c_size_t()
@@ -62,7 +67,7 @@ class Gale:
         self.close()
         try:
             start = clock()
-            self.constraint = self.table.compile(gale_constraint.JSON_SCHEMA, text, open=self.open_objects)
+            self.constraint = self.table.compile(gale_constraint.JSON_SCHEMA, text, **self.options)
             self.beginning = self.constraint.begin()
             return clock() - start
         except gale_library.Refusal as refusal:
@@ -104,8 +109,12 @@ class Gale:
         self.state = self.constraint = None
 
 
+class GaleAnyOrder(Gale):
+    options = {"open": True, "any_order": True}
+
+
 class Llguidance:
-    def __init__(self, vocabulary, options):
+    def __init__(self, vocabulary):
         import llguidance
 
         class Wrapped:
@@ -155,7 +164,7 @@ class Llguidance:
 
 
 class Outlines:
-    def __init__(self, vocabulary, options):
+    def __init__(self, vocabulary):
         import outlines_core
 
         self.module, self.end = outlines_core, vocabulary.ends[0]
@@ -198,7 +207,7 @@ class Outlines:
         return 2 * overhead(self.guide.is_finished) - overhead(int)
 
 
-ENGINES = {"gale": Gale, "llguidance": Llguidance, "outlines": Outlines}
+ENGINES = {"gale": Gale, "gale-any-order": GaleAnyOrder, "llguidance": Llguidance, "outlines": Outlines}
 
 
 def run_test(engine, vocabulary, test):
@@ -246,15 +255,13 @@ def run_file(engine, vocabulary, path):
     return {"compile": compiled, "tests": results}
 
 
-def serve(pipe, name, library, tokenizer, options):
-    """The engine's process: takes paths, gives results."""
-    if options["memory"]:
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_AS, (options["memory"], options["memory"]))
+def serve(pipe, name, library, tokenizer, memory):
+    """The engine's process: takes paths, gives results. memory: the most address space, or 0."""
+    if memory:
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     os.environ["RAYON_NUM_THREADS"] = "1"
     vocabulary = Vocabulary(ctypes.CDLL(library), tokenizer)
-    engine = ENGINES[name](vocabulary, options)
+    engine = ENGINES[name](vocabulary)
     gc.disable()
     pipe.send({"overhead": engine.call_overhead(), "size": vocabulary.size})
     while path := pipe.recv():

@@ -9,7 +9,8 @@ JSON, JSON_SCHEMA, REGEX, CHOICE, GRAMMAR = range(5)  # gale_constraint_kind
 
 class ConstraintOptions(ctypes.Structure):
     _fields_ = [("size", c_size_t), ("kind", c_int), ("text", c_char_p), ("length", c_size_t),
-                ("choices", POINTER(c_char_p)), ("n_choices", c_size_t), ("lenient", c_bool), ("open", c_bool)]  # fmt: skip
+                ("choices", POINTER(c_char_p)), ("n_choices", c_size_t), ("lenient", c_bool), ("open", c_bool),
+                ("any_order", c_bool)]  # fmt: skip
 
 
 def call(function, *arguments):
@@ -30,11 +31,11 @@ class MaskTable:
     def close(self):
         self.library.gale_mask_table_close(byref(self.handle))
 
-    def compile(self, kind, text="", lenient=False, open=False):
+    def compile(self, kind, text="", lenient=False, open=False, any_order=False):
         """text: of a schema, regex or grammar; for CHOICE a list of texts."""
         options = ConstraintOptions()
         self.library.gale_constraint_defaults_sized(byref(options), c_size_t(ctypes.sizeof(options)))
-        options.kind, options.lenient, options.open = kind, lenient, open
+        options.kind, options.lenient, options.open, options.any_order = kind, lenient, open, any_order
         if kind == CHOICE:
             options.choices = (c_char_p * len(text))(*(t.encode() for t in text))
             options.n_choices = len(text)

@@ -2,6 +2,8 @@
 import itertools
 import json
 
+from gale_library import Refusal
+
 
 class Search:
     def __init__(self, constraint, most_steps):
@@ -58,7 +60,10 @@ class Search:
 
     def found(self, value):
         beginning = self.constraint.begin()
-        found = any(state.complete() for state in self.values(beginning, value))
+        try:
+            found = any(state.complete() for state in self.values(beginning, value))
+        except Refusal:  # what the search takes is too much for the constraint
+            found = False
         beginning.close()
         return found
 
