@@ -602,6 +602,7 @@ void expr_pool_close(expr_pool **pool) {
   free(p->buckets);
   free(p->rules);
   free(p->pairs);
+  free(p->maps);
   free(p);
   *pool = NULL;
 }

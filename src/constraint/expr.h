@@ -61,7 +61,8 @@ struct expr {
   uint8_t life;  /* LIFE_SURE: it and, at its front, all parts of it match something */
   bool alive;    /* it matches something; parts at its front may not */
   bool asked;
-  uint8_t free; /* of the masks: whether any characters may follow, 1: yes, 2: no */
+  uint8_t within; /* what expr_within() found, two bits for each kind */
+  uint8_t free;   /* of the masks: whether any characters may follow, 1: yes, 2: no */
   uint32_t id, hash;
   uint64_t mark, visit; /* scratch */
   union {
@@ -116,7 +117,8 @@ struct expr_pool {
   /* NULL, or what follows where a pattern was searched for and found: any text of a string. A sequence of a nullable
    * head and this is this alone: who makes such heads sees to it that they add nothing. */
   expr *rest;
-  uint16_t *pairs; /* scratch of refine() */
+  struct shared_map *maps; /* scratch of table_of_parts() */
+  uint16_t *pairs;         /* scratch of refine() */
   struct json_parts *json;
 };
 
@@ -182,5 +184,20 @@ const expr_table *expr_table_of(expr_pool *p, expr *e);
 /* Where every character that JSON strings hold unescaped - not ", \ or below U+0020 - leads to the same state, that
  * state (which may be `none`); else NULL. */
 expr *expr_after_character(expr_pool *p, expr *e);
+
+/* Kinds of text that leave many states as they are, or nearly so. */
+typedef enum expr_text_kind {
+  TEXT_STRING, /* such characters */
+  TEXT_WORD,   /* letters and digits of ASCII */
+  TEXT_LOWER,  /* its small letters */
+  TEXT_KINDS
+} expr_text_kind;
+
+bool text_kind_has(expr_text_kind kind, uint32_t c);
+
+/* Whether any MOST_WITHIN characters of this kind may follow, whichever they are. False also where that is not easily
+ * found. */
+enum { MOST_WITHIN = 24 };
+bool expr_within(expr_pool *p, expr *e, expr_text_kind kind);
 
 #endif

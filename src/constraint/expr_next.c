@@ -12,14 +12,19 @@ typedef struct partition {
   unsigned n;
 } partition;
 
+/* The byte is alone in its class. */
+static void set_apart(partition *a, unsigned byte) {
+  unsigned c = a->map[byte];
+  if (a->count[c] == 1) return;
+  a->count[c]--;
+  a->count[a->n] = 1;
+  a->map[byte] = (uint8_t)a->n++;
+}
+
 /* Bytes stay in one class where t has them in one, too. */
 static void refine(expr_pool *p, partition *a, const expr_table *t) {
   if (!t->map) {
-    unsigned c = a->map[t->only];
-    if (a->count[c] == 1) return;
-    a->count[c]--;
-    a->count[a->n] = 1;
-    a->map[t->only] = (uint8_t)a->n++;
+    set_apart(a, t->only);
     return;
   }
   if (!p->pairs) {
@@ -84,15 +89,62 @@ static expr_table *table_of_set(expr_pool *p, const byte_set *set) {
   return table_from(p, &a);
 }
 
+/* Which classes those of two tables make together; kept, since the same two meet again and again: white space before a
+ * colon, say. */
+typedef struct shared_map {
+  const uint8_t *first, *second, *map, *byte;
+  unsigned first_only, second_only, n;
+} shared_map;
+
+enum { SHARED_MAPS = 256 };
+
+static shared_map *find_shared(expr_pool *p, const expr_table *a, const expr_table *b) {
+  if (!p->maps) p->maps = calloc(SHARED_MAPS, sizeof *p->maps);
+  if (!p->maps) return NULL;
+  unsigned first_only = a->map ? 0 : a->only, second_only = b->map ? 0 : b->only;
+  uint64_t key = ((uint64_t)(uintptr_t)a->map + first_only) * UINT64_C(0x9E3779B97F4A7C15) +
+                 ((uint64_t)(uintptr_t)b->map + second_only);
+  shared_map *m = &p->maps[key * UINT64_C(0x9E3779B97F4A7C15) >> 56];
+  if (m->first != a->map || m->second != b->map || m->first_only != first_only || m->second_only != second_only)
+    *m = (shared_map){.first = a->map, .second = b->map, .first_only = first_only, .second_only = second_only};
+  return m;
+}
+
+/* The text that e begins with, or NULL where it is not one. Such expressions are mostly read once, as one of many
+ * members, and need no table for that. */
+static const expr *front_text(const expr *e) {
+  if (e->table) return NULL;
+  if (e->kind == EXPR_SEQ) e = e->seq.head;
+  return e->kind == EXPR_TEXT ? e : NULL;
+}
+
 static expr_table *table_of_parts(expr_pool *p, expr *const *parts, size_t n) {
   partition a = {.n = 1, .count = {256}};
+  shared_map *shared = NULL;
+  if (n == 2) {
+    const expr_table *first = expr_table_of(p, parts[0]), *second = expr_table_of(p, parts[1]);
+    if (p->failed) return NULL;
+    shared = find_shared(p, first, second);
+    if (shared && shared->map) return table_new(p, shared->map, shared->byte, shared->n);
+  }
   for (size_t i = 0; i < n; i++) {
+    const expr *text = n > 2 ? front_text(parts[i]) : NULL;
+    if (text) {
+      set_apart(&a, (unsigned char)*text->text.s);
+      continue;
+    }
     const expr_table *t = expr_table_of(p, parts[i]);
     if (p->failed) return NULL;
     refine(p, &a, t);
-    p->steps += t->map ? 16 : 1;
+    p->steps += t->map ? 4 : 1;
   }
-  return table_from(p, &a);
+  expr_table *t = table_from(p, &a);
+  if (t && shared) {
+    shared->map = t->map;
+    shared->byte = t->byte;
+    shared->n = t->n;
+  }
+  return t;
 }
 
 static expr_table *build_table(expr_pool *p, expr *e) {
@@ -157,6 +209,9 @@ static expr *derive(expr_pool *p, expr *e, unsigned byte) {
     if ((unsigned char)*e->text.s != byte) return p->none;
     return expr_text_rest(p, e);
   case EXPR_SEQ: {
+    const expr *text = front_text(e);
+    if (text && (unsigned char)*text->text.s != byte) return p->none;
+    if (text) return expr_seq(p, expr_text_rest(p, text), e->seq.tail);
     expr *to = expr_seq(p, raw_next(p, e->seq.head, byte), e->seq.tail);
     return e->seq.head->nullable ? expr_or(p, to, raw_next(p, e->seq.tail, byte)) : to;
   }
@@ -181,6 +236,8 @@ static expr *derive(expr_pool *p, expr *e, unsigned byte) {
 
 /* The derivative, which may match nothing without being VOID. */
 static expr *raw_next(expr_pool *p, expr *e, unsigned byte) {
+  const expr *text = front_text(e);
+  if (text) return derive(p, e, byte);
   const expr_table *t = expr_table_of(p, e);
   if (p->failed) return p->none;
   unsigned c = expr_class(t, byte);
@@ -295,59 +352,12 @@ expr *expr_settle(expr_pool *p, expr *e) {
 }
 
 expr *expr_next_slow(expr_pool *p, expr *e, unsigned byte) {
-  expr *to = raw_next(p, e, byte);
-  if (to->life == LIFE_SURE || p->failed) return to;
-  to = expr_settle(p, to);
-  if (p->failed) return p->none;
-  e->table->target[expr_class(e->table, byte)] = to;
-  return to;
-}
-
-/* ---- Characters of strings ---- */
-
-typedef struct lead_bytes {
-  uint8_t first, last, low, high; /* of the first byte, of the second */
-  uint8_t more;                   /* bytes behind the second */
-} lead_bytes;
-
-static const lead_bytes LEADS[] = {
-    {0xC2, 0xDF, 0x80, 0xBF, 0}, {0xE0, 0xE0, 0xA0, 0xBF, 1}, {0xE1, 0xEC, 0x80, 0xBF, 1}, {0xED, 0xED, 0x80, 0x9F, 1},
-    {0xEE, 0xEF, 0x80, 0xBF, 1}, {0xF0, 0xF0, 0x90, 0xBF, 2}, {0xF1, 0xF3, 0x80, 0xBF, 2}, {0xF4, 0xF4, 0x80, 0x8F, 2},
-};
-
-/* Where all bytes of a range lead, or NULL where that is not one place. */
-static expr *next_of_range(expr_pool *p, expr *e, unsigned first, unsigned last) {
   const expr_table *t = expr_table_of(p, e);
-  unsigned c = expr_class(t, first);
-  for (unsigned b = first + 1; b <= last; b++)
-    if (expr_class(t, b) != c) return NULL;
-  return expr_next(p, e, first);
-}
-
-static expr *find_after(expr_pool *p, expr *e) {
-  expr *to = next_of_range(p, e, 0x23, 0x5B);
-  if (!to || next_of_range(p, e, 0x20, 0x21) != to || next_of_range(p, e, 0x5D, 0x7F) != to) return NULL;
-  for (size_t i = 0; i < sizeof LEADS / sizeof *LEADS; i++) {
-    const lead_bytes *lead = &LEADS[i];
-    expr *at = next_of_range(p, e, lead->first, lead->last);
-    if (at) at = next_of_range(p, at, lead->low, lead->high);
-    for (int k = 0; at && k < lead->more; k++) at = next_of_range(p, at, 0x80, 0xBF);
-    if (at != to) return NULL;
-  }
-  return to;
-}
-
-expr *expr_after_character(expr_pool *p, expr *e) {
-  if (e->asked) return e->after;
-  expr *to;
-  if (e->kind == EXPR_SEQ && !e->seq.head->nullable) {
-    to = expr_after_character(p, e->seq.head);
-    if (to) to = expr_settle(p, expr_seq(p, to, e->seq.tail));
-  } else {
-    to = find_after(p, e);
-  }
-  if (p->failed) return NULL;
-  e->after = to;
-  e->asked = true;
+  if (p->failed) return p->none;
+  unsigned c = expr_class(t, byte);
+  expr *to = t->target[c] ? t->target[c] : raw_next(p, e, t->byte[c]);
+  if (to->life != LIFE_SURE) to = expr_settle(p, to);
+  if (p->failed) return p->none;
+  t->target[c] = to;
   return to;
 }

@@ -1,10 +1,13 @@
-/* A mask is found by walking the vocabulary's trie with the automaton's states. Two things spare most of the walk.
+/* A mask is found by walking the vocabulary's trie with the automaton's states. Three things spare most of the walk.
  *
  * In a string that any character may follow, characters count but don't matter: tokens inside a string are known
  * beforehand by how many characters they have, and tokens that leave it by what is behind their characters.
  *
  * Where characters do matter, but none is ever forbidden - a pattern is searched for - tokens inside a string are known
  * as well: those that leave it are walked.
+ *
+ * Where all characters of some kind may follow, though they make states differ - a pattern is searched for, or letters
+ * are repeated - tokens of nothing but these need no walk.
  *
  * Where a few texts are treated apart from all others - names of declared members, say - the state differs from that
  * within "all others" along these texts alone: the mask is that state's mask, put right where the two differ. */
@@ -166,6 +169,17 @@ static bool is_free(mask_walk *w, expr *e) {
   return found;
 }
 
+/* Of tokens that only have characters which may all follow, none is walked. */
+static void walk_beyond(mask_walk *w, expr *e) {
+  for (int kind = 0; kind < TEXT_KINDS; kind++)
+    if (expr_within(w->pool, e, (expr_text_kind)kind)) {
+      add_mask(w, w->table->within[kind]);
+      walk(w, &w->table->beyond[kind], e);
+      return;
+    }
+  if (!w->pool->failed) walk(w, &w->table->all, e);
+}
+
 void mask_of(mask_walk *w, expr *e) {
   enum { RARE_CHARACTER = 0x7F };
   if (mask_of_string(w, e)) return;
@@ -178,7 +192,7 @@ void mask_of(mask_walk *w, expr *e) {
   if (base != w->pool->none && expr_after_character(w->pool, base) == base && mask_of_string(w, base))
     walk_difference(w, &w->table->all, e, base);
   else if (!w->pool->failed)
-    walk(w, &w->table->all, e);
+    walk_beyond(w, e);
 }
 
 void mask_of_start(mask_walk *w, expr *e) {

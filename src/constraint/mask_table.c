@@ -107,6 +107,29 @@ static gale_status build_leaving(builder *b, gale_error *error) {
   return token_trie_build(b->some, n, &b->table->leaving, error);
 }
 
+static bool is_within(const token_text *t, expr_text_kind kind) {
+  uint32_t n = 0, c;
+  for (uint32_t at = 0; at < t->n; n++) {
+    int length = utf8_decode(t->s + at, t->n - at, &c);
+    if (length <= 0 || !text_kind_has(kind, c)) return false;
+    at += (uint32_t)length;
+  }
+  return n <= MOST_WITHIN;
+}
+
+static gale_status build_kind(builder *b, expr_text_kind kind, gale_error *error) {
+  gale_mask_table *t = b->table;
+  t->within[kind] = calloc(t->words, sizeof **t->within);
+  if (!t->within[kind]) return error_memory(error, t->words * sizeof **t->within);
+  size_t n = 0;
+  for (size_t i = 0; i < b->n; i++)
+    if (is_within(&b->texts[i], kind))
+      t->within[kind][b->texts[i].id / 32] |= UINT32_C(1) << (b->texts[i].id % 32);
+    else
+      b->some[n++] = b->texts[i];
+  return token_trie_build(b->some, n, &t->beyond[kind], error);
+}
+
 static gale_status build_starting(builder *b, gale_error *error) {
   const gale_tokenizer *t = b->table->tokenizer;
   size_t n = 0;
@@ -130,6 +153,7 @@ static gale_status build(builder *b, gale_error *error) {
     if (!status) status = build_behind(b, k, false, &b->table->from[k], error);
   }
   if (!status) status = build_leaving(b, error);
+  for (int kind = 0; kind < TEXT_KINDS && !status; kind++) status = build_kind(b, (expr_text_kind)kind, error);
   if (!status && b->table->tokenizer->add_space_prefix) status = build_starting(b, error);
   if (!status) status = token_trie_build(b->texts, b->n, &b->table->all, error); /* this sorts texts: it comes last */
   return status;
@@ -162,6 +186,10 @@ void gale_mask_table_close(gale_mask_table **table) {
   }
   for (int k = 0; k <= PREFIX_MOST + 1; k++) free(t->inside[k]);
   token_trie_free(&t->all);
+  for (int kind = 0; kind < TEXT_KINDS; kind++) {
+    free(t->within[kind]);
+    token_trie_free(&t->beyond[kind]);
+  }
   token_trie_free(&t->leaving);
   token_trie_free(&t->starting);
   free(t->ends);

@@ -2,6 +2,7 @@
 #ifndef CONSTRAINT_MASK_TABLE_H
 #define CONSTRAINT_MASK_TABLE_H
 
+#include "constraint/expr.h"
 #include "constraint/token_trie.h"
 #include "gale_constraint.h"
 
@@ -20,7 +21,10 @@ struct gale_mask_table {
    * exact[PREFIX_MOST] are those with longer ones too, and all of these begin behind PREFIX_MOST characters. */
   token_trie exact[PREFIX_MOST + 1], from[PREFIX_MOST + 1];
   token_trie leaving; /* tokens that are more than a prefix, whole */
-  int32_t *ends;      /* [n_ends] end tokens */
+  /* Tokens of at most MOST_WITHIN characters, all of this kind; and all other tokens. */
+  uint32_t *within[TEXT_KINDS];
+  token_trie beyond[TEXT_KINDS];
+  int32_t *ends; /* [n_ends] end tokens */
   size_t n_ends;
   /* Where the tokenizer drops the space in front of a text: what tokens are as its first, where that is different. */
   token_trie starting;

@@ -184,8 +184,9 @@ static expr *boxed(expr_pool *p, expr *e) {
 
 expr *object_member(object_parts *o, size_t i) {
   const member *m = &o->members[i];
-  expr *parts[] = {json_string_of(o->p, m->name), o->j->colon, schema_value(o->s, m->of), o->j->space};
-  return expr_list(o->p, parts, 4);
+  expr *behind = expr_list(o->p, (expr *const[]){o->j->colon, schema_value(o->s, m->of), o->j->space}, 3);
+  /* A box, since what follows is put behind it more than once. */
+  return expr_seq(o->p, json_string_of(o->p, m->name), expr_box(o->p, behind));
 }
 
 /* From the last member to the first: what may come, for each number of members that are there, counted up to `cap`. */
