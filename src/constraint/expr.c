@@ -109,6 +109,9 @@ static bool same(const expr *a, const expr *b) {
     return a->repeat.of == b->repeat.of && a->repeat.least == b->repeat.least && a->repeat.most == b->repeat.most;
   case EXPR_CALL:
     return a->rule == b->rule;
+  case EXPR_EXCEPT:
+    return a->except.base == b->except.base && a->except.texts == b->except.texts &&
+           a->except.first == b->except.first && a->except.last == b->except.last && a->except.depth == b->except.depth;
   case EXPR_LAZY:
     return a->lazy.maker == b->lazy.maker && a->lazy.number == b->lazy.number;
   default:
@@ -248,6 +251,68 @@ expr *expr_set(expr_pool *p, byte_set set) {
 
 expr *expr_range(expr_pool *p, unsigned first, unsigned last) {
   return expr_set(p, byte_set_of(first, last));
+}
+
+/* ---- All but some texts ---- */
+
+static expr *except_node(expr_pool *p, const expr_texts *texts, uint32_t first, uint32_t last, uint32_t depth,
+                         expr *base) {
+  if (first == last || base == p->none) return base;
+  expr like = {.kind = EXPR_EXCEPT,
+               .nullable = base->nullable && texts->n[first] != depth,
+               .life = base->life,
+               .alive = base->alive,
+               .except = {base, texts, first, last, depth}};
+  like.hash = mix(mix(hash_of(EXPR_EXCEPT, base->id, first), last), depth ^ (uint32_t)((uintptr_t)texts >> 3) << 8);
+  return intern(p, &like);
+}
+
+expr *expr_except_next(expr_pool *p, const expr *e, unsigned byte, expr *base) {
+  const expr_texts *texts = e->except.texts;
+  uint32_t depth = e->except.depth, first = e->except.first, last = e->except.last;
+  while (first < last && (texts->n[first] <= depth || (unsigned char)texts->s[first][depth] < byte)) first++;
+  uint32_t end = first;
+  while (end < last && (unsigned char)texts->s[end][depth] == byte) end++;
+  return except_node(p, texts, first, end, depth + 1, base);
+}
+
+typedef struct named_text {
+  const char *s;
+  size_t n;
+} named_text;
+
+static int by_bytes(const void *a, const void *b) {
+  const named_text *x = a, *y = b;
+  size_t n = x->n < y->n ? x->n : y->n;
+  int order = n ? memcmp(x->s, y->s, n) : 0;
+  return order ? order : (x->n > y->n) - (x->n < y->n);
+}
+
+expr *expr_except(expr_pool *p, expr *base, const char *const *texts, const size_t *lengths, size_t n) {
+  if (n == 0 || n > UINT32_MAX / 16) return base;
+  size_t bytes = 0, at = 0;
+  for (size_t i = 0; i < n; i++) bytes += lengths[i];
+  expr_texts *all = expr_alloc(p, sizeof *all);
+  const char **s = expr_alloc(p, n * sizeof *s);
+  uint32_t *sizes = expr_alloc(p, n * sizeof *sizes);
+  char *copy = expr_alloc(p, bytes + 1);
+  named_text *sorted = malloc(n * sizeof *sorted);
+  if (!all || !s || !sizes || !copy || !sorted) {
+    free(sorted);
+    fail_memory(p);
+    return p->none;
+  }
+  for (size_t i = 0; i < n; i++) sorted[i] = (named_text){texts[i], lengths[i]};
+  qsort(sorted, n, sizeof *sorted, by_bytes);
+  for (size_t i = 0; i < n; i++) {
+    memcpy(copy + at, sorted[i].s, sorted[i].n);
+    s[i] = copy + at;
+    sizes[i] = (uint32_t)sorted[i].n;
+    at += sorted[i].n;
+  }
+  free(sorted);
+  *all = (expr_texts){s, sizes};
+  return except_node(p, all, 0, (uint32_t)n, 0, base);
 }
 
 /* ---- Sequences ---- */

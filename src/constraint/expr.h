@@ -25,12 +25,19 @@ typedef enum expr_kind {
   EXPR_NOT,    /* any bytes but what `of` matches */
   EXPR_REPEAT, /* `of`, least to most times */
   EXPR_CALL,   /* what the rule stands for */
+  EXPR_EXCEPT, /* what `base` matches, but for some texts */
   EXPR_LAZY,   /* what a maker makes of a number, once it is needed */
 } expr_kind;
 
 enum { REPEAT_ALWAYS = UINT32_MAX };
 
 typedef struct expr expr;
+
+/* Texts in memory of the pool, sorted by their bytes. */
+typedef struct expr_texts {
+  const char *const *s;
+  const uint32_t *n;
+} expr_texts;
 typedef struct expr_pool expr_pool;
 
 /* Makes expressions of which there may be too many to make them all: a state's number is all that tells them apart. It,
@@ -83,6 +90,11 @@ struct expr {
       uint32_t least, most;
     } repeat;
     uint32_t rule;
+    struct {
+      expr *base;
+      const expr_texts *texts; /* of these, numbers first to last - 1, without their first `depth` bytes */
+      uint32_t first, last, depth;
+    } except;
     struct {
       expr_maker *maker;
       uint64_t number;
@@ -141,6 +153,9 @@ expr *expr_optional(expr_pool *p, expr *a);
  * is then decided as states are made; expr_and() and expr_not() decide it for what they give. */
 expr *expr_and(expr_pool *p, expr *a, expr *b);
 expr *expr_not(expr_pool *p, expr *a);
+/* What base matches but for n texts, which are copied. base matches more than these behind whatever each begins with,
+ * so that there is always something left. */
+expr *expr_except(expr_pool *p, expr *base, const char *const *texts, const size_t *lengths, size_t n);
 /* most may be REPEAT_ALWAYS */
 expr *expr_repeat(expr_pool *p, expr *a, uint32_t least, uint32_t most);
 

@@ -18,6 +18,7 @@ void vector_add(expr_pool *p, expr_vector *v, expr *e); /* a failure is the pool
 expr *and_raw(expr_pool *p, expr *const *items, size_t n);
 expr *not_raw(expr_pool *p, expr *a);
 expr *expr_text_rest(expr_pool *p, const expr *e); /* TEXT without its first byte */
+expr *expr_except_next(expr_pool *p, const expr *e, unsigned byte, expr *base);
 expr *expr_call_node(expr_pool *p, uint32_t rule, bool nullable);
 /* e without the parts at its front that match nothing. */
 expr *expr_settle(expr_pool *p, expr *e);

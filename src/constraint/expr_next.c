@@ -27,8 +27,22 @@ static void refine(expr_pool *p, partition *a, const expr_table *t) {
     set_apart(a, t->only);
     return;
   }
+  if (a->n == 1) {
+    memcpy(a->map, t->map, sizeof a->map);
+    a->n = t->n;
+    memset(a->count, 0, sizeof a->count);
+    for (unsigned b = 0; b < 256; b++) a->count[a->map[b]]++;
+    return;
+  }
   if (!p->pairs) {
     p->pairs = calloc(256 * 256, sizeof *p->pairs);
+    if (a->n == 1) {
+      memcpy(a->map, t->map, sizeof a->map);
+      a->n = t->n;
+      memset(a->count, 0, sizeof a->count);
+      for (unsigned b = 0; b < 256; b++) a->count[a->map[b]]++;
+      return;
+    }
     if (!p->pairs) {
       expr_fail(p, "out of memory");
       p->no_memory = true;
@@ -110,34 +124,44 @@ static shared_map *find_shared(expr_pool *p, const expr_table *a, const expr_tab
   return m;
 }
 
-/* The text that e begins with, or NULL where it is not one. Such expressions are mostly read once, as one of many
- * members, and need no table for that. */
-static const expr *front_text(const expr *e) {
-  if (e->table) return NULL;
+/* Whether e begins with a text, or all but some. Such expressions are mostly read once, as one of many members, and
+ * need no table for that. */
+static bool is_read_once(const expr *e) {
+  if (e->table) return false;
   if (e->kind == EXPR_SEQ) e = e->seq.head;
-  return e->kind == EXPR_TEXT ? e : NULL;
+  return !e->table && (e->kind == EXPR_TEXT || e->kind == EXPR_EXCEPT);
+}
+
+static void refine_by(expr_pool *p, partition *a, expr *e) {
+  if (!is_read_once(e)) {
+    const expr_table *t = expr_table_of(p, e);
+    if (p->failed) return;
+    refine(p, a, t);
+    p->steps += t->map ? 4 : 1;
+  } else if (e->kind == EXPR_TEXT) {
+    set_apart(a, (unsigned char)*e->text.s);
+  } else if (e->kind == EXPR_EXCEPT) {
+    refine_by(p, a, e->except.base);
+    for (uint32_t i = e->except.first; i < e->except.last; i++)
+      if (e->except.texts->n[i] > e->except.depth) set_apart(a, (unsigned char)e->except.texts->s[i][e->except.depth]);
+    p->steps += e->except.last - e->except.first;
+  } else {
+    refine_by(p, a, e->seq.head);
+    if (e->seq.head->nullable) refine_by(p, a, e->seq.tail);
+  }
 }
 
 static expr_table *table_of_parts(expr_pool *p, expr *const *parts, size_t n) {
   partition a = {.n = 1, .count = {256}};
   shared_map *shared = NULL;
-  if (n == 2) {
+  if (n == 2 && !is_read_once(parts[0]) && !is_read_once(parts[1])) {
     const expr_table *first = expr_table_of(p, parts[0]), *second = expr_table_of(p, parts[1]);
     if (p->failed) return NULL;
     shared = find_shared(p, first, second);
     if (shared && shared->map) return table_new(p, shared->map, shared->byte, shared->n);
   }
-  for (size_t i = 0; i < n; i++) {
-    const expr *text = n > 2 ? front_text(parts[i]) : NULL;
-    if (text) {
-      set_apart(&a, (unsigned char)*text->text.s);
-      continue;
-    }
-    const expr_table *t = expr_table_of(p, parts[i]);
-    if (p->failed) return NULL;
-    refine(p, &a, t);
-    p->steps += t->map ? 4 : 1;
-  }
+  for (size_t i = 0; i < n && !p->failed; i++) refine_by(p, &a, parts[i]);
+  if (p->failed) return NULL;
   expr_table *t = table_from(p, &a);
   if (t && shared) {
     shared->map = t->map;
@@ -145,6 +169,12 @@ static expr_table *table_of_parts(expr_pool *p, expr *const *parts, size_t n) {
     shared->n = t->n;
   }
   return t;
+}
+
+static expr_table *table_of_except(expr_pool *p, expr *e) {
+  partition a = {.n = 1, .count = {256}};
+  refine_by(p, &a, e);
+  return p->failed ? NULL : table_from(p, &a);
 }
 
 static expr_table *build_table(expr_pool *p, expr *e) {
@@ -162,6 +192,8 @@ static expr_table *build_table(expr_pool *p, expr *e) {
   case EXPR_NOT:
   case EXPR_REPEAT:
     return table_like(p, expr_table_of(p, e->repeat.of));
+  case EXPR_EXCEPT:
+    return table_of_except(p, e);
   case EXPR_CALL:
   case EXPR_LAZY: {
     expr *body = e->kind == EXPR_CALL ? expr_rule_body(p, e->rule) : expr_lazy_body(p, e);
@@ -209,9 +241,8 @@ static expr *derive(expr_pool *p, expr *e, unsigned byte) {
     if ((unsigned char)*e->text.s != byte) return p->none;
     return expr_text_rest(p, e);
   case EXPR_SEQ: {
-    const expr *text = front_text(e);
-    if (text && (unsigned char)*text->text.s != byte) return p->none;
-    if (text) return expr_seq(p, expr_text_rest(p, text), e->seq.tail);
+    const expr *head = e->seq.head;
+    if (head->kind == EXPR_TEXT && (unsigned char)*head->text.s != byte) return p->none;
     expr *to = expr_seq(p, raw_next(p, e->seq.head, byte), e->seq.tail);
     return e->seq.head->nullable ? expr_or(p, to, raw_next(p, e->seq.tail, byte)) : to;
   }
@@ -225,6 +256,8 @@ static expr *derive(expr_pool *p, expr *e, unsigned byte) {
     expr *rest = expr_repeat(p, e->repeat.of, least ? least - 1 : 0, most == REPEAT_ALWAYS ? most : most - 1);
     return expr_seq(p, raw_next(p, e->repeat.of, byte), rest);
   }
+  case EXPR_EXCEPT:
+    return expr_except_next(p, e, byte, raw_next(p, e->except.base, byte));
   case EXPR_CALL:
     return raw_next(p, expr_rule_body(p, e->rule), byte);
   case EXPR_LAZY:
@@ -236,8 +269,7 @@ static expr *derive(expr_pool *p, expr *e, unsigned byte) {
 
 /* The derivative, which may match nothing without being VOID. */
 static expr *raw_next(expr_pool *p, expr *e, unsigned byte) {
-  const expr *text = front_text(e);
-  if (text) return derive(p, e, byte);
+  if (is_read_once(e)) return derive(p, e, byte);
   const expr_table *t = expr_table_of(p, e);
   if (p->failed) return p->none;
   unsigned c = expr_class(t, byte);

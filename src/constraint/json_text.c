@@ -115,6 +115,14 @@ expr *json_any(expr_pool *p, int depth) {
 
 /* ---- This value ---- */
 
+bool json_plain(slice text) {
+  for (size_t i = 0; i < text.n; i++) {
+    unsigned char c = (unsigned char)text.s[i];
+    if (c < 0x20 || c == '"' || c == '\\' || c == '/' || c >= 0x80) return false;
+  }
+  return true;
+}
+
 expr *json_letters_of(expr_pool *p, slice text) {
   const json_parts *j = json_parts_of(p);
   if (!j) return p->none;
@@ -141,19 +149,11 @@ expr *json_letters_of(expr_pool *p, slice text) {
   return whole;
 }
 
-static bool plain(slice text) {
-  for (size_t i = 0; i < text.n; i++) {
-    unsigned char c = (unsigned char)text.s[i];
-    if (c < 0x20 || c == '"' || c == '\\' || c == '/' || c >= 0x80) return false;
-  }
-  return true;
-}
-
 expr *json_string_of(expr_pool *p, slice text) {
   const json_parts *j = json_parts_of(p);
   if (!j) return p->none;
   char quoted[256];
-  if (text.n + 2 <= sizeof quoted && plain(text)) {
+  if (text.n + 2 <= sizeof quoted && json_plain(text)) {
     quoted[0] = quoted[text.n + 1] = '"';
     memcpy(quoted + 1, text.s, text.n);
     return expr_text(p, quoted, text.n + 2);

@@ -31,6 +31,8 @@ expr *json_any_array(expr_pool *p, int depth);
 /* [ ws (item ws (, ws item ws)*)? ] with so many items. */
 expr *json_array_of(expr_pool *p, expr *item, uint32_t least, uint32_t most);
 
+/* Whether a text is of characters that are written in one way: of ASCII, no control characters, ", \ or /. */
+bool json_plain(slice text);
 /* A text as a JSON string, with its quotes, written in one way where characters are ASCII and no control characters. */
 expr *json_string_of(expr_pool *p, slice text);
 /* The same without quotes. */

@@ -54,10 +54,21 @@ static bool list_members(object_parts *o) {
   return !schema_failed(o->s);
 }
 
+/* Sorts declared names into those that are written in one way, and the others. */
 static void list_declared(object_parts *o) {
   expr_vector names;
   vector_begin(&names);
-  for (size_t i = 0; i < o->n; i++) vector_add(o->p, &names, json_letters_of(o->p, o->members[i].name));
+  o->plain = schema_alloc(o->s, (o->n + 1) * sizeof *o->plain);
+  o->lengths = schema_alloc(o->s, (o->n + 1) * sizeof *o->lengths);
+  for (size_t i = 0; i < o->n && o->plain && o->lengths; i++) {
+    slice name = o->members[i].name;
+    if (json_plain(name)) {
+      o->plain[o->n_plain] = name.s;
+      o->lengths[o->n_plain++] = name.n;
+    } else {
+      vector_add(o->p, &names, json_letters_of(o->p, name));
+    }
+  }
   o->declared = expr_alt(o->p, names.items, names.n);
   vector_end(&names);
 }
@@ -131,8 +142,8 @@ static expr *admitted_names(object_parts *o, expr *content) {
 
 static expr *other_names(object_parts *o, const named_clauses *const *patterns, size_t n, size_t set) {
   expr_pool *p = o->p;
-  expr *content = o->j->letters;
-  bool all = true;
+  expr *content = expr_except(p, o->j->letters, o->plain, o->lengths, o->n_plain);
+  bool all = o->n_plain == 0;
   for (size_t k = 0; k < n; k++) {
     expr *one = schema_pattern(o->s, patterns[k]->name, patterns[k]->at);
     if (!(set >> k & 1)) one = expr_not(p, one);

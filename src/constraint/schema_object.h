@@ -21,7 +21,9 @@ typedef struct object_parts {
   const json_parts *j;
   member *members; /* [n] that may be there, in order */
   size_t n;
-  expr *declared;       /* the names of all that are mentioned, as alternatives */
+  const char **plain; /* [n_plain] names that are mentioned, of characters that are written in one way */
+  size_t *lengths, n_plain;
+  expr *declared;       /* other names that are mentioned, as alternatives */
   expr *other;          /* a member that is not, or VOID */
   uint32_t least, most; /* members, as far as they must be counted */
 } object_parts;
