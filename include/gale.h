@@ -370,7 +370,15 @@ GALE_API int32_t gale_sequence_length(const gale_session *session, int32_t seque
 GALE_API gale_status gale_sequence_truncate(gale_session *session, int32_t sequence, int32_t length, int32_t *kept,
                                             gale_error *error);
 
-typedef enum gale_logits_wanted { GALE_LOGITS_NONE = 0, GALE_LOGITS_LAST, GALE_LOGITS_ALL } gale_logits_wanted;
+/* Which tokens of an input get a row: of logits and hidden state, or of the hidden state alone, which spares the
+ * product with the output matrix. */
+typedef enum gale_logits_wanted {
+  GALE_LOGITS_NONE = 0,
+  GALE_LOGITS_LAST,
+  GALE_LOGITS_ALL,
+  GALE_HIDDEN_LAST,
+  GALE_HIDDEN_ALL,
+} gale_logits_wanted;
 
 /* n_tokens >= 1 tokens appended to a sequence. A sequence appears at most once in a step. */
 typedef struct gale_input {
@@ -401,6 +409,22 @@ GALE_API gale_status gale_prefill(gale_session *session, int32_t sequence, const
  * and making it shorter with its own. A fork has the rows of its source. */
 GALE_API const float *gale_logits(const gale_session *session, int32_t sequence, size_t row);
 GALE_API size_t gale_logits_rows(const gale_session *session, int32_t sequence);
+
+/* The same for final hidden states, behind the last norm: [dim] floats each, for every token that was asked for, with
+ * logits or without. */
+GALE_API const float *gale_hidden(const gale_session *session, int32_t sequence, size_t row);
+GALE_API size_t gale_hidden_rows(const gale_session *session, int32_t sequence);
+
+typedef enum gale_pooling {
+  GALE_POOLING_MEAN = 0, /* of the hidden states of all tokens */
+  GALE_POOLING_LAST,     /* the hidden state of the last token */
+} gale_pooling;
+
+/* A text's embedding: its pooled hidden state, of unit length (docs/NUMERICS.md). embedding is [dim]. Computed in steps
+ * of options.chunk in a sequence of its own, so that one more must be possible; the same bytes however the session was
+ * opened, but for its type of cache and its window. GALE_E_NUMERIC if the hidden states are not finite or all zero. */
+GALE_API gale_status gale_embed(gale_session *session, const int32_t *tokens, size_t n_tokens, gale_pooling pooling,
+                                float *embedding, gale_error *error);
 
 /* Memory and work of a session so far. */
 typedef struct gale_session_stats {

@@ -50,13 +50,13 @@ static gale_status open_arrays(gale_session *s, gale_error *error) {
   s->length = malloc(sequences * sizeof *s->length);
   s->in_step = calloc(sequences, sizeof *s->in_step);
   s->growths = malloc(sequences * sizeof *s->growths);
-  s->logits = calloc(sequences, sizeof *s->logits);
+  s->own_rows = calloc(sequences, sizeof *s->own_rows);
   s->token = malloc(chunk * sizeof *s->token);
   s->position = malloc(chunk * sizeof *s->position);
   s->table = malloc(chunk * sizeof *s->table);
   s->rows = malloc(chunk * sizeof *s->rows);
-  if (!s->length || !s->in_step || !s->growths || !s->logits || !s->token || !s->position || !s->table || !s->rows)
-    return error_memory(error, sequences * sizeof *s->logits + 4 * chunk * sizeof *s->token);
+  if (!s->length || !s->in_step || !s->growths || !s->own_rows || !s->token || !s->position || !s->table || !s->rows)
+    return error_memory(error, sequences * sizeof *s->own_rows + 4 * chunk * sizeof *s->token);
   for (size_t i = 0; i < sequences; i++) s->length[i] = -1;
   return GALE_OK;
 }
@@ -117,7 +117,7 @@ void gale_session_close(gale_session **session) {
   free(s->length);
   free(s->in_step);
   free(s->growths);
-  free(s->logits);
+  free(s->own_rows);
   free(s->token);
   free(s->position);
   free(s->table);
@@ -167,7 +167,7 @@ gale_status gale_sequence_open(gale_session *session, int32_t *sequence, gale_er
   for (int32_t i = 0; i < session->options.max_sequences; i++)
     if (session->length[i] < 0) {
       session->length[i] = 0;
-      session->logits[i].n = 0;
+      session->own_rows[i].n = 0;
       *sequence = i;
       return GALE_OK;
     }
@@ -190,7 +190,7 @@ gale_status gale_sequence_fork(gale_session *session, int32_t sequence, int32_t 
   if (status) return status;
   cache_share(&session->cache, sequence, to);
   session->length[to] = session->length[sequence];
-  session->logits[to] = session->logits[sequence];
+  session->own_rows[to] = session->own_rows[sequence];
   *fork = to;
   return GALE_OK;
 }
@@ -209,7 +209,7 @@ gale_status gale_sequence_truncate(gale_session *session, int32_t sequence, int3
     cache_clear(&session->cache, sequence);
     length = 0;
   }
-  if (length < session->length[sequence]) session->logits[sequence].n = 0;
+  if (length < session->length[sequence]) session->own_rows[sequence].n = 0;
   session->length[sequence] = length;
   if (kept) *kept = length;
   return GALE_OK;
@@ -278,24 +278,33 @@ gale_status gale_step_pages(gale_session *session, const gale_input *inputs, siz
   return GALE_OK;
 }
 
-/* Lists the inputs' tokens, and the rows whose logits are wanted; notes whose they are. Returns the number of
- * tokens. */
+/* Lists the inputs' tokens. Returns how many. */
 static int32_t fill_batch(gale_session *s, const gale_input *inputs, size_t n_inputs) {
   int32_t n = 0;
-  s->n_rows = 0;
   for (size_t i = 0; i < n_inputs; i++) {
     const gale_input *in = &inputs[i];
-    int32_t first = s->n_rows;
     for (int32_t j = 0; j < in->n_tokens; j++, n++) {
       s->token[n] = in->tokens[j];
       s->position[n] = s->length[in->sequence] + j;
       s->table[n] = in->sequence;
-      bool wanted = in->logits == GALE_LOGITS_ALL || (in->logits == GALE_LOGITS_LAST && j == in->n_tokens - 1);
-      if (wanted) s->rows[s->n_rows++] = n;
     }
-    s->logits[in->sequence] = (session_rows){s->steps + 1, first, s->n_rows - first};
   }
   return n;
+}
+
+/* Lists the rows that are wanted with logits, or those without, and notes whose they are. */
+static void fill_rows(gale_session *s, const gale_input *inputs, size_t n_inputs, bool logits) {
+  int32_t n = 0;
+  for (size_t i = 0; i < n_inputs; i++) {
+    const gale_input *in = &inputs[i];
+    int32_t first = s->n_rows, end = n + in->n_tokens, from = end;
+    if (in->logits == (logits ? GALE_LOGITS_LAST : GALE_HIDDEN_LAST)) from = end - 1;
+    if (in->logits == (logits ? GALE_LOGITS_ALL : GALE_HIDDEN_ALL)) from = n;
+    for (int32_t row = from; row < end; row++) s->rows[s->n_rows++] = row;
+    bool wants_logits = in->logits == GALE_LOGITS_LAST || in->logits == GALE_LOGITS_ALL;
+    if (wants_logits == logits) s->own_rows[in->sequence] = (session_rows){s->steps + 1, first, s->n_rows - first};
+    n = end;
+  }
 }
 
 gale_status gale_step(gale_session *session, const gale_input *inputs, size_t n_inputs, gale_error *error) {
@@ -306,11 +315,16 @@ gale_status gale_step(gale_session *session, const gale_input *inputs, size_t n_
   if (!cache_extend(&s->cache, s->growths, n_inputs))
     return session_no_pages(s, cache_pages_needed(&s->cache, s->growths, n_inputs), error);
   int32_t n = fill_batch(s, inputs, n_inputs);
+  s->n_rows = 0;
+  fill_rows(s, inputs, n_inputs, true);
+  s->n_logits = s->n_rows;
+  fill_rows(s, inputs, n_inputs, false);
   forward_step step = {.model = s->model,
                        .state = &s->state,
                        .batch = {.n_tokens = n, .token = s->token, .position = s->position, .table = s->table},
                        .kv = s->cache.views,
                        .n_rows = s->n_rows,
+                       .n_logits = s->n_logits,
                        .rows = s->rows};
   s->model->device->ops->run(s->context, forward, &step);
   for (size_t i = 0; i < n_inputs; i++) {
@@ -348,13 +362,26 @@ gale_status gale_prefill(gale_session *session, int32_t sequence, const int32_t 
   return GALE_OK;
 }
 
+/* ---- Rows ---- */
+
+size_t gale_hidden_rows(const gale_session *session, int32_t sequence) {
+  bool there = is_open(session, sequence) && session->own_rows[sequence].step == session->steps;
+  return there ? (size_t)session->own_rows[sequence].n : 0;
+}
+
+const float *gale_hidden(const gale_session *session, int32_t sequence, size_t row) {
+  if (row >= gale_hidden_rows(session, sequence)) return NULL;
+  size_t at = (size_t)session->own_rows[sequence].first + row;
+  return session->state.x.f32 + at * (size_t)session->model->config.dim;
+}
+
 size_t gale_logits_rows(const gale_session *session, int32_t sequence) {
-  bool there = is_open(session, sequence) && session->logits[sequence].step == session->steps;
-  return there ? (size_t)session->logits[sequence].n : 0;
+  size_t n = gale_hidden_rows(session, sequence);
+  return n && session->own_rows[sequence].first < session->n_logits ? n : 0;
 }
 
 const float *gale_logits(const gale_session *session, int32_t sequence, size_t row) {
   if (row >= gale_logits_rows(session, sequence)) return NULL;
-  size_t at = (size_t)session->logits[sequence].first + row;
+  size_t at = (size_t)session->own_rows[sequence].first + row;
   return session->state.logits + at * (size_t)session->model->config.vocab_size;
 }

@@ -10,7 +10,7 @@
 #include "engine/sampler.h"
 #include "model/forward.h"
 
-/* Rows of logits that belong to a sequence. */
+/* Rows of the last step that belong to a sequence. */
 typedef struct session_rows {
   uint64_t step; /* the session's number of steps when they were computed; later they are gone */
   int32_t first, n;
@@ -27,9 +27,9 @@ struct gale_session {
   int32_t *length;                          /* [max_sequences]: -1 where none is open */
   bool *in_step;                            /* [max_sequences] */
   cache_growth *growths;                    /* [max_sequences]: of a step */
-  session_rows *logits;                     /* [max_sequences] */
+  session_rows *own_rows;                   /* [max_sequences] */
   int32_t *token, *position, *table, *rows; /* [chunk]: the step's batch */
-  int32_t n_rows;                           /* of the batch */
+  int32_t n_rows, n_logits;                 /* of the batch; the first n_logits rows have logits */
   sampler_scratch *sampling;                /* of whoever chooses from a row */
   uint64_t tokens, steps;
 };

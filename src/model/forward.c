@@ -184,6 +184,7 @@ void forward(void *step, be_worker *w) {
   }
   if (p->n_rows == 0) return;
   be->norm(w, &s->x, s->h, weights->norm, c->norm_eps, p->rows, p->n_rows);
-  be->linear(w, &s->x, (be_product[]){{&weights->output, s->logits}}, 1, p->n_rows, false);
-  if (c->logit_softcap > 0) be->soft_cap(w, s->logits, c->logit_softcap, c->vocab_size, p->n_rows);
+  if (p->n_logits == 0) return;
+  be->linear(w, &s->x, (be_product[]){{&weights->output, s->logits}}, 1, p->n_logits, false);
+  if (c->logit_softcap > 0) be->soft_cap(w, s->logits, c->logit_softcap, c->vocab_size, p->n_logits);
 }

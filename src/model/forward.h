@@ -32,7 +32,8 @@ typedef struct forward_step {
   forward_state *state;
   be_batch batch;
   const kv_view *kv;   /* [n_layers] */
-  int32_t n_rows;      /* tokens whose logits are wanted: row i of the logits is token rows[i] */
+  int32_t n_rows;      /* tokens whose final norm is wanted: row i of state->x.f32 is then that of token rows[i] */
+  int32_t n_logits;    /* so many of them, the first, want logits too */
   const int32_t *rows; /* [n_rows] */
 } forward_step;
 
