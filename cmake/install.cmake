@@ -1,6 +1,6 @@
 # What `make install` puts where, below PREFIX.
 
-install(FILES include/gale.h include/gale_constraint.h include/gale_tools.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(FILES include/gale.h include/gale_constraint.h include/gale_engine.h include/gale_tools.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(TARGETS gale_shared LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(FILES ${archive} DESTINATION ${CMAKE_INSTALL_LIBDIR})
 

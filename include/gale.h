@@ -49,6 +49,7 @@ typedef enum gale_status {
   GALE_E_CONTEXT,     /* the sequence or the session's cache has no room left */
   GALE_E_CANCELLED,   /* a callback asked to stop */
   GALE_E_NUMERIC,     /* the model produced values that are not finite */
+  GALE_E_BUSY,        /* a queue is full, or closed to what is new */
 } gale_status;
 
 /* code is GALE_OK and message is empty until a call fails. message is one line of UTF-8. */

@@ -23,6 +23,7 @@ BELOW = {
     "load": ("model", "chat"),
     "engine": ("load", "constraint"),
     "measure": ("engine",),
+    "schedule": ("measure",),
     "convert": ("load",),
     "api": (),
     "apps": ("apps/commands",),

@@ -1,0 +1,80 @@
+/* Requests and their answers, as their owner and the engine share them: a list of events, which the engine's thread
+ * fills, and a wish to cancel. */
+#ifndef SCHEDULE_REQUEST_H
+#define SCHEDULE_REQUEST_H
+
+#include "gale_engine.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+/* An event in memory of its own. */
+typedef struct kept_event {
+  struct kept_event *next;
+  gale_event event;
+} kept_event;
+
+/* One answer. The engine's thread alone uses it, once it is submitted. */
+typedef struct answering {
+  gale_request *of;
+  int32_t index;
+  gale_generation *generation;
+  int32_t *text; /* [length]: prompt and answer; room for more */
+  int32_t length, room;
+  int32_t sequence; /* -1: none */
+  int32_t reached;  /* the most of the text that was ever computed */
+  bool begun;       /* has had a sequence */
+  bool ended;
+  struct answering *next; /* in a list of the scheduler */
+  kept_event end;         /* so that an end can be told without memory */
+  gale_error error;
+} answering;
+
+struct gale_request {
+  atomic_int holders; /* the owner; the engine */
+  atomic_bool cancelled;
+  int32_t n_prompt, n, priority;
+  uint64_t order;   /* of submission */
+  int64_t deadline; /* of the monotonic clock in nanoseconds; 0: none */
+  gale_event_fn event;
+  void *user;
+  answering *answers; /* [n] */
+  int32_t n_left;     /* answers that have not ended: of the engine's thread */
+  bool begun;         /* some answer has had a sequence: of the engine's thread */
+
+  pthread_mutex_t lock; /* of what follows */
+  pthread_cond_t changed;
+  kept_event *first, **last;
+  int32_t n_ends; /* that were given to the owner */
+  bool closed;    /* by the owner */
+  bool calling;   /* the callback runs, */
+  pthread_t caller;
+  kept_event *given; /* the owner's: the event that it looks at */
+};
+
+/* Checks options and copies what they point at. */
+gale_status request_open(const gale_model *model, const gale_request_options *options, gale_request **request,
+                         gale_error *error);
+
+/* Lets go of a request for one of its holders; the last one frees it. */
+void request_release(gale_request *r);
+
+/* Adds an id to the answer's text. */
+gale_status answering_append(answering *a, int32_t token, gale_error *error);
+
+/* Tells the owner what the generation has for it: the token that was taken, unless it is -1, and pieces. */
+gale_status answering_tell(answering *a, int32_t token, gale_error *error);
+
+/* The answer is over, as its generation says, or by an error unless that is NULL. True if it was the request's last. */
+bool answering_end(answering *a, const gale_error *error);
+
+/* Of the monotonic clock, in nanoseconds; and that many seconds later, at most some centuries. */
+int64_t time_now(void);
+int64_t time_after(int64_t now, double seconds);
+
+/* Waits until then; 0: without limit. False if that time has come. */
+bool time_wait(pthread_cond_t *changed, pthread_mutex_t *lock, int64_t until);
+/* A condition for time_wait(). */
+void time_condition(pthread_cond_t *changed);
+
+#endif

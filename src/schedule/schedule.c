@@ -1,0 +1,314 @@
+#include "schedule/schedule.h"
+
+#include "base/error.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A common beginning that is shorter is computed again, rather than waited for. */
+enum { LEAST_SHARED = KV_PAGE };
+
+gale_status scheduler_open(scheduler *s, gale_session *session, gale_error *error) {
+  const gale_session_options *o = &session->options;
+  s->session = session;
+  s->most_running = o->max_sequences < o->chunk ? o->max_sequences : o->chunk;
+  s->inputs = calloc((size_t)s->most_running, sizeof *s->inputs);
+  s->of = calloc((size_t)s->most_running, sizeof *s->of);
+  atomic_init(&s->queued_requests, 0);
+  atomic_init(&s->queued_tokens, 0);
+  if (!s->inputs || !s->of) return error_memory(error, (size_t)s->most_running * sizeof *s->inputs);
+  return GALE_OK;
+}
+
+void scheduler_close(scheduler *s) {
+  gale_session_close(&s->session);
+  free(s->inputs);
+  free(s->of);
+}
+
+/* ---- Pages ---- */
+
+/* The most pages that a sequence holds while it grows to a length, one token at a time or in chunks. */
+static int64_t pages_for(const scheduler *s, int32_t length, bool chunks) {
+  const cache *c = &s->session->cache;
+  int64_t pages = 0, all = (length + KV_PAGE - 1) / KV_PAGE;
+  for (int32_t i = 0; i < c->n_groups; i++) {
+    const cache_group *g = &c->groups[i];
+    int64_t most = chunks || g->window == 0 ? g->n_slots : (g->window + KV_PAGE - 2) / KV_PAGE + 1;
+    pages += all < most ? all : most;
+  }
+  return pages;
+}
+
+gale_status scheduler_check(const scheduler *s, int32_t n_prompt, gale_error *error) {
+  const gale_session_options *o = &s->session->options;
+  if (n_prompt > o->context)
+    return error_set(error, GALE_E_CONTEXT, "a prompt of %d tokens exceeds the context of %d", n_prompt, o->context);
+  int64_t pages = pages_for(s, n_prompt, false);
+  if (pages > s->session->cache.n_pages)
+    return error_set(error, GALE_E_CONTEXT,
+                     "a prompt of %d tokens needs %lld pages of the cache, which has %d (kv_bytes is %llu)", n_prompt,
+                     (long long)pages, s->session->cache.n_pages, (unsigned long long)o->kv_bytes);
+  return GALE_OK;
+}
+
+/* ---- Lists ---- */
+
+static bool before(const answering *a, const answering *b) {
+  if (a->of->priority != b->of->priority) return a->of->priority > b->of->priority;
+  return a->of != b->of ? a->of->order < b->of->order : a->index < b->index;
+}
+
+static void insert(answering **list, answering *a) {
+  while (*list && before(*list, a)) list = &(*list)->next;
+  a->next = *list;
+  *list = a;
+}
+
+static void take_out(answering **list, const answering *a) {
+  while (*list != a) list = &(*list)->next;
+  *list = a->next;
+}
+
+static int32_t computed(const scheduler *s, const answering *a) {
+  return gale_sequence_length(s->session, a->sequence);
+}
+
+/* Tokens of its text that are not computed. */
+static int32_t missing(const scheduler *s, const answering *a) {
+  return a->length - computed(s, a);
+}
+
+static void leave_queue(scheduler *s, gale_request *r) {
+  if (r->begun) return;
+  r->begun = true;
+  atomic_fetch_sub(&s->queued_requests, 1);
+  atomic_fetch_sub(&s->queued_tokens, r->n_prompt);
+}
+
+/* Takes the sequence away. */
+static void stop(scheduler *s, answering *a) {
+  gale_sequence_close(s->session, a->sequence, NULL);
+  a->sequence = -1;
+  take_out(&s->running, a);
+  s->n_running--;
+}
+
+static void wait_again(scheduler *s, answering *a) {
+  insert(&s->waiting, a);
+  s->n_waiting++;
+}
+
+/* The answer is over. */
+static void finish(scheduler *s, answering *a, const gale_error *error) {
+  gale_request *r = a->of;
+  if (a->sequence >= 0) {
+    stop(s, a);
+  } else {
+    take_out(&s->waiting, a);
+    s->n_waiting--;
+  }
+  leave_queue(s, r);
+  if (answering_end(a, error)) request_release(r);
+}
+
+/* Ends an answer from outside. */
+static void end(scheduler *s, answering *a, gale_finish why) {
+  gale_error error = {0};
+  gale_status status = gale_generation_end(a->generation, why, &error);
+  if (!status) status = answering_tell(a, -1, &error);
+  finish(s, a, status ? &error : NULL);
+}
+
+void scheduler_add(scheduler *s, gale_request *r) {
+  for (int32_t i = 0; i < r->n; i++) wait_again(s, &r->answers[i]);
+}
+
+static bool has_ended(const answering *a) {
+  gale_generation_result result;
+  gale_generation_get_result(a->generation, &result);
+  return result.finish != GALE_FINISH_NONE;
+}
+
+/* Ends those of a list that are cancelled, late, or were over before they began. */
+static void end_unwanted(scheduler *s, answering *list, int64_t now) {
+  for (answering *a = list, *next; a; a = next) {
+    next = a->next;
+    bool late = a->of->deadline && now >= a->of->deadline;
+    if (late || atomic_load(&a->of->cancelled) || has_ended(a)) end(s, a, GALE_FINISH_CANCELLED);
+  }
+}
+
+void scheduler_cancel(scheduler *s) {
+  while (s->waiting) end(s, s->waiting, GALE_FINISH_CANCELLED);
+  while (s->running) end(s, s->running, GALE_FINISH_CANCELLED);
+}
+
+/* ---- Who gets a sequence ---- */
+
+/* How long the beginning is that an answer's text has in common with b's, at most all but its last token: that one has
+ * to be computed for its logits. */
+static int32_t common(const answering *a, const answering *b) {
+  int32_t n = a->length - 1 < b->length ? a->length - 1 : b->length, i = 0;
+  while (i < n && a->text[i] == b->text[i]) i++;
+  return i;
+}
+
+/* Whether another one is about to compute what this one needs as well. */
+static bool waits_for_another(const scheduler *s, const answering *a) {
+  int32_t there = 0, coming = 0;
+  for (const answering *b = s->running; b; b = b->next) {
+    int32_t shared = common(a, b), now = computed(s, b);
+    if (shared < LEAST_SHARED && a->of != b->of) continue;
+    if ((shared < now ? shared : now) > there) there = shared < now ? shared : now;
+    if (missing(s, b) > 1 && b->of->priority >= a->of->priority && shared > coming) coming = shared;
+  }
+  return coming > there;
+}
+
+/* Whether pages are free for all of its text, and for a token of each of the others. */
+static bool has_room(const scheduler *s, const answering *a) {
+  const cache *c = &s->session->cache;
+  return s->n_running == 0 || pages_for(s, a->length, true) + (int64_t)s->n_running * c->n_groups <= c->n_free;
+}
+
+/* The running answer whose cache has the longest common beginning; *length becomes how long it is. */
+static const answering *find_source(const scheduler *s, const answering *a, int32_t *length) {
+  const answering *source = NULL;
+  *length = 0;
+  for (const answering *b = s->running; b; b = b->next) {
+    int32_t shared = common(a, b), now = computed(s, b);
+    if (now < shared) shared = now;
+    if (shared <= *length) continue;
+    *length = shared;
+    source = b;
+  }
+  return source;
+}
+
+/* Opens the answer's sequence, with what another one has computed of its text. */
+static gale_status open_sequence(scheduler *s, answering *a, gale_error *error) {
+  int32_t length, kept = 0;
+  const answering *source = find_source(s, a, &length);
+  if (!source) return gale_sequence_open(s->session, &a->sequence, error);
+  gale_status status = gale_sequence_fork(s->session, source->sequence, &a->sequence, error);
+  if (!status) status = gale_sequence_truncate(s->session, a->sequence, length, &kept, error);
+  if (!status && !a->begun) s->shared_tokens += (uint64_t)kept;
+  return status;
+}
+
+static void start(scheduler *s, answering *a) {
+  gale_error error = {0};
+  if (open_sequence(s, a, &error)) {
+    finish(s, a, &error);
+    return;
+  }
+  take_out(&s->waiting, a);
+  s->n_waiting--;
+  insert(&s->running, a);
+  s->n_running++;
+  leave_queue(s, a->of);
+  if (a->reached > computed(s, a)) s->recomputed += (uint64_t)(a->reached - computed(s, a));
+  a->begun = true;
+}
+
+/* Nobody overtakes one that waits for pages: it would wait for ever. */
+static void admit(scheduler *s) {
+  for (answering *a = s->waiting, *next; a && s->n_running < s->most_running; a = next) {
+    next = a->next;
+    if (waits_for_another(s, a)) continue;
+    if (!has_room(s, a)) return;
+    start(s, a);
+  }
+}
+
+static void preempt_last(scheduler *s) {
+  answering *a = s->running;
+  while (a->next) a = a->next;
+  stop(s, a);
+  wait_again(s, a);
+  s->preemptions++;
+}
+
+/* ---- What is computed ---- */
+
+static void add_input(scheduler *s, answering *a, int32_t n) {
+  s->inputs[s->n_inputs] = (gale_input){.sequence = a->sequence,
+                                        .tokens = a->text + computed(s, a),
+                                        .n_tokens = n,
+                                        .logits = n == missing(s, a) ? GALE_LOGITS_LAST : GALE_LOGITS_NONE};
+  s->of[s->n_inputs++] = a;
+  s->n_planned += n;
+}
+
+/* How many answers from a on are of its priority and miss more than a token. */
+static int32_t count_alike(const scheduler *s, const answering *a) {
+  int32_t n = 0, priority = a->of->priority;
+  for (; a && a->of->priority == priority; a = a->next) n += missing(s, a) > 1;
+  return n;
+}
+
+/* Lists a token of each answer that misses one, then parts of longer texts: what is left of `most` tokens goes to those
+ * of the highest priority, evenly. */
+static void plan(scheduler *s, int32_t most) {
+  s->n_inputs = 0;
+  s->n_planned = 0;
+  for (answering *a = s->running; a; a = a->next)
+    if (missing(s, a) == 1) add_input(s, a, 1);
+  for (answering *a = s->running; a && s->n_planned < most; a = a->next) {
+    if (missing(s, a) == 1) continue;
+    int32_t left = most - s->n_planned, share = left / count_alike(s, a), n = missing(s, a);
+    if (share < 1) share = 1;
+    add_input(s, a, n < share ? n : share);
+  }
+}
+
+/* Plans a step for which there are pages. False if nothing is left to compute. */
+static bool plan_with_room(scheduler *s) {
+  int32_t most = s->session->options.chunk;
+  for (;;) {
+    uint64_t needed = 0, available = 0;
+    plan(s, most);
+    if (s->n_inputs == 0) return false;
+    gale_status status = gale_step_pages(s->session, s->inputs, s->n_inputs, &needed, &available, NULL);
+    if (status || needed <= available) return true;
+    if (s->n_running > 1)
+      preempt_last(s);
+    else if (s->n_planned > 1)
+      most = s->n_planned / 2;
+    else
+      end(s, s->running, GALE_FINISH_CONTEXT);
+  }
+}
+
+/* A row of logits is there: the answer's next token. */
+static void take(scheduler *s, answering *a) {
+  gale_error error = {0};
+  int32_t token;
+  gale_status status = gale_generation_take(a->generation, s->session, a->sequence, 0, &token, &error);
+  if (!status) status = answering_tell(a, token, &error);
+  if (!status && !has_ended(a)) status = answering_append(a, token, &error);
+  if (status)
+    finish(s, a, &error);
+  else if (has_ended(a))
+    finish(s, a, NULL);
+}
+
+void scheduler_round(scheduler *s) {
+  int64_t now = time_now();
+  end_unwanted(s, s->waiting, now);
+  end_unwanted(s, s->running, now);
+  admit(s);
+  if (!plan_with_room(s)) return;
+  gale_error error = {0};
+  gale_status status = gale_step(s->session, s->inputs, s->n_inputs, &error);
+  for (size_t i = 0; i < s->n_inputs; i++) {
+    answering *a = s->of[i];
+    if (status) {
+      finish(s, a, &error);
+      continue;
+    }
+    if (computed(s, a) > a->reached) a->reached = computed(s, a);
+    if (s->inputs[i].logits) take(s, a);
+  }
+}

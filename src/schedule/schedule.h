@@ -1,0 +1,46 @@
+/* What a step computes, of answers that share a session: who has a sequence, who waits, and whose turn it is. The
+ * engine's thread alone calls it.
+ *
+ * Answers rank by priority, then by submission. Whatever is decided here changes when a token is computed, never which
+ * one. */
+#ifndef SCHEDULE_SCHEDULE_H
+#define SCHEDULE_SCHEDULE_H
+
+#include "engine/session.h"
+#include "schedule/request.h"
+
+typedef struct scheduler {
+  gale_session *session;
+  int32_t most_running;
+  answering *waiting, *running; /* by rank */
+  gale_input *inputs;           /* [most_running]: of a step */
+  answering **of;               /* [most_running]: whose they are */
+  size_t n_inputs;
+  int32_t n_planned; /* tokens of the inputs */
+  int32_t n_waiting, n_running;
+  uint64_t shared_tokens, preemptions, recomputed;
+  atomic_int queued_requests; /* none of whose answers has begun; whoever submits adds */
+  atomic_llong queued_tokens;
+} scheduler;
+
+/* The session is the scheduler's from now on. s must be zeroed; on failure scheduler_close() releases what there is. */
+gale_status scheduler_open(scheduler *s, gale_session *session, gale_error *error);
+void scheduler_close(scheduler *s);
+
+/* GALE_E_CONTEXT if a prompt of so many tokens cannot be computed, even alone. Thread-safe. */
+gale_status scheduler_check(const scheduler *s, int32_t n_prompt, gale_error *error);
+
+/* Adds all answers of a request. */
+void scheduler_add(scheduler *s, gale_request *r);
+
+/* Ends what is cancelled or late, gives out sequences, computes a step, and tells owners what came of it. */
+void scheduler_round(scheduler *s);
+
+/* Ends all that there is with GALE_FINISH_CANCELLED. */
+void scheduler_cancel(scheduler *s);
+
+static inline bool scheduler_idle(const scheduler *s) {
+  return !s->waiting && !s->running;
+}
+
+#endif

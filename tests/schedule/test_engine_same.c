@@ -1,0 +1,95 @@
+/* Whatever an engine computes together, each answer is what it is alone: tokens, pieces, log-probabilities and the
+ * reason of its end. */
+#include "schedule/random_requests.h"
+
+enum { N_REQUESTS = 40 };
+
+typedef struct setting {
+  const char *name;
+  gale_kv_type kv;
+  int32_t window, threads, sequences, chunk;
+  int64_t pages; /* 0: enough */
+} setting;
+
+static const setting SETTINGS[] = {
+    {"one at a time", GALE_KV_F16, GALE_WINDOW_NONE, 1, 1, 64, 0},
+    {"together", GALE_KV_F16, GALE_WINDOW_NONE, 1, 8, 256, 0},
+    {"small steps, 2 threads", GALE_KV_Q8, GALE_WINDOW_NONE, 2, 6, 8, 0},
+    {"3 threads, the model's window", GALE_KV_F32, GALE_WINDOW_NATIVE, 3, 5, 17, 0},
+    {"a window of 70", GALE_KV_Q8, 70, 1, 8, 33, 0},
+    {"few pages", GALE_KV_F16, GALE_WINDOW_NONE, 1, 8, 64, 5},
+    {"few pages, a window of 70", GALE_KV_F32, 70, 2, 8, 64, 7},
+    {"few pages, the model's window", GALE_KV_Q8, GALE_WINDOW_NATIVE, 1, 8, 24, 4},
+};
+enum { N_SETTINGS = sizeof SETTINGS / sizeof *SETTINGS };
+
+static uint64_t page_bytes(const gale_model *m, const gale_session_options *o) {
+  gale_session *s = session_open(m, o);
+  int32_t token = 5, sequence = sequence_open(s);
+  gale_input in = {sequence, &token, 1, GALE_LOGITS_NONE};
+  expect_ok(gale_step(s, &in, 1, NULL), NULL);
+  gale_session_stats stats;
+  gale_session_get_stats(s, &stats);
+  gale_session_close(&s);
+  return stats.kv_page_bytes;
+}
+
+static void on_event(void *user, const gale_event *event) {
+  record_event(user, event);
+}
+
+static void test_setting(const gale_model *model, const setting *t, uint64_t seed) {
+  static asked all[N_REQUESTS];
+  gale_session_options so = session_options(t->kv, (size_t)t->chunk);
+  so.window = t->window;
+  so.threads = t->threads;
+  so.context = 256;
+  so.max_sequences = t->sequences;
+  if (t->pages) so.kv_bytes = (uint64_t)t->pages * page_bytes(model, &so);
+  gale_engine_options eo;
+  gale_engine_defaults(&eo);
+  eo.session = &so;
+  gale_engine *engine = NULL;
+  gale_error error = {0};
+  expect_ok(gale_engine_open(model, &eo, &engine, &error), &error);
+  gale_session *session = session_open(model, &so);
+  uint64_t random = seed;
+  for (int i = 0; i < N_REQUESTS; i++) {
+    ask(&all[i], &random);
+    ask_alone(model, session, &all[i]);
+    if (i % 3 == 0) {
+      all[i].request.event = on_event;
+      all[i].request.user = &all[i];
+    }
+    expect_ok(gale_engine_submit(engine, &all[i].request, &all[i].handle, &error), &error);
+  }
+  for (int i = 0; i < N_REQUESTS; i++)
+    if (i % 3) read_all(&all[i]);
+  assert_true(gale_engine_drain(engine, -1));
+  gale_engine_stats stats = stats_of(engine);
+  assert_int_equal(stats.kv_page_bytes, 0);
+  assert_int_equal(stats.n_running + stats.n_waiting + stats.queued_requests + stats.queued_tokens, 0);
+  if (t->pages && t->window == GALE_WINDOW_NONE) assert_true(stats.preemptions > 0);
+  if (t->sequences > 1 && t->window == GALE_WINDOW_NONE) assert_true(stats.shared_tokens > 0);
+  gale_engine_close(&engine);
+  gale_session_close(&session);
+  for (int i = 0; i < N_REQUESTS; i++) {
+    expect_as_alone(&all[i], t->name);
+    asked_free(&all[i]);
+  }
+}
+
+static void test_same(void **state) {
+  (void)state;
+  gale_model *model = NULL;
+  gale_error error = {0};
+  expect_ok(gale_model_open("shape:tiny@q8_0", NULL, &model, &error), &error);
+  for (size_t i = 0; i < N_SETTINGS; i++)
+    for (uint64_t seed = 0; seed < 3; seed++) test_setting(model, &SETTINGS[i], seed * 1000000 + i * 10000);
+  gale_model_close(&model);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_same)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
