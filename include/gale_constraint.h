@@ -43,7 +43,7 @@ typedef struct gale_constraint_options {
   /* Schemas: objects whose `properties` stand without `additionalProperties` may have other members, as the standard
    * says. Else they are closed, as schemas that are written for models mean it. */
   bool open;
-  /* Schemas: members of an object may come in any order, where at most 48 are named; else they come in the schema's,
+  /* Schemas: members of an object may come in any order, where at most 112 are named; else they come in the schema's,
    * and those that it does not name behind them. */
   bool any_order;
 } gale_constraint_options;

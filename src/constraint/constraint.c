@@ -13,7 +13,7 @@
 
 enum {
   MOST_MEMORY = 48 << 20, /* bytes of a constraint's expressions */
-  COMPILE_STEPS = 1 << 19,
+  COMPILE_STEPS = 1 << 20,
   MASK_STEPS = 1 << 20,
   BYTE_STEPS = 1 << 12,
   KEPT_MASKS = 32,

@@ -113,7 +113,8 @@ static bool same(const expr *a, const expr *b) {
     return a->except.base == b->except.base && a->except.texts == b->except.texts &&
            a->except.first == b->except.first && a->except.last == b->except.last && a->except.depth == b->except.depth;
   case EXPR_LAZY:
-    return a->lazy.maker == b->lazy.maker && a->lazy.number == b->lazy.number;
+    return a->lazy.maker == b->lazy.maker && a->lazy.number.half[0] == b->lazy.number.half[0] &&
+           a->lazy.number.half[1] == b->lazy.number.half[1];
   default:
     return true;
   }
@@ -205,10 +206,12 @@ expr *expr_call_node(expr_pool *p, uint32_t rule, bool nullable) {
   return intern(p, &like);
 }
 
-expr *expr_lazy(expr_pool *p, expr_maker *maker, uint64_t number) {
+expr *expr_lazy(expr_pool *p, expr_maker *maker, expr_number number) {
   uintptr_t at = (uintptr_t)maker;
   expr like = {.kind = EXPR_LAZY, .life = LIFE_SURE, .alive = true, .lazy = {maker, number, NULL}};
-  like.hash = mix(hash_of(EXPR_LAZY, (uint32_t)number, (uint32_t)(number >> 32)), (uint32_t)(at >> 3));
+  like.hash = hash_of(EXPR_LAZY, (uint32_t)(at >> 3), 0);
+  for (int i = 0; i < 2; i++)
+    like.hash = mix(mix(like.hash, (uint32_t)number.half[i]), (uint32_t)(number.half[i] >> 32));
   return intern(p, &like);
 }
 

@@ -43,10 +43,13 @@ typedef struct expr_pool expr_pool;
 /* Makes expressions of which there may be too many to make them all: a state's number is all that tells them apart. It,
  * and what it points at, lives as long as the pool. None of what it makes matches the empty text. */
 typedef struct expr_maker expr_maker;
+typedef struct expr_number {
+  uint64_t half[2];
+} expr_number;
 struct expr_maker {
-  expr *(*make)(expr_pool *p, const expr_maker *maker, uint64_t number);
-  expr **parts;    /* [n_parts] that it is made of; those that match nothing become VOID */
-  uint64_t needed; /* bit i: nothing is matched where part i matches nothing; i < 64 */
+  expr *(*make)(expr_pool *p, const expr_maker *maker, expr_number number);
+  expr **parts;       /* [n_parts] that it is made of; those that match nothing become VOID */
+  expr_number needed; /* bit i: nothing is matched where part i matches nothing; i < 128 */
   uint32_t n_parts;
 };
 
@@ -97,7 +100,7 @@ struct expr {
     } except;
     struct {
       expr_maker *maker;
-      uint64_t number;
+      expr_number number;
       expr *body; /* NULL: not made yet */
     } lazy;
   };
@@ -163,7 +166,10 @@ expr *expr_repeat(expr_pool *p, expr *a, uint32_t least, uint32_t most);
 uint32_t expr_rule_new(expr_pool *p, bool nullable);
 void expr_rule_set(expr_pool *p, uint32_t rule, expr *body);
 expr *expr_call(expr_pool *p, uint32_t rule);
-expr *expr_lazy(expr_pool *p, expr_maker *maker, uint64_t number);
+expr *expr_lazy(expr_pool *p, expr_maker *maker, expr_number number);
+static inline bool expr_number_has(const expr_number *n, uint32_t bit) {
+  return n->half[bit / 64] >> (bit % 64) & 1;
+}
 expr *expr_lazy_body(expr_pool *p, expr *lazy);
 expr *expr_rule_body(expr_pool *p, uint32_t rule);
 /* The same language as a call of a new rule, so that a set around it has one member for it. */

@@ -47,8 +47,8 @@ expr *expr_rule_body(expr_pool *p, uint32_t rule) {
 static bool produces(expr_pool *p, expr *e, uint64_t base);
 
 static bool made_produces(expr_pool *p, const expr_maker *maker, uint64_t base) {
-  for (uint32_t i = 0; i < maker->n_parts && i < 64; i++)
-    if (maker->needed >> i & 1 && !produces(p, maker->parts[i], base)) return false;
+  for (uint32_t i = 0; i < maker->n_parts && i < 128; i++)
+    if (expr_number_has(&maker->needed, i) && !produces(p, maker->parts[i], base)) return false;
   return true;
 }
 
@@ -90,7 +90,7 @@ static bool find_productive(expr_pool *p) {
   while (changed && !all && !p->failed) {
     changed = false;
     all = true;
-    for (uint32_t r = p->n_rules; r-- > 0;) {
+    for (uint32_t r = 0; r < p->n_rules; r++) {
       expr_rule *rule = &p->rules[r];
       if (rule->productive) continue;
       uint64_t base = p->epoch;
@@ -135,7 +135,7 @@ static expr *without(expr_pool *p, expr *e) {
     for (uint32_t i = 0; i < e->lazy.maker->n_parts; i++) {
       expr *part = without(p, e->lazy.maker->parts[i]);
       e->lazy.maker->parts[i] = part;
-      if (part == p->none && i < 64 && e->lazy.maker->needed >> i & 1) to = p->none;
+      if (part == p->none && i < 128 && expr_number_has(&e->lazy.maker->needed, i)) to = p->none;
     }
     break;
   default:

@@ -45,7 +45,7 @@
 #define CODE "\\\\(?:[dDwWsSnrtfv^$\\\\.*+?()\\[\\]{}|/\\-]|x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4})"
 #define CLASS "\\[\\^?(?:a-z|A-Z|0-9|a-f|A-F|[^\\\\\\[\\]^\\-]|" CODE ")+-?\\]"
 #define UNIT "[^\\\\()\\[\\]{}|*+?^$]|" CODE "|" CLASS
-#define TIMES "(?:(?:[*+?]|\\{\\d{1,3},?\\})[?]?)?"
+#define TIMES "(?:(?:[*+?]|\\{(?:[01],[1-9]\\d{0,2}|\\d,[1-9]\\d{1,2}|\\d{2},[1-9]\\d{2}|\\d{1,3},?)\\})[?]?)?"
 #define BRANCH(group) "(?:(?:" UNIT group ")" TIMES "|[\\^$])*"
 #define BRANCHES(group) BRANCH(group) "(?:\\|" BRANCH(group) ")*"
 #define FLAT BRANCHES("")

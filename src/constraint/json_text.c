@@ -32,13 +32,13 @@ static void make_numbers(expr_pool *p, json_parts *j) {
   byte_set e = byte_set_of('e', 'e'), sign = byte_set_of('+', '+');
   byte_set_add(&e, 'E', 'E');
   byte_set_add(&sign, '-', '-');
-  expr *exponent = expr_list(
+  j->exponent = expr_list(
       p, (expr *const[]){expr_set(p, e), expr_optional(p, expr_set(p, sign)), digits_of(p, 1, JSON_EXPONENT_DIGITS)},
       3);
-  j->number = expr_list(p, (expr *const[]){minus, j->natural, j->fraction, expr_optional(p, exponent)}, 4);
+  j->number = expr_list(p, (expr *const[]){minus, j->natural, j->fraction, expr_optional(p, j->exponent)}, 4);
 }
 
-static expr *make_any(expr_pool *p, const expr_maker *maker, uint64_t depth);
+static expr *make_any(expr_pool *p, const expr_maker *maker, expr_number depth);
 
 static const expr_maker any_maker = {.make = make_any};
 
@@ -94,7 +94,7 @@ expr *json_any_array(expr_pool *p, int depth) {
   return depth <= 0 ? p->none : json_array_of(p, json_any(p, depth - 1), 0, REPEAT_ALWAYS);
 }
 
-static expr *make_any(expr_pool *p, const expr_maker *maker, uint64_t depth) {
+static expr *make_any(expr_pool *p, const expr_maker *maker, expr_number depth) {
   (void)maker;
   const json_parts *j = json_parts_of(p);
   if (!j) return p->none;
@@ -103,14 +103,15 @@ static expr *make_any(expr_pool *p, const expr_maker *maker, uint64_t depth) {
                    expr_string(p, "true"),
                    expr_string(p, "false"),
                    expr_string(p, "null"),
-                   json_any_object(p, (int)depth),
-                   json_any_array(p, (int)depth)};
+                   json_any_object(p, (int)depth.half[0]),
+                   json_any_array(p, (int)depth.half[0])};
   return expr_alt(p, kinds, sizeof kinds / sizeof *kinds);
 }
 
 expr *json_any(expr_pool *p, int depth) {
   if (!json_parts_of(p)) return p->none;
-  return expr_lazy(p, (expr_maker *)(uintptr_t)&any_maker, (uint64_t)depth); /* it has no parts to change */
+  expr_number number = {{(uint64_t)depth, 0}};
+  return expr_lazy(p, (expr_maker *)(uintptr_t)&any_maker, number); /* it has no parts to change */
 }
 
 /* ---- This value ---- */

@@ -16,6 +16,7 @@ typedef struct json_parts {
   expr *letters;   /* any text of letters */
   expr *comma, *colon, *quote;
   expr *natural;  /* digits without a leading zero */
+  expr *exponent; /* e, a sign or none, and digits */
   expr *fraction; /* nothing, or a point and digits */
   expr *integer, *number;
 } json_parts;

@@ -143,6 +143,8 @@ expr *schema_number(schema_compiler *s, const shape *a) {
   bool plain = !a->low.there && !a->high.there;
   const decimal zero = {0};
   expr *integer = j->integer;
+  if (a->low.there && a->low.number.n == 0 && !a->low.exclusive && !a->high.there && !a->whole) /* >= 0: no sign */
+    e = expr_or(p, e, expr_list(p, (expr *const[]){j->natural, j->fraction, j->exponent}, 3));
   if (s->strict_integers) {
     integer = expr_seq(p, expr_optional(p, expr_string(p, "-")), j->natural);
     if (a->whole) e = plain ? integer : expr_and(p, e, integer);

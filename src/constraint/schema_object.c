@@ -175,18 +175,14 @@ static void list_others(object_parts *o) {
 
 /* ---- The whole ---- */
 
-/* What follows the named members, when `count` are there. */
-static expr *closing(object_parts *o, uint32_t count) {
+/* Members that are not named, one and more, and the end, where `count` are there already. */
+static expr *others_from(object_parts *o, uint32_t count) {
   expr_pool *p = o->p;
-  expr *close = expr_string(p, "}");
-  uint32_t least = o->least > count ? o->least - count : 0;
-  uint32_t most = o->most == REPEAT_ALWAYS ? o->most : o->most - count;
-  if (o->other == p->none || most == 0) return least == 0 ? close : p->none;
-  expr *next = expr_seq(p, o->j->comma, o->other);
-  if (count > 0) return expr_seq(p, expr_repeat(p, next, least, most), close);
-  uint32_t more = most == REPEAT_ALWAYS ? most : most - 1;
-  expr *some = expr_list(p, (expr *const[]){o->other, expr_repeat(p, next, least ? least - 1 : 0, more), close}, 3);
-  return least == 0 ? expr_or(p, some, close) : some;
+  if (o->other == p->none || count >= o->most) return p->none;
+  uint32_t least = o->least > count + 1 ? o->least - count - 1 : 0;
+  uint32_t more = o->most == REPEAT_ALWAYS ? o->most : o->most - count - 1;
+  expr *next = expr_repeat(p, expr_seq(p, o->j->comma, o->other), least, more);
+  return expr_list(p, (expr *const[]){o->other, next, expr_string(p, "}")}, 3);
 }
 
 static expr *boxed(expr_pool *p, expr *e) {
@@ -200,26 +196,28 @@ expr *object_member(object_parts *o, size_t i) {
   return expr_seq(o->p, json_string_of(o->p, m->name), expr_box(o->p, behind));
 }
 
-/* From the last member to the first: what may come, for each number of members that are there, counted up to `cap`. */
+/* From the last member to the first, for each number of members that are there, counted up to `cap`: further ones, one
+ * at least and with no comma before it; and, where there need be none, the end. */
 static expr *members_from(object_parts *o, uint32_t cap) {
   expr_pool *p = o->p;
-  expr **next = schema_alloc(o->s, (cap + 1) * sizeof *next), **now = schema_alloc(o->s, (cap + 1) * sizeof *now);
-  if (!next || !now) return p->none;
-  for (uint32_t c = 0; c <= cap; c++) next[c] = closing(o, c);
-  for (size_t i = o->n; i-- > 0 && !schema_failed(o->s);) {
-    member *m = &o->members[i];
-    expr *item = object_member(o, i);
-    for (uint32_t c = 0; c <= cap; c++) {
-      expr *with = p->none;
-      if (c < o->most)
-        with = expr_list(p, (expr *const[]){c ? o->j->comma : p->empty, item, next[c < cap ? c + 1 : cap]}, 3);
-      now[c] = m->required ? with : boxed(p, expr_or(p, with, next[c]));
-    }
-    expr **swap = now;
-    now = next;
-    next = swap;
+  expr **some = schema_alloc(o->s, (cap + 1) * sizeof *some), **end = schema_alloc(o->s, (cap + 1) * sizeof *end);
+  if (!some || !end) return p->none;
+  for (uint32_t c = 0; c <= cap; c++) {
+    some[c] = others_from(o, c);
+    end[c] = c >= o->least ? expr_string(p, "}") : p->none;
   }
-  return next[0];
+  for (size_t i = o->n; i-- > 0 && !schema_failed(o->s);) {
+    bool required = o->members[i].required;
+    expr *item = object_member(o, i);
+    for (uint32_t c = 0; c <= cap; c++) { /* upwards, so that those of c + 1 are still of the members behind this one */
+      uint32_t next = c < cap ? c + 1 : cap;
+      expr *behind = expr_or(p, end[next], expr_seq(p, o->j->comma, some[next]));
+      expr *with = c < o->most ? expr_seq(p, item, behind) : p->none;
+      some[c] = required ? with : boxed(p, expr_or(p, with, some[c]));
+      if (required) end[c] = p->none;
+    }
+  }
+  return expr_or(p, end[0], some[0]);
 }
 
 expr *schema_object(schema_compiler *s, const shape *a) {
