@@ -6,6 +6,7 @@
 #include "models/small_models.h"
 
 #include "base/error.h"
+#include "engine/recall.h"
 #include "gale_tools.h"
 
 #include <errno.h>
@@ -191,6 +192,31 @@ static gale_status generate(const char *path, gale_error *error) {
   return status;
 }
 
+/* A text that is searched for repetitions, and a copy. Where it cannot grow it stays what it was, and can grow later.
+ */
+static gale_status recall_text(const char *path, gale_error *error) {
+  (void)path;
+  enum { PART = 100, PARTS = 40 };
+  int32_t part[PART];
+  for (int32_t i = 0; i < PART; i++) part[i] = i;
+  recall *text = NULL, *copy = NULL;
+  gale_status status = recall_open(&text, error);
+  for (size_t i = 0; i < PARTS && text; i++) {
+    size_t match = recall_match(text);
+    assert_int_equal(match, i > 0 ? (i - 1) * PART : 0);
+    gale_status grown = recall_append(text, part, PART, status ? NULL : error);
+    if (!grown) continue;
+    assert_int_equal(recall_match(text), match);
+    assert_int_equal(recall_append(text, part, PART, NULL), GALE_OK);
+    status = grown;
+  }
+  if (!status) status = recall_copy(text, &copy, error);
+  if (!status) assert_int_equal(recall_match(copy), (PARTS - 1) * PART);
+  recall_close(&copy);
+  recall_close(&text);
+  return status;
+}
+
 /* Weights of 8-bit floats with scales, without a model around them. */
 static gale_status open_weights(const char *path, gale_error *error) {
   checkpoint *c = NULL;
@@ -263,6 +289,11 @@ static void test_fp8(void **state) {
   copy_file("../../../fuzz/corpus/safetensors/fp8_grid", "model.safetensors");
   assert_true(fail_each(ALLOCATION, open_weights, directory) > 10);
   assert_true(fail_each(READING, open_weights, directory) > 3);
+}
+
+static void test_recall(void **state) {
+  (void)state;
+  assert_true(fail_each(ALLOCATION, recall_text, "text") > 20);
 }
 
 static void test_generation(void **state) {
@@ -350,6 +381,7 @@ int main(void) {
       IN_A_DIRECTORY(test_gguf),      IN_A_DIRECTORY(test_gguf_shards),  IN_A_DIRECTORY(test_hf),
       IN_A_DIRECTORY(test_hf_shards), IN_A_DIRECTORY(test_mistral),      IN_A_DIRECTORY(test_fp8),
       IN_A_DIRECTORY(test_cache),     cmocka_unit_test(test_generation), cmocka_unit_test(test_small_generation),
+      cmocka_unit_test(test_recall),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
