@@ -103,7 +103,7 @@ def random_constraints(table, rng, n, counts):
         name, kind, make, oracle = KINDS[len(found) % len(KINDS)]
         text = make(rng)
         try:
-            constraint = table.compile(kind, text, open=rng.random() < 0.5)
+            constraint = table.compile(kind, text, open=rng.random() < 0.5, any_order=rng.random() < 0.5)
         except Refusal as refusal:
             counts[name, "refused constraints"] += 1
             if counts[name, "refused constraints"] > 100 * n:
