@@ -3,6 +3,7 @@
 
 usage: constraints.py libgale.so DATA --tokenizer FILE [--every N] [--from K] [--engines gale,gale-any-order,llguidance,outlines]
                       [--outlines-every N] [--repeat N] [--limit SECONDS] [--failures FILE] [--result FILE]
+                      [--add FILE]
 
 DATA is the folder maskbench/data of the public repository guidance-ai/jsonschemabench; FILE any tokenizer that gale
 opens (bench/llama_vocabulary.py makes Llama 3's). The engines are llguidance and outlines_core of PyPI; each is a
@@ -14,6 +15,7 @@ instances get what they should.
 Times are of the mask and of taking the token together, in microseconds; what an empty call takes is subtracted. With
 --repeat, everything is done so many times, each time compiled anew, and the least time counts for each single step, which
 takes other programs' disturbances out of the larger percentiles. --failures writes which schemas gale fails and why.
+A long run can be taken in parts: --result FILE keeps the figures of one, --add FILE begins the next with them.
 """
 import argparse
 import collections
@@ -200,9 +202,29 @@ def write_failures(path, causes, slow, n):
                 out.write(f"- and {len(details) - 40} more\n")
 
 
+# ---- Parts of a run ----
+
+
+def save(path, rows, common, causes, slow):
+    packed = lambda row: vars(row) | {"counts": dict(row.counts)}
+    content = {"rows": list(map(packed, rows)), "common": list(map(packed, common)), "causes": causes, "slow": slow}
+    pathlib.Path(path).write_text(json.dumps(content))
+
+
+def restore(path, rows, common, causes, slow):
+    content = json.loads(pathlib.Path(path).read_text())
+    for row, saved in zip(rows + common, content["rows"] + content["common"]):
+        assert row.name == saved["name"], f"{path} is of other engines"
+        vars(row).update(saved | {"counts": collections.Counter(saved["counts"])})
+    causes.update(content["causes"])
+    slow += map(tuple, content["slow"])
+
+
 def run(arguments, paths, workers):
     rows, common, slow = [Row(w.name) for w in workers], [Row(w.name) for w in workers if w.name != "outlines"], []
     causes = collections.defaultdict(list)
+    if arguments.add:
+        restore(arguments.add, rows, common, causes, slow)
     for i, path in enumerate(paths):
         data = json.loads(path.read_bytes())
         results = []
@@ -239,6 +261,7 @@ def main():
     parser.add_argument("--limit", type=float, default=60, help="seconds that a schema may take")
     parser.add_argument("--failures")
     parser.add_argument("--result", help="write all figures as JSON")
+    parser.add_argument("--add", help="go on from the figures in such a file")
     arguments = parser.parse_args()
     paths = sorted(arguments.data.glob("*.json"))[arguments.first :: arguments.every]
     if not paths:
@@ -252,10 +275,9 @@ def main():
         print("\nOf the schemas that all of these compile:\n")
         print_table(common)
     if arguments.failures:
-        write_failures(arguments.failures, causes, slow, len(paths))
+        write_failures(arguments.failures, causes, slow, rows[0].counts["schemas"])
     if arguments.result:
-        result = {r.name: dict(r.counts) | {"steps": sorted(r.steps), "compiles": sorted(r.compiles)} for r in rows}
-        pathlib.Path(arguments.result).write_text(json.dumps(result))
+        save(arguments.result, rows, common, causes, slow)
 
 
 if __name__ == "__main__":

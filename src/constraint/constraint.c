@@ -21,22 +21,36 @@ enum {
   MOST_FORCED = 65536,
 };
 
-struct gale_constraint {
-  const gale_mask_table *table;
+/* What a constraint is compiled to, and what reading has made of it so far. When its memory is used up another takes
+ * its place, to which states move as they go on. */
+typedef struct automaton {
   expr_pool *pool;
   expr *start;
-  pthread_mutex_t lock;
-  mask_walk walk;
+  size_t compiled; /* bytes of the pool that compiling took */
+  size_t users;    /* its states, and the constraint whose present one it is */
   /* Masks of the states that were asked for last: expr.mask points into them. */
   uint32_t *masks;
   expr *masked[KEPT_MASKS];
   size_t next_mask;
+} automaton;
+
+struct gale_constraint {
+  const gale_mask_table *table;
+  gale_constraint_options options; /* text and choices are its own */
+  char *text;
+  const char **choices;
+  pthread_mutex_t lock; /* of all that follows, and of the automata */
+  automaton *present;
+  mask_walk walk;
 };
 
 struct gale_constraint_state {
   gale_constraint *constraint;
+  automaton *in;
+  size_t spent; /* bytes of its pool that this state's text took */
   expr *at;
-  bool started; /* a token with a text has come */
+  byte_list text; /* that has come */
+  bool started;   /* a token with a text has come */
   byte_list forced;
 };
 
@@ -91,8 +105,8 @@ static gale_status pool_status(const expr_pool *p, const char *what, gale_error 
   return error_set(error, GALE_E_UNSUPPORTED, "%s: %s", what, p->failed);
 }
 
-static gale_status compile(gale_constraint *c, const gale_constraint_options *o, gale_error *error) {
-  expr_pool *p = c->pool;
+static gale_status compile(automaton *a, const gale_constraint_options *o, gale_error *error) {
+  expr_pool *p = a->pool;
   expr *e = p->none;
   slice text = {o->text ? o->text : "", o->text ? o->length : 0};
   gale_status status;
@@ -118,8 +132,51 @@ static gale_status compile(gale_constraint *c, const gale_constraint_options *o,
   }
   if (!status) status = pool_status(p, "byte 0", error);
   if (!status && e == p->none) status = error_set(error, GALE_E_ARGUMENT, "byte 0: no text can satisfy the constraint");
-  c->start = e;
+  a->start = e;
+  a->compiled = p->used;
   return status;
+}
+
+/* ---- Automata ---- */
+
+static void leave_automaton(automaton *a) {
+  if (!a || --a->users > 0) return;
+  expr_pool_close(&a->pool);
+  free(a->masks);
+  free(a);
+}
+
+static gale_status make_automaton(const gale_constraint_options *o, automaton **made, gale_error *error) {
+  automaton *a = calloc(1, sizeof *a);
+  if (!a) return error_memory(error, sizeof *a);
+  a->users = 1;
+  gale_status status = expr_pool_open(MOST_MEMORY, &a->pool, error);
+  if (!status) status = compile(a, o, error);
+  if (status)
+    leave_automaton(a);
+  else
+    *made = a;
+  return status;
+}
+
+/* Text and choices, of which the caller's need not last. */
+static gale_status keep_options(gale_constraint *c, const gale_constraint_options *o, gale_error *error) {
+  size_t n = o->text ? o->length : 0;
+  for (size_t i = 0; i < o->n_choices; i++) n += strlen(o->choices[i]) + 1;
+  char *to = c->text = malloc(n + 1);
+  c->choices = malloc((o->n_choices + 1) * sizeof *c->choices);
+  if (!c->text || !c->choices) return error_memory(error, n + 1);
+  c->options = *o;
+  c->options.text = o->text ? to : NULL;
+  c->options.choices = c->choices;
+  if (o->text) memcpy(to, o->text, o->length);
+  to += o->text ? o->length : 0;
+  for (size_t i = 0; i < o->n_choices; i++) {
+    size_t length = strlen(o->choices[i]) + 1;
+    c->choices[i] = memcpy(to, o->choices[i], length);
+    to += length;
+  }
+  return GALE_OK;
 }
 
 gale_status gale_constraint_open(const gale_mask_table *table, const gale_constraint_options *options,
@@ -128,12 +185,13 @@ gale_status gale_constraint_open(const gale_mask_table *table, const gale_constr
   gale_constraint_defaults(&o);
   gale_status status = sized_read(&o, sizeof o, options, "gale_constraint_options", error);
   if (status) return status;
+  if (o.kind != GALE_CONSTRAINT_CHOICE) o.n_choices = 0;
   gale_constraint *c = calloc(1, sizeof *c);
   if (!c) return error_memory(error, sizeof *c);
   pthread_mutex_init(&c->lock, NULL);
   c->table = table;
-  status = expr_pool_open(MOST_MEMORY, &c->pool, error);
-  if (!status) status = compile(c, &o, error);
+  status = make_automaton(&o, &c->present, error);
+  if (!status) status = keep_options(c, &o, error);
   if (status)
     gale_constraint_close(&c);
   else
@@ -144,11 +202,12 @@ gale_status gale_constraint_open(const gale_mask_table *table, const gale_constr
 void gale_constraint_close(gale_constraint **constraint) {
   if (!constraint || !*constraint) return;
   gale_constraint *c = *constraint;
-  expr_pool_close(&c->pool);
+  leave_automaton(c->present);
   pthread_mutex_destroy(&c->lock);
+  free(c->text);
+  free(c->choices);
   free(c->walk.path);
   free(c->walk.other);
-  free(c->masks);
   free(c);
   *constraint = NULL;
 }
@@ -163,55 +222,150 @@ const gale_tokenizer *constraint_tokenizer(const gale_constraint *c) {
 
 /* ---- States ---- */
 
-gale_status gale_constraint_begin(const gale_constraint *constraint, gale_constraint_state **state, gale_error *error) {
+static gale_status new_state(gale_constraint *c, automaton *in, gale_constraint_state **state, gale_error *error) {
   gale_constraint_state *s = calloc(1, sizeof *s);
   if (!s) return error_memory(error, sizeof *s);
-  s->constraint = (gale_constraint *)(uintptr_t)constraint; /* what it learns as it goes is behind its lock */
-  s->at = constraint->start;
+  s->constraint = c;
+  s->in = in;
+  s->at = in->start;
+  in->users++;
   *state = s;
   return GALE_OK;
 }
 
+gale_status gale_constraint_begin(const gale_constraint *constraint, gale_constraint_state **state, gale_error *error) {
+  gale_constraint *c = (gale_constraint *)(uintptr_t)constraint; /* what it learns as it goes is behind its lock */
+  pthread_mutex_lock(&c->lock);
+  gale_status status = new_state(c, c->present, state, error);
+  pthread_mutex_unlock(&c->lock);
+  return status;
+}
+
 gale_status gale_constraint_fork(const gale_constraint_state *state, gale_constraint_state **fork, gale_error *error) {
-  gale_constraint_state *s = calloc(1, sizeof *s);
-  if (!s) return error_memory(error, sizeof *s);
-  *s = (gale_constraint_state){.constraint = state->constraint, .at = state->at, .started = state->started};
-  *fork = s;
+  gale_constraint *c = state->constraint;
+  pthread_mutex_lock(&c->lock);
+  gale_status status = new_state(c, state->in, fork, error);
+  pthread_mutex_unlock(&c->lock);
+  if (status) return status;
+  (*fork)->at = state->at;
+  (*fork)->started = state->started;
+  (*fork)->spent = state->spent;
+  bytes_add(&(*fork)->text, (slice){state->text.bytes, state->text.n});
+  if ((*fork)->text.failed) {
+    gale_constraint_end(fork);
+    return error_memory(error, state->text.n);
+  }
   return GALE_OK;
 }
 
 void gale_constraint_end(gale_constraint_state **state) {
   if (!state || !*state) return;
-  free((*state)->forced.bytes);
-  free(*state);
+  gale_constraint_state *s = *state;
+  pthread_mutex_lock(&s->constraint->lock);
+  leave_automaton(s->in);
+  pthread_mutex_unlock(&s->constraint->lock);
+  free(s->text.bytes);
+  free(s->forced.bytes);
+  free(s);
   *state = NULL;
 }
 
-static expr_pool *enter(gale_constraint *c, uint64_t steps) {
-  pthread_mutex_lock(&c->lock);
-  c->pool->step_limit = c->pool->steps + steps;
-  return c->pool;
+/* ---- Working with a state ---- */
+
+static expr *take(expr_pool *p, expr *at, const char *bytes, size_t n, size_t *taken) {
+  size_t i = 0;
+  for (; i < n; i++) {
+    expr *to = expr_next(p, at, (unsigned char)bytes[i]);
+    if (to == p->none) break;
+    at = to;
+  }
+  *taken = i;
+  return at;
 }
 
 /* A failure is of the work at hand alone: what is there stays whole. */
-static gale_status leave(gale_constraint *c, gale_error *error) {
-  gale_status status = pool_status(c->pool, "constraint", error);
-  c->pool->failed = NULL;
-  c->pool->no_memory = false;
+static gale_status settle(expr_pool *p, gale_error *error) {
+  gale_status status = pool_status(p, "constraint", error);
+  p->failed = NULL;
+  p->no_memory = false;
+  return status;
+}
+
+static uint64_t byte_steps(size_t n) {
+  return MASK_STEPS + BYTE_STEPS * (uint64_t)n;
+}
+
+/* Brings a state to the constraint's present automaton, by reading its text again. */
+static gale_status move(gale_constraint_state *s, gale_error *error) {
+  automaton *to = s->constraint->present;
+  size_t taken;
+  size_t used = to->pool->used;
+  to->pool->step_limit = to->pool->steps + byte_steps(s->text.n);
+  expr *at = take(to->pool, to->start, s->text.bytes, s->text.n, &taken);
+  gale_status status = settle(to->pool, error);
+  if (status) return status;
+  to->users++;
+  leave_automaton(s->in);
+  s->in = to;
+  s->at = at;
+  s->spent = to->pool->used - used;
+  return GALE_OK;
+}
+
+/* What is done with a state under the lock; the state's pool may have failed then. */
+typedef struct work {
+  gale_status (*run)(gale_constraint_state *s, struct work *w, gale_error *error);
+  uint64_t steps;
+  const char *bytes;
+  size_t n, taken;
+  uint32_t *mask;
+  expr *at;
+  int ways;
+} work;
+
+static gale_status attempt(gale_constraint_state *s, work *w, gale_error *error) {
+  expr_pool *p = s->in->pool;
+  size_t used = p->used;
+  p->step_limit = p->steps + w->steps;
+  gale_status status = w->run(s, w, error), worked = settle(p, error);
+  s->spent += p->used - used;
+  return status ? status : worked;
+}
+
+/* Whether much of the pool is what other texts left there. */
+static bool others_filled(const gale_constraint_state *s) {
+  return s->in->pool->used - s->in->compiled - s->spent > MOST_MEMORY / 4;
+}
+
+/* Where a pool fails that other texts have filled, the work is done again in a fresh one. */
+static gale_status with_state(gale_constraint_state *s, work *w, gale_error *error) {
+  gale_constraint *c = s->constraint;
+  pthread_mutex_lock(&c->lock);
+  gale_status status = s->in == c->present ? GALE_OK : move(s, error);
+  if (!status) status = attempt(s, w, error);
+  if (status == GALE_E_UNSUPPORTED && s->in == c->present && others_filled(s)) {
+    automaton *fresh = NULL;
+    status = make_automaton(&c->options, &fresh, error);
+    if (!status) {
+      leave_automaton(c->present);
+      c->present = fresh;
+      status = move(s, error);
+    }
+    if (!status) status = attempt(s, w, error);
+  }
   pthread_mutex_unlock(&c->lock);
   return status;
 }
 
 /* ---- Masks ---- */
 
-static gale_status get_scratch(gale_constraint *c, gale_error *error) {
-  if (c->masks) return GALE_OK;
+static gale_status get_scratch(gale_constraint *c, automaton *a, gale_error *error) {
   size_t states = (size_t)c->table->longest + 1, words = c->table->words;
   if (!c->walk.path) c->walk.path = malloc(states * sizeof *c->walk.path);
   if (!c->walk.other) c->walk.other = malloc(states * sizeof *c->walk.other);
-  if (c->walk.path && c->walk.other) c->masks = malloc(KEPT_MASKS * words * sizeof *c->masks);
-  if (!c->masks) return error_memory(error, KEPT_MASKS * words * sizeof *c->masks);
-  c->walk.pool = c->pool;
+  if (!a->masks) a->masks = malloc(KEPT_MASKS * words * sizeof *a->masks);
+  if (!c->walk.path || !c->walk.other || !a->masks) return error_memory(error, KEPT_MASKS * words * sizeof *a->masks);
+  c->walk.pool = a->pool;
   c->walk.table = c->table;
   return GALE_OK;
 }
@@ -227,54 +381,63 @@ static void make_mask(gale_constraint *c, const gale_constraint_state *s, uint32
     mask[c->table->ends[i] / 32] |= UINT32_C(1) << (c->table->ends[i] % 32);
 }
 
-gale_status gale_constraint_mask(gale_constraint_state *s, uint32_t *mask, gale_error *error) {
+static gale_status find_mask(gale_constraint_state *s, work *w, gale_error *error) {
   gale_constraint *c = s->constraint;
-  enter(c, MASK_STEPS);
-  gale_status status = get_scratch(c, error);
+  automaton *a = s->in;
   size_t words = c->table->words;
-  if (!status && !s->started && c->table->drops_space) {
-    make_mask(c, s, mask);
-  } else if (!status && s->at->mask) {
-    memcpy(mask, s->at->mask, words * sizeof *mask);
-  } else if (!status) {
-    size_t slot = c->next_mask++ % KEPT_MASKS;
-    uint32_t *kept = c->masks + slot * words;
-    if (c->masked[slot]) c->masked[slot]->mask = NULL;
-    c->masked[slot] = NULL;
+  gale_status status = get_scratch(c, a, error);
+  if (status) return status;
+  if (!s->started && c->table->drops_space) {
+    make_mask(c, s, w->mask);
+  } else if (s->at->mask) {
+    memcpy(w->mask, s->at->mask, words * sizeof *w->mask);
+  } else {
+    size_t slot = a->next_mask++ % KEPT_MASKS;
+    uint32_t *kept = a->masks + slot * words;
+    if (a->masked[slot]) a->masked[slot]->mask = NULL;
+    a->masked[slot] = NULL;
     make_mask(c, s, kept);
-    memcpy(mask, kept, words * sizeof *mask);
-    if (!c->pool->failed) {
-      c->masked[slot] = s->at;
+    memcpy(w->mask, kept, words * sizeof *w->mask);
+    if (!a->pool->failed) {
+      a->masked[slot] = s->at;
       s->at->mask = kept;
     }
   }
-  gale_status worked = leave(c, error);
-  return status ? status : worked;
+  return GALE_OK;
+}
+
+gale_status gale_constraint_mask(gale_constraint_state *s, uint32_t *mask, gale_error *error) {
+  return with_state(s, &(work){.run = find_mask, .steps = MASK_STEPS, .mask = mask}, error);
 }
 
 /* ---- Taking ---- */
 
-static expr *take(expr_pool *p, expr *at, const char *bytes, size_t n, size_t *taken) {
-  size_t i = 0;
-  for (; i < n; i++) {
-    expr *to = expr_next(p, at, (unsigned char)bytes[i]);
-    if (to == p->none) break;
-    at = to;
+static gale_status take_bytes(gale_constraint_state *s, work *w, gale_error *error) {
+  (void)error;
+  w->at = take(s->in->pool, s->at, w->bytes, w->n, &w->taken);
+  return GALE_OK;
+}
+
+/* The state stands behind what was taken. */
+static gale_status go_on(gale_constraint_state *s, const work *w, gale_error *error) {
+  bytes_add(&s->text, (slice){w->bytes, w->taken});
+  if (s->text.failed) {
+    s->text.failed = false;
+    return error_memory(error, w->taken);
   }
-  *taken = i;
-  return at;
+  s->at = w->at;
+  return GALE_OK;
 }
 
 gale_status gale_constraint_accept(gale_constraint_state *s, int32_t token, gale_error *error) {
-  gale_constraint *c = s->constraint;
-  const gale_tokenizer *t = c->table->tokenizer;
+  const gale_tokenizer *t = s->constraint->table->tokenizer;
   if (token < 0 || token >= gale_tokenizer_size(t))
     return error_set(error, GALE_E_ARGUMENT, "token is %d: 0 to %d is accepted", token, gale_tokenizer_size(t) - 1);
   if (gale_tokenizer_is_end(t, token))
     return s->at->nullable ? GALE_OK
                            : error_set(error, GALE_E_ARGUMENT, "token %d ends a text that is not complete", token);
   token_type type = (token_type)t->types[token];
-  size_t n, taken;
+  size_t n;
   const char *text = texts_get(&t->plain, (uint32_t)token, &n);
   if (n == 0 || type == TOKEN_CONTROL || type == TOKEN_UNKNOWN)
     return error_set(error, GALE_E_ARGUMENT, "token %d has no text that the constraint could let through", token);
@@ -282,26 +445,23 @@ gale_status gale_constraint_accept(gale_constraint_state *s, int32_t token, gale
     text++;
     n--;
   }
-  expr_pool *p = enter(c, MASK_STEPS);
-  expr *at = take(p, s->at, text, n, &taken);
-  gale_status status = leave(c, error);
+  work w = {.run = take_bytes, .steps = MASK_STEPS, .bytes = text, .n = n};
+  gale_status status = with_state(s, &w, error);
   if (status) return status;
-  if (taken < n) return error_set(error, GALE_E_ARGUMENT, "token %d may not come here", token);
-  s->at = at;
-  s->started = true;
-  return GALE_OK;
+  if (w.taken < n) return error_set(error, GALE_E_ARGUMENT, "token %d may not come here", token);
+  status = go_on(s, &w, error);
+  if (!status) s->started = true;
+  return status;
 }
 
 gale_status gale_constraint_accept_bytes(gale_constraint_state *s, const char *bytes, size_t n, size_t *taken,
                                          gale_error *error) {
-  expr_pool *p = enter(s->constraint, MASK_STEPS + BYTE_STEPS * (uint64_t)n);
-  size_t count;
-  expr *at = take(p, s->at, bytes, n, &count);
-  gale_status status = leave(s->constraint, error);
+  work w = {.run = take_bytes, .steps = byte_steps(n), .bytes = bytes, .n = n};
+  gale_status status = with_state(s, &w, error);
+  if (!status) status = go_on(s, &w, error);
   if (status) return status;
-  s->at = at;
-  s->started |= count > 0;
-  *taken = count;
+  s->started |= w.taken > 0;
+  *taken = w.taken;
   return GALE_OK;
 }
 
@@ -329,16 +489,24 @@ static int ways(expr_pool *p, expr *e, unsigned *way) {
   return n;
 }
 
-bool gale_constraint_final(const gale_constraint_state *state) {
-  if (!state->at->nullable) return false;
+static gale_status count_ways(gale_constraint_state *s, work *w, gale_error *error) {
   unsigned way;
-  expr_pool *p = enter(state->constraint, MASK_STEPS);
-  int n = ways(p, state->at, &way);
-  return leave(state->constraint, NULL) == GALE_OK && n == 0;
+  (void)error;
+  w->ways = ways(s->in->pool, s->at, &way);
+  return GALE_OK;
 }
 
-gale_status gale_constraint_forced(gale_constraint_state *s, const char **text, size_t *n, gale_error *error) {
-  expr_pool *p = enter(s->constraint, MASK_STEPS);
+bool gale_constraint_final(const gale_constraint_state *state) {
+  if (!state->at->nullable) return false;
+  work w = {.run = count_ways, .steps = MASK_STEPS};
+  /* Where it stands does not change, whatever stands for the place. */
+  gale_constraint_state *s = (gale_constraint_state *)(uintptr_t)state;
+  return with_state(s, &w, NULL) == GALE_OK && w.ways == 0;
+}
+
+static gale_status find_forced(gale_constraint_state *s, work *w, gale_error *error) {
+  expr_pool *p = s->in->pool;
+  (void)w;
   s->forced.n = 0;
   unsigned way;
   for (expr *at = s->at; !at->nullable && s->forced.n < MOST_FORCED && ways(p, at, &way) == 1;) {
@@ -348,8 +516,11 @@ gale_status gale_constraint_forced(gale_constraint_state *s, const char **text, 
     bytes_add(&s->forced, (slice){&byte, 1});
     at = expr_next(p, at, (unsigned char)byte);
   }
-  gale_status status = leave(s->constraint, error);
-  if (!status && s->forced.failed) status = error_memory(error, s->forced.n);
+  return s->forced.failed ? error_memory(error, s->forced.n) : GALE_OK;
+}
+
+gale_status gale_constraint_forced(gale_constraint_state *s, const char **text, size_t *n, gale_error *error) {
+  gale_status status = with_state(s, &(work){.run = find_forced, .steps = MASK_STEPS}, error);
   if (status) return status;
   *text = s->forced.bytes;
   *n = s->forced.n;

@@ -360,7 +360,51 @@ static void distinct_schemas(void **state) {
   gale_tokenizer_close(&t);
 }
 
+static void read_letters(gale_constraint_state *s, uint64_t text, char *letters, size_t n) {
+  for (size_t i = 0; i < n; i++) letters[i] = random_at(text, i) & 1 ? 'a' : 'b';
+  size_t taken = 0;
+  gale_error error = {0};
+  if (gale_constraint_accept_bytes(s, letters, n, &taken, &error)) fail_msg("%s", error.message);
+  assert_int_equal(taken, n);
+}
+
+/* Nearly every letter leads to a state that was not there before: what texts leave behind must not end those that
+ * follow, nor one that waits meanwhile. */
+static void many_texts(void **state) {
+  (void)state;
+  enum { TEXTS = 100, LETTERS = 1000, BEHIND = 301 };
+  gale_tokenizer *t = byte_tokenizer();
+  gale_mask_table *table;
+  gale_error error = {0};
+  char letters[LETTERS], waiting[LETTERS];
+  assert_int_equal(gale_mask_table_open(t, &table, NULL), GALE_OK);
+  gale_constraint *c = open_constraint(table, GALE_CONSTRAINT_REGEX, "[ab]*a[ab]{300}", &error);
+  assert_non_null(c);
+  gale_constraint_state *first, *s;
+  assert_int_equal(gale_constraint_begin(c, &first, NULL), GALE_OK);
+  read_letters(first, 0, waiting, LETTERS);
+  peak_kib(true);
+  for (uint64_t i = 1; i <= TEXTS; i++) {
+    assert_int_equal(gale_constraint_begin(c, &s, NULL), GALE_OK);
+    read_letters(s, i, letters, LETTERS);
+    assert_int_equal(gale_constraint_complete(s), letters[LETTERS - BEHIND] == 'a');
+    gale_constraint_end(&s);
+  }
+  assert_true(peak_kib(false) / 4 < MOST_KIB);
+  assert_int_equal(gale_constraint_complete(first), waiting[LETTERS - BEHIND] == 'a');
+  assert_int_equal(gale_constraint_fork(first, &s, NULL), GALE_OK);
+  read_letters(s, 0, letters, 1);
+  assert_int_equal(gale_constraint_complete(s), waiting[LETTERS - BEHIND + 1] == 'a');
+  assert_int_equal(gale_constraint_complete(first), waiting[LETTERS - BEHIND] == 'a');
+  gale_constraint_end(&first);
+  gale_constraint_end(&s);
+  gale_constraint_close(&c);
+  gale_mask_table_close(&table);
+  gale_tokenizer_close(&t);
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(hostile_texts), cmocka_unit_test(distinct_schemas)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(hostile_texts), cmocka_unit_test(distinct_schemas),
+                                     cmocka_unit_test(many_texts)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
