@@ -107,8 +107,8 @@ typedef struct cpu_kernels {
   /* Rounds n floats to halves. */
   void (*to_half)(const float *x, uint16_t *out, int64_t n);
 
-  /* acc = acc * a + part * b, all [n]: fma(part, b, acc * a). */
-  void (*fold)(float *acc, float a, const float *part, float b, int64_t n);
+  /* acc = acc * a + x * b, all [n]: fma(x, b, acc * a). */
+  void (*fold)(float *acc, float a, const float *x, float b, int64_t n);
 
   /* What the machine can do at most with this instruction set. probe_read reads `bytes`, a multiple of 4096; its
    * result depends on all of them. */

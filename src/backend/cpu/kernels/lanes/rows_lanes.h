@@ -126,11 +126,11 @@ static void to_half(const float *x, uint16_t *out, int64_t n) {
   for (; i < n; i++) out[i] = half_from_float(x[i]);
 }
 
-static void fold(float *acc, float a, const float *part, float b, int64_t n) {
+static void fold(float *acc, float a, const float *x, float b, int64_t n) {
   int64_t i = 0, whole = n - rest_of(n);
   for (; i < whole; i += LANES)
-    lanes_store(acc + i, lanes_fma(lanes_load(part + i), lanes_set(b), lanes_mul(lanes_load(acc + i), lanes_set(a))));
-  lanes to = lanes_load_n(acc + i, rest_of(n)), from = lanes_load_n(part + i, rest_of(n));
+    lanes_store(acc + i, lanes_fma(lanes_load(x + i), lanes_set(b), lanes_mul(lanes_load(acc + i), lanes_set(a))));
+  lanes to = lanes_load_n(acc + i, rest_of(n)), from = lanes_load_n(x + i, rest_of(n));
   lanes_store_n(acc + i, lanes_fma(from, lanes_set(b), lanes_mul(to, lanes_set(a))), rest_of(n));
 }
 

@@ -90,8 +90,8 @@ static void to_half(const float *x, uint16_t *out, int64_t n) {
   for (int64_t i = 0; i < n; i++) out[i] = half_from_float(x[i]);
 }
 
-static void fold(float *acc, float a, const float *part, float b, int64_t n) {
-  for (int64_t i = 0; i < n; i++) acc[i] = fmaf(part[i], b, acc[i] * a);
+static void fold(float *acc, float a, const float *x, float b, int64_t n) {
+  for (int64_t i = 0; i < n; i++) acc[i] = fmaf(x[i], b, acc[i] * a);
 }
 
 void cpu_kernels_portable(cpu_kernels *k) {
