@@ -23,6 +23,9 @@ typedef struct gale_engine_options {
   const gale_session_options *session;
   int32_t queue_requests; /* most requests that wait; default 256 */
   int64_t queue_tokens;   /* most tokens of their prompts together; default 1048576 */
+  /* Prompts are computed in the steps of answers that stream, in parts that make a step take at most so many times as
+   * long as without, by what steps took before; default 2; 0: as many tokens as a step may have. */
+  double slowdown;
 } gale_engine_options;
 
 #define gale_engine_defaults(options) gale_engine_defaults_sized(options, sizeof *(options))

@@ -29,7 +29,7 @@ struct gale_engine {
 };
 
 void gale_engine_defaults_sized(gale_engine_options *options, size_t size) {
-  const gale_engine_options defaults = {.queue_requests = 256, .queue_tokens = 1 << 20};
+  const gale_engine_options defaults = {.queue_requests = 256, .queue_tokens = 1 << 20, .slowdown = 2};
   sized_write(options, size, &defaults, sizeof defaults);
 }
 
@@ -103,7 +103,7 @@ static gale_status open_scheduler(gale_engine *e, gale_error *error) {
   gale_status status = asked ? sized_read(&o, sizeof o, asked, "gale_session_options", error) : GALE_OK;
   gale_session *session = NULL;
   if (!status) status = gale_session_open(e->model, &o, &session, error);
-  return status ? status : scheduler_open(&e->scheduler, session, error);
+  return status ? status : scheduler_open(&e->scheduler, session, e->options.slowdown, error);
 }
 
 gale_status gale_engine_open(const gale_model *model, const gale_engine_options *options, gale_engine **engine,
@@ -115,6 +115,8 @@ gale_status gale_engine_open(const gale_model *model, const gale_engine_options 
   if (o.queue_requests < 1 || o.queue_tokens < 1)
     return error_set(error, GALE_E_ARGUMENT, "a queue of %d requests and %lld tokens: at least 1 of each is accepted",
                      o.queue_requests, (long long)o.queue_tokens);
+  if (!(o.slowdown == 0 || o.slowdown >= 1))
+    return error_set(error, GALE_E_ARGUMENT, "slowdown is %g: 0 (no limit) and 1 or more is accepted", o.slowdown);
   gale_engine *e = calloc(1, sizeof *e);
   if (!e) return error_memory(error, sizeof *e);
   e->model = model;

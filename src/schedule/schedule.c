@@ -1,16 +1,21 @@
 #include "schedule/schedule.h"
 
 #include "base/error.h"
+#include "gale_tools.h"
 
+#include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 /* A common beginning that is shorter is computed again, rather than waited for. */
 enum { LEAST_SHARED = KV_PAGE };
 
-gale_status scheduler_open(scheduler *s, gale_session *session, gale_error *error) {
+/* So many tokens of prompts are in a step in any case, so that they get done. */
+enum { LEAST_OF_PROMPTS = 8 };
+
+gale_status scheduler_open(scheduler *s, gale_session *session, double slowdown, gale_error *error) {
   const gale_session_options *o = &session->options;
   s->session = session;
+  s->pace.most = slowdown;
   s->most_running = o->max_sequences < o->chunk ? o->max_sequences : o->chunk;
   s->inputs = calloc((size_t)s->most_running, sizeof *s->inputs);
   s->of = calloc((size_t)s->most_running, sizeof *s->of);
@@ -248,19 +253,54 @@ static int32_t count_alike(const scheduler *s, const answering *a) {
   return n;
 }
 
-/* Lists a token of each answer that misses one, then parts of longer texts: what is left of `most` tokens goes to those
- * of the highest priority, evenly. */
+/* Operations of a token behind so many. */
+static double token_ops(const scheduler *s, int32_t length) {
+  gale_cost cost;
+  gale_step_cost(s->session, 1, length, 1, &cost);
+  return cost.int8_ops + cost.float_ops + cost.attention_ops;
+}
+
+/* Lists a token of each answer that misses one. */
+static void plan_singles(scheduler *s) {
+  int64_t length = 0;
+  for (answering *a = s->running; a; a = a->next) {
+    if (missing(s, a) != 1) continue;
+    length += computed(s, a);
+    add_input(s, a, 1);
+  }
+  s->single_bytes = 0;
+  if (s->n_planned == 0) return;
+  gale_cost cost;
+  gale_step_cost(s->session, s->n_planned, (int32_t)(length / s->n_planned), 1, &cost);
+  s->single_bytes = cost.weight_bytes + cost.cache_bytes;
+}
+
+/* How many tokens of prompts the step may have, where it may have `most` in all. */
+static int32_t prompt_room(const scheduler *s, int32_t most, double ops_of_one) {
+  int32_t left = most - s->n_planned;
+  if (s->n_planned == 0) return left;
+  double room = fmax(LEAST_OF_PROMPTS, pace_room(&s->pace, s->single_bytes) / ops_of_one);
+  return room < left ? (int32_t)room : left;
+}
+
+/* Lists single tokens, then parts of longer texts: what is left goes to those of the highest priority, evenly. */
 static void plan(scheduler *s, int32_t most) {
   s->n_inputs = 0;
   s->n_planned = 0;
-  for (answering *a = s->running; a; a = a->next)
-    if (missing(s, a) == 1) add_input(s, a, 1);
-  for (answering *a = s->running; a && s->n_planned < most; a = a->next) {
+  s->prompt_ops = 0;
+  plan_singles(s);
+  answering *a = s->running;
+  while (a && missing(s, a) == 1) a = a->next;
+  if (!a) return;
+  double ops_of_one = token_ops(s, computed(s, a));
+  int32_t singles = s->n_planned, end = singles + prompt_room(s, most, ops_of_one);
+  for (; a && s->n_planned < end; a = a->next) {
     if (missing(s, a) == 1) continue;
-    int32_t left = most - s->n_planned, share = left / count_alike(s, a), n = missing(s, a);
+    int32_t share = (end - s->n_planned) / count_alike(s, a), n = missing(s, a);
     if (share < 1) share = 1;
     add_input(s, a, n < share ? n : share);
   }
+  s->prompt_ops = ops_of_one * (s->n_planned - singles);
 }
 
 /* Plans a step for which there are pages. False if nothing is left to compute. */
@@ -301,7 +341,9 @@ void scheduler_round(scheduler *s) {
   admit(s);
   if (!plan_with_room(s)) return;
   gale_error error = {0};
+  int64_t begin = time_now();
   gale_status status = gale_step(s->session, s->inputs, s->n_inputs, &error);
+  if (!status) pace_note(&s->pace, s->single_bytes, s->prompt_ops, (double)(time_now() - begin) / 1e9);
   for (size_t i = 0; i < s->n_inputs; i++) {
     answering *a = s->of[i];
     if (status) {

@@ -7,6 +7,7 @@
 #define SCHEDULE_SCHEDULE_H
 
 #include "engine/session.h"
+#include "schedule/pace.h"
 #include "schedule/request.h"
 
 typedef struct scheduler {
@@ -16,15 +17,18 @@ typedef struct scheduler {
   gale_input *inputs;           /* [most_running]: of a step */
   answering **of;               /* [most_running]: whose they are */
   size_t n_inputs;
-  int32_t n_planned; /* tokens of the inputs */
+  int32_t n_planned;               /* tokens of the inputs */
+  double single_bytes, prompt_ops; /* what they cost, as pace_note() takes it */
+  pace pace;
   int32_t n_waiting, n_running;
   uint64_t shared_tokens, preemptions, recomputed;
   atomic_int queued_requests; /* none of whose answers has begun; whoever submits adds */
   atomic_llong queued_tokens;
 } scheduler;
 
-/* The session is the scheduler's from now on. s must be zeroed; on failure scheduler_close() releases what there is. */
-gale_status scheduler_open(scheduler *s, gale_session *session, gale_error *error);
+/* The session is the scheduler's from now on; slowdown as in gale_engine_options. s must be zeroed; on failure
+ * scheduler_close() releases what there is. */
+gale_status scheduler_open(scheduler *s, gale_session *session, double slowdown, gale_error *error);
 void scheduler_close(scheduler *s);
 
 /* GALE_E_CONTEXT if a prompt of so many tokens cannot be computed, even alone. Thread-safe. */
