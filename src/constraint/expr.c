@@ -72,7 +72,8 @@ void vector_end(expr_vector *v) {
 
 void vector_add(expr_pool *p, expr_vector *v, expr *e) {
   if (v->n == v->capacity) {
-    expr **more = malloc(v->capacity * 2 * sizeof *more);
+    size_t capacity = v->capacity < 24 ? 24 : v->capacity * 2;
+    expr **more = malloc(capacity * sizeof *more);
     if (!more) {
       fail_memory(p);
       return;
@@ -80,7 +81,7 @@ void vector_add(expr_pool *p, expr_vector *v, expr *e) {
     memcpy(more, v->items, v->n * sizeof *more);
     vector_end(v);
     v->items = more;
-    v->capacity *= 2;
+    v->capacity = capacity;
   }
   v->items[v->n++] = e;
 }
@@ -206,7 +207,7 @@ expr *expr_call_node(expr_pool *p, uint32_t rule, bool nullable) {
   return intern(p, &like);
 }
 
-expr *expr_lazy(expr_pool *p, expr_maker *maker, expr_number number) {
+expr *expr_lazy(expr_pool *p, const expr_maker *maker, expr_number number) {
   uintptr_t at = (uintptr_t)maker;
   expr like = {.kind = EXPR_LAZY, .life = LIFE_SURE, .alive = true, .lazy = {maker, number, NULL}};
   like.hash = hash_of(EXPR_LAZY, (uint32_t)(at >> 3), 0);
@@ -511,7 +512,7 @@ static bool tidy_members(expr_pool *p, expr_vector *v) {
   for (size_t i = 0; i < v->n;) {
     expr *e = v->items[i];
     if (e == p->any) return false;
-    if (e == p->none) {
+    if (!e || e == p->none) {
       drop(v, i);
       continue;
     }

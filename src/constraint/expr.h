@@ -99,7 +99,7 @@ struct expr {
       uint32_t first, last, depth;
     } except;
     struct {
-      expr_maker *maker;
+      const expr_maker *maker;
       expr_number number;
       expr *body; /* NULL: not made yet */
     } lazy;
@@ -166,7 +166,7 @@ expr *expr_repeat(expr_pool *p, expr *a, uint32_t least, uint32_t most);
 uint32_t expr_rule_new(expr_pool *p, bool nullable);
 void expr_rule_set(expr_pool *p, uint32_t rule, expr *body);
 expr *expr_call(expr_pool *p, uint32_t rule);
-expr *expr_lazy(expr_pool *p, expr_maker *maker, expr_number number);
+expr *expr_lazy(expr_pool *p, const expr_maker *maker, expr_number number);
 static inline bool expr_number_has(const expr_number *n, uint32_t bit) {
   return n->half[bit / 64] >> (bit % 64) & 1;
 }

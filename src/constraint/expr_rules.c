@@ -222,7 +222,7 @@ static uint32_t find_circle(expr_pool *p, const edges *list, const size_t *first
 uint32_t expr_left_recursion(expr_pool *p) {
   uint32_t n = p->n_rules, found = UINT32_MAX;
   edges list = {0};
-  size_t *first = malloc((n + 1) * sizeof *first);
+  size_t *first = calloc((size_t)n + 1, sizeof *first);
   uint32_t *numbers = calloc(3 * (size_t)n + 1, sizeof *numbers);
   if (first && numbers) {
     for (uint32_t r = 0; r < n && !p->failed; r++) {

@@ -111,7 +111,7 @@ static expr *make_any(expr_pool *p, const expr_maker *maker, expr_number depth) 
 expr *json_any(expr_pool *p, int depth) {
   if (!json_parts_of(p)) return p->none;
   expr_number number = {{(uint64_t)depth, 0}};
-  return expr_lazy(p, (expr_maker *)(uintptr_t)&any_maker, number); /* it has no parts to change */
+  return expr_lazy(p, &any_maker, number);
 }
 
 /* ---- This value ---- */

@@ -22,7 +22,7 @@ static expr *byte_of(expr_pool *p, char c) {
 }
 
 /* The next item in front of `rest`. */
-static expr *with_item(const list_states *l, size_t place, const clause_list *clauses, expr *rest) {
+static expr *with_item(const list_states *l, size_t place, clause_list *clauses, expr *rest) {
   expr *item = schema_value(l->s, clauses);
   return expr_list(l->s->p, (expr *const[]){place ? l->j->comma : l->s->p->empty, item, l->j->space, rest}, 4);
 }
@@ -34,10 +34,10 @@ static expr *behind(const list_states *l, size_t place, uint32_t found, expr *co
   bool done = place >= a->least && (!l->contains || found >= l->contains->least);
   expr *e = done ? byte_of(p, ']') : p->none;
   if (place >= a->most) return e;
-  const clause_list *item = item_clauses(l->s, a, place);
+  clause_list *item = item_clauses(l->s, a, place);
   if (!l->contains) return expr_or(p, e, with_item(l, place, item, next[0]));
   bool exact = l->contains->most != REPEAT_ALWAYS; /* then items that are not counted must be known to be none */
-  const clause_list *other = item;
+  clause_list *other = item;
   for (size_t i = 0; exact && i < l->contains->of->n; i++) {
     clause c = l->contains->of->clauses[i];
     c.not = !c.not ;

@@ -222,7 +222,7 @@ static expr *shape_value(schema_compiler *s, const shape *a) {
   }
 }
 
-static expr *compile_clauses(schema_compiler *s, const clause_list *clauses) {
+static expr *compile_clauses(schema_compiler *s, clause_list *clauses) {
   if (clauses == s->anything) return any_value(s, NULL);
   shape_list shapes = schema_resolve(s, clauses);
   expr_vector v;
@@ -233,28 +233,27 @@ static expr *compile_clauses(schema_compiler *s, const clause_list *clauses) {
   return e;
 }
 
-expr *schema_value(schema_compiler *s, const clause_list *clauses) {
-  clause_list *list = (clause_list *)(uintptr_t)clauses;
+expr *schema_value(schema_compiler *s, clause_list *clauses) {
   if (clauses == s->nothing || schema_failed(s)) return s->p->none;
-  if (list->compiled) return list->compiled;
-  if (list->compiling) {
-    if (list->rule == UINT32_MAX) list->rule = expr_rule_new(s->p, false);
-    return expr_call(s->p, list->rule);
+  if (clauses->compiled) return clauses->compiled;
+  if (clauses->compiling) {
+    if (clauses->rule == UINT32_MAX) clauses->rule = expr_rule_new(s->p, false);
+    return expr_call(s->p, clauses->rule);
   }
   if (s->depth >= DEEPEST_VALUE) {
     schema_fail(s, clauses->n ? clauses->clauses[0].schema : NULL, GALE_E_UNSUPPORTED, "nested too deeply");
     return s->p->none;
   }
   s->depth++;
-  list->compiling = true;
+  clauses->compiling = true;
   expr *e = compile_clauses(s, clauses);
-  list->compiling = false;
+  clauses->compiling = false;
   s->depth--;
-  if (list->rule != UINT32_MAX) {
-    expr_rule_set(s->p, list->rule, e);
-    e = expr_call(s->p, list->rule);
+  if (clauses->rule != UINT32_MAX) {
+    expr_rule_set(s->p, clauses->rule, e);
+    e = expr_call(s->p, clauses->rule);
   }
-  list->compiled = e;
+  clauses->compiled = e;
   return e;
 }
 

@@ -108,8 +108,8 @@ static size_t list_patterns(object_parts *o, const named_clauses **patterns) {
 }
 
 /* What holds for members whose names have these patterns and no others. */
-static const clause_list *others_clauses(object_parts *o, const named_clauses *const *patterns, size_t n, size_t set) {
-  const clause_list *all = o->s->anything;
+static clause_list *others_clauses(object_parts *o, const named_clauses *const *patterns, size_t n, size_t set) {
+  clause_list *all = o->s->anything;
   for (const member_rule *r = o->a->members; r; r = r->next) {
     bool matched = false;
     for (size_t i = 0; i < r->n_matching; i++)
@@ -164,7 +164,7 @@ static void list_others(object_parts *o) {
   size_t n = list_patterns(o, patterns);
   o->other = o->p->none;
   for (size_t set = 0; set < (size_t)1 << n && !schema_failed(o->s); set++) {
-    const clause_list *of = others_clauses(o, patterns, n, set);
+    clause_list *of = others_clauses(o, patterns, n, set);
     if (!clauses_possible(o->s, of)) continue;
     expr *name = other_names(o, patterns, n, set);
     if (name == o->p->none) continue;

@@ -10,7 +10,7 @@ enum { SHUFFLED_MOST = 112, COUNTED_MOST = 16000 };
 
 typedef struct member {
   slice name;
-  const clause_list *of;
+  clause_list *of;
   bool required;
 } member;
 

@@ -381,7 +381,7 @@ static void deny_texts(schema_compiler *s, const value *schema, shape_list *to) 
   }
 }
 
-static const clause_list *negated(schema_compiler *s, const value *v, bool open) {
+static clause_list *negated(schema_compiler *s, const value *v, bool open) {
   return clauses_one(s, v, true, open);
 }
 
@@ -391,7 +391,7 @@ static void deny_item(schema_compiler *s, const value *v, size_t place, bool ope
   shape *a = add_kind(s, to, SHAPE_ARRAY);
   contains_rule *some = schema_alloc(s, sizeof *some);
   item_rule *rule = schema_alloc(s, sizeof *rule);
-  const clause_list **prefix = place == SIZE_MAX ? NULL : schema_alloc(s, (place + 1) * sizeof *prefix);
+  clause_list **prefix = place == SIZE_MAX ? NULL : schema_alloc(s, (place + 1) * sizeof *prefix);
   if (!a || !some || !rule) return;
   if (place == SIZE_MAX) {
     *some = (contains_rule){.at = v, .of = negated(s, v, open), .least = 1, .most = REPEAT_ALWAYS};
@@ -430,7 +430,7 @@ static void deny_array(schema_compiler *s, const value *schema, bool open, shape
 }
 
 /* A member of this name is there and is not `of`; where `of` is NULL, it is not there. */
-static void deny_member(schema_compiler *s, slice name, const clause_list *of, shape_list *to) {
+static void deny_member(schema_compiler *s, slice name, clause_list *of, shape_list *to) {
   if (of == s->nothing && of) return;
   shape *a = add_kind(s, to, SHAPE_OBJECT);
   member_rule *rule = schema_alloc(s, sizeof *rule);

@@ -15,7 +15,7 @@ static bool same_clause(const clause *a, const clause *b) {
   return a->schema == b->schema && a->not == b->not &&a->open == b->open;
 }
 
-const clause_list *clauses_of(schema_compiler *s, const clause *clauses, size_t n) {
+clause_list *clauses_of(schema_compiler *s, const clause *clauses, size_t n) {
   uint32_t hash = (uint32_t)n;
   for (size_t i = 0; i < n; i++)
     hash =
@@ -37,12 +37,12 @@ const clause_list *clauses_of(schema_compiler *s, const clause *clauses, size_t 
   return list;
 }
 
-const clause_list *clauses_one(schema_compiler *s, const value *schema, bool not, bool open) {
+clause_list *clauses_one(schema_compiler *s, const value *schema, bool not, bool open) {
   if (value_is_bool(schema)) return value_is(schema, not ? VALUE_FALSE : VALUE_TRUE) ? s->anything : s->nothing;
   return clauses_of(s, &(clause){schema, not, open}, 1);
 }
 
-const clause_list *clauses_join(schema_compiler *s, const clause_list *a, const clause_list *b) {
+clause_list *clauses_join(schema_compiler *s, clause_list *a, clause_list *b) {
   if (a == s->nothing || b == s->nothing) return s->nothing;
   if (a == b || b->n == 0) return a;
   if (a->n == 0) return b;
@@ -95,6 +95,7 @@ static const value *find_item(const value *at, const char *key, size_t n) {
 }
 
 static const value *find_target(schema_compiler *s, const value *ref) {
+  if (!ref) return NULL;
   slice path = ref->text;
   if (path.n == 0 || path.s[0] != '#') return NULL;
   path.s++;
@@ -422,15 +423,14 @@ static shape_list expand(schema_compiler *s, clause c) {
   return schema_failed(s) ? NONE : all;
 }
 
-shape_list schema_resolve(schema_compiler *s, const clause_list *clauses) {
-  clause_list *list = (clause_list *)(uintptr_t)clauses;
+shape_list schema_resolve(schema_compiler *s, clause_list *clauses) {
   if (clauses == s->nothing) return NONE;
-  if (list->resolved) return list->shapes;
+  if (clauses->resolved) return clauses->shapes;
   shape_list acc = shapes_all(s, ~0u);
   for (size_t i = 0; i < clauses->n && !schema_failed(s); i++)
     acc = shapes_intersect(s, acc, expand(s, clauses->clauses[i]));
   if (schema_failed(s)) return NONE;
-  list->shapes = acc;
-  list->resolved = true;
+  clauses->shapes = acc;
+  clauses->resolved = true;
   return acc;
 }

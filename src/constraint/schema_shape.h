@@ -82,9 +82,9 @@ struct number_rule {
 typedef struct item_rule item_rule;
 struct item_rule {
   item_rule *next;
-  const clause_list **prefix; /* [n_prefix] */
+  clause_list **prefix; /* [n_prefix] */
   size_t n_prefix;
-  const clause_list *rest;
+  clause_list *rest;
 };
 
 /* At least so many items, and at most, satisfy these. */
@@ -92,14 +92,14 @@ typedef struct contains_rule contains_rule;
 struct contains_rule {
   contains_rule *next;
   const value *at;
-  const clause_list *of;
+  clause_list *of;
   uint32_t least, most;
 };
 
 typedef struct named_clauses {
   slice name; /* or pattern */
   const value *at;
-  const clause_list *of;
+  clause_list *of;
 } named_clauses;
 
 /* What one schema says of members: those it names, those whose names match, and all others. */
@@ -108,7 +108,7 @@ struct member_rule {
   member_rule *next;
   named_clauses *named, *matching;
   size_t n_named, n_matching;
-  const clause_list *others;
+  clause_list *others;
 };
 
 typedef struct name_list name_list;
@@ -120,7 +120,7 @@ struct name_list {
 typedef struct clause_chain clause_chain;
 struct clause_chain {
   clause_chain *next;
-  const clause_list *of;
+  clause_list *of;
 };
 
 struct shape {
@@ -157,7 +157,7 @@ typedef struct schema_compiler {
   gale_error *error;
   gale_status status;
   clause_list *lists[1024];
-  const clause_list *anything, *nothing;
+  clause_list *anything, *nothing;
   compiled_text *patterns; /* that were compiled before */
   int depth;
   size_t work, nodes;
@@ -174,11 +174,11 @@ bool schema_work(schema_compiler *s, size_t n);
 
 /* ---- Clauses and shapes ---- */
 
-const clause_list *clauses_of(schema_compiler *s, const clause *clauses, size_t n);
-const clause_list *clauses_one(schema_compiler *s, const value *schema, bool not, bool open);
-const clause_list *clauses_join(schema_compiler *s, const clause_list *a, const clause_list *b);
+clause_list *clauses_of(schema_compiler *s, const clause *clauses, size_t n);
+clause_list *clauses_one(schema_compiler *s, const value *schema, bool not, bool open);
+clause_list *clauses_join(schema_compiler *s, clause_list *a, clause_list *b);
 
-shape_list schema_resolve(schema_compiler *s, const clause_list *clauses);
+shape_list schema_resolve(schema_compiler *s, clause_list *clauses);
 /* The shapes of both; those that no value satisfies are left out as far as that is seen. */
 shape_list shapes_intersect(schema_compiler *s, shape_list a, shape_list b);
 shape_list shapes_join(schema_compiler *s, shape_list a, shape_list b);
@@ -191,22 +191,22 @@ shape_list schema_own(schema_compiler *s, const value *schema, bool open);
 shape_list schema_own_not(schema_compiler *s, const value *schema, bool open);
 
 /* Whether a value satisfies clauses or a shape. */
-bool clauses_admit(schema_compiler *s, const clause_list *clauses, const value *v);
+bool clauses_admit(schema_compiler *s, clause_list *clauses, const value *v);
 bool shape_admits(schema_compiler *s, const shape *a, const value *v);
 /* False where it is sure that no value does. */
-bool clauses_possible(schema_compiler *s, const clause_list *clauses);
+bool clauses_possible(schema_compiler *s, clause_list *clauses);
 bool shape_possible(schema_compiler *s, const shape *a);
 
 bool values_equal(const value *a, const value *b);
 shape_kind kind_of(const value *v);
 
 /* What holds for the member of this name. */
-const clause_list *member_clauses(schema_compiler *s, const shape *a, slice name, bool *mentioned);
-const clause_list *item_clauses(schema_compiler *s, const shape *a, size_t i);
+clause_list *member_clauses(schema_compiler *s, const shape *a, slice name, bool *mentioned);
+clause_list *item_clauses(schema_compiler *s, const shape *a, size_t i);
 
 /* ---- Expressions ---- */
 
-expr *schema_value(schema_compiler *s, const clause_list *clauses);
+expr *schema_value(schema_compiler *s, clause_list *clauses);
 expr *schema_string_content(schema_compiler *s, const shape *a); /* without quotes */
 expr *schema_number(schema_compiler *s, const shape *a);
 expr *schema_array(schema_compiler *s, const shape *a);

@@ -28,7 +28,7 @@ static expr_number with_bit(expr_number number, uint32_t bit) {
 /* One more member, where `count` are there, and what comes behind it. */
 static expr *with(expr_pool *p, const shuffle *f, expr *part, uint32_t count, expr_number number) {
   expr *comma = count ? f->maker.parts[f->n + 1] : p->empty;
-  return expr_list(p, (expr *const[]){comma, part, expr_lazy(p, (expr_maker *)(uintptr_t)&f->maker, number)}, 3);
+  return expr_list(p, (expr *const[]){comma, part, expr_lazy(p, &f->maker, number)}, 3);
 }
 
 static expr *make_members(expr_pool *p, const expr_maker *maker, expr_number number) {

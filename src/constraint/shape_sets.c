@@ -46,9 +46,9 @@ shape_list shapes_join(schema_compiler *s, shape_list a, shape_list b) {
 /* ---- Intersection ---- */
 
 /* The nodes of a, copied, and then those of b; each begins with a pointer to the next. */
-static void *chain(schema_compiler *s, const void *a, void *b, size_t size) {
+static void *chain(schema_compiler *s, void *a, void *b, size_t size) {
   if (!a) return b;
-  if (!b) return (void *)(uintptr_t)a;
+  if (!b) return a;
   void *copy = schema_alloc(s, size), *next;
   if (!copy) return b;
   memcpy(copy, a, size);
@@ -277,7 +277,7 @@ bool shape_admits(schema_compiler *s, const shape *a, const value *v) {
   }
 }
 
-bool clauses_admit(schema_compiler *s, const clause_list *clauses, const value *v) {
+bool clauses_admit(schema_compiler *s, clause_list *clauses, const value *v) {
   if (clauses->n == 0 && clauses != s->nothing) return true;
   shape_list all = schema_resolve(s, clauses);
   for (size_t i = 0; i < all.n; i++)
@@ -318,27 +318,26 @@ bool shape_possible(schema_compiler *s, const shape *a) {
   }
 }
 
-bool clauses_possible(schema_compiler *s, const clause_list *clauses) {
-  clause_list *list = (clause_list *)(uintptr_t)clauses;
+bool clauses_possible(schema_compiler *s, clause_list *clauses) {
   if (clauses == s->nothing) return false;
-  if (clauses->n == 0 || list->possible) return list->possible != 1;
-  list->possible = 2; /* while it is looked at within itself */
+  if (clauses->n == 0 || clauses->possible) return clauses->possible != 1;
+  clauses->possible = 2; /* while it is looked at within itself */
   bool yes = schema_resolve(s, clauses).n > 0 || schema_failed(s);
-  list->possible = yes ? 2 : 1;
+  clauses->possible = yes ? 2 : 1;
   return yes;
 }
 
 /* ---- What is within ---- */
 
-const clause_list *item_clauses(schema_compiler *s, const shape *a, size_t i) {
-  const clause_list *all = s->anything;
+clause_list *item_clauses(schema_compiler *s, const shape *a, size_t i) {
+  clause_list *all = s->anything;
   for (const item_rule *r = a->items; r; r = r->next)
     all = clauses_join(s, all, i < r->n_prefix ? r->prefix[i] : r->rest);
   return all;
 }
 
-static const clause_list *of_rule(schema_compiler *s, const member_rule *r, slice name, bool *mentioned) {
-  const clause_list *all = s->anything;
+static clause_list *of_rule(schema_compiler *s, const member_rule *r, slice name, bool *mentioned) {
+  clause_list *all = s->anything;
   bool found = false;
   for (size_t i = 0; i < r->n_named && !found; i++)
     if (slice_equal(r->named[i].name, name)) {
@@ -354,8 +353,8 @@ static const clause_list *of_rule(schema_compiler *s, const member_rule *r, slic
   return found ? all : r->others;
 }
 
-const clause_list *member_clauses(schema_compiler *s, const shape *a, slice name, bool *mentioned) {
-  const clause_list *all = s->anything;
+clause_list *member_clauses(schema_compiler *s, const shape *a, slice name, bool *mentioned) {
+  clause_list *all = s->anything;
   *mentioned = false;
   for (const member_rule *r = a->members; r; r = r->next) all = clauses_join(s, all, of_rule(s, r, name, mentioned));
   for (const name_list *r = a->required; r && !*mentioned; r = r->next) *mentioned = slice_equal(r->name, name);
