@@ -550,6 +550,11 @@ typedef struct gale_generation_options {
    * only where the content is complete, and always where nothing else may follow. It must be of the answer's tokenizer
    * and outlive the generation. */
   const struct gale_constraint *constraint;
+  /* 0 to 32. gale_generate() computes up to so many tokens on trial, where it expects them: because the constraint
+   * forces them, or because they followed earlier in prompt and answer. How many it tries depends on how often such
+   * tokens were right and on what steps have taken. It changes no bit of the answer; it takes memory for each token of
+   * prompt and answer, at most 264 bytes. 0: none. */
+  int32_t speculate;
 } gale_generation_options;
 
 #define gale_generation_defaults(options) gale_generation_defaults_sized(options, sizeof *(options))
@@ -602,6 +607,8 @@ typedef struct gale_generation_result {
   int32_t stop;       /* with GALE_FINISH_STOP: index of the stop text; else -1 */
   int32_t n_tokens;   /* so far; a token that ends the answer counts */
   int32_t n_thinking; /* of these, thinking with its control tokens */
+  int64_t n_drafted;  /* tokens that were computed on trial, */
+  int64_t n_right;    /* and so many of them were right */
 } gale_generation_result;
 
 #define gale_generation_get_result(generation, result)                                                                 \
@@ -613,8 +620,8 @@ GALE_API void gale_generation_get_result_sized(const gale_generation *generation
 typedef bool (*gale_piece_fn)(void *user, const gale_piece *piece);
 
 /* Generates until the answer ends, from the last row of logits that the sequence has. All tokens but the last are in
- * the sequence afterwards. Where the session's pages run out the answer ends with GALE_FINISH_CONTEXT. piece may be
- * NULL; when it returns false the answer is cancelled and no more pieces are given. */
+ * the sequence afterwards. Where the session's pages run out the answer ends with GALE_FINISH_CONTEXT. piece must leave
+ * the session alone, and may be NULL; when it returns false the answer is cancelled and no more pieces are given. */
 GALE_API gale_status gale_generate(gale_generation *generation, gale_session *session, int32_t sequence,
                                    gale_piece_fn piece, void *user, gale_error *error);
 

@@ -61,6 +61,30 @@ gale_status constrained_accept(constrained *c, const answer *a, int32_t token, b
   return status;
 }
 
+/* Content comes next, and nothing else can. */
+static bool in_content(const constrained *c, const answer *a) {
+  return c->state && !answer_thinks(a) && (c->begun || answer_thinking_mark(a) < 0);
+}
+
+gale_status constrained_forced(constrained *c, const answer *a, const char **text, size_t *n, gale_error *error) {
+  *n = 0;
+  return in_content(c, a) ? gale_constraint_forced(c->state, text, n, error) : GALE_OK;
+}
+
+gale_status constrained_fit(const constrained *c, const answer *a, const int32_t *tokens, size_t n, size_t *fit,
+                            gale_error *error) {
+  *fit = n;
+  if (!in_content(c, a)) return GALE_OK;
+  gale_constraint_state *state = NULL;
+  gale_status status = gale_constraint_fork(c->state, &state, error);
+  if (status) return status;
+  size_t may = 0;
+  while (may < n && !(status = gale_constraint_accept(state, tokens[may], NULL))) may++;
+  gale_constraint_end(&state);
+  *fit = may;
+  return status == GALE_E_MEMORY ? error_set(error, status, "out of memory") : GALE_OK;
+}
+
 bool constrained_over(const constrained *c, const answer *a) {
   return c->state && !answer_thinks(a) && gale_constraint_final(c->state);
 }

@@ -28,6 +28,14 @@ gale_status constrained_mask(const constrained *c, const answer *a, sampler_scra
 /* A token comes next; is_end: it ends the answer. GALE_E_ARGUMENT, with nothing changed, where it may not. */
 gale_status constrained_accept(constrained *c, const answer *a, int32_t token, bool is_end, gale_error *error);
 
+/* The bytes that must follow, as gale_constraint_forced() gives them; *n is 0 too where thinking may come. */
+gale_status constrained_forced(constrained *c, const answer *a, const char **text, size_t *n, gale_error *error);
+
+/* How many of n tokens may come next, one after the other. While the model thinks, and where it may begin to, this is
+ * not looked at: all. */
+gale_status constrained_fit(const constrained *c, const answer *a, const int32_t *tokens, size_t n, size_t *fit,
+                            gale_error *error);
+
 /* Whether nothing can follow but an end. */
 bool constrained_over(const constrained *c, const answer *a);
 

@@ -1,4 +1,5 @@
 /* Answers: tokens from rows of logits, and text from tokens. */
+#include "engine/generation.h"
 #include "base/sized.h"
 #include "chat/answer.h"
 #include "engine/constrained.h"
@@ -8,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_LOGPROBS = 1024 };
+enum { MOST_LOGPROBS = 1024, MOST_FORCED = 256 };
 
 struct gale_generation {
   const gale_model *model; /* or NULL */
@@ -20,6 +21,7 @@ struct gale_generation {
   sampler *sampler; /* NULL without a model */
   answer *answer;
   constrained bound;
+  speculation *speculation; /* NULL: nothing is drafted */
   piece_list pieces;
   int32_t *stop_tokens; /* [n_stop]: the control token that a stop text names, or -1 */
   size_t n_stop;
@@ -40,6 +42,8 @@ static gale_status check_options(const gale_generation_options *o, gale_error *e
     return error_set(error, GALE_E_ARGUMENT, "max_tokens is %d: -1 (no limit) and more is accepted", o->max_tokens);
   if (o->top_logprobs < 0 || o->top_logprobs > MOST_LOGPROBS)
     return error_set(error, GALE_E_ARGUMENT, "top_logprobs is %d: 0 to %d is accepted", o->top_logprobs, MOST_LOGPROBS);
+  if (o->speculate < 0 || o->speculate > SPECULATION_MOST)
+    return error_set(error, GALE_E_ARGUMENT, "speculate is %d: 0 to %d is accepted", o->speculate, SPECULATION_MOST);
   if (o->top_logprobs > 0 && !o->logprobs)
     return error_set(error, GALE_E_ARGUMENT, "top_logprobs is %d without logprobs", o->top_logprobs);
   return GALE_OK;
@@ -90,6 +94,13 @@ static gale_status open_stops(gale_generation *g, const gale_generation_options 
   return GALE_OK;
 }
 
+static gale_status open_speculation(gale_generation *g, const gale_generation_options *o, gale_error *error) {
+  if (o->speculate == 0 || !g->model) return GALE_OK;
+  g->speculation = calloc(1, sizeof *g->speculation);
+  if (!g->speculation) return error_memory(error, sizeof *g->speculation);
+  return speculation_open(g->speculation, (size_t)o->speculate, o->prompt, o->n_prompt, error);
+}
+
 static gale_status open_parts(gale_generation *g, const gale_generation_options *o, gale_error *error) {
   gale_status status = open_sampling(g, o, error);
   if (!status) status = answer_open(g->tokenizer, o->form, o->special, &g->answer, error);
@@ -97,6 +108,7 @@ static gale_status open_parts(gale_generation *g, const gale_generation_options 
   g->bound.ends = g->ends;
   g->bound.n_ends = g->n_ends;
   if (!status) status = open_stops(g, o, error);
+  if (!status) status = open_speculation(g, o, error);
   if (status || !o->logprobs) return status;
   g->top = (size_t)o->top_logprobs;
   g->logprobs = malloc((g->top + 1) * sizeof *g->logprobs);
@@ -135,6 +147,8 @@ void gale_generation_close(gale_generation **generation) {
   answer_close(&g->answer);
   constrained_close(&g->bound);
   pieces_free(&g->pieces);
+  if (g->speculation) speculation_close(g->speculation);
+  free(g->speculation);
   free(g->ends);
   free(g->stop_tokens);
   free(g->logprobs);
@@ -202,6 +216,7 @@ gale_status gale_generation_accept(gale_generation *g, int32_t token, gale_error
   if (status == GALE_E_ARGUMENT) return status;
   g->n_logprobs = 0;
   if (!status) status = add_token(g, token, error);
+  if (!status && g->speculation && !g->result.finish) status = speculation_accept(g->speculation, token, error);
   if (status) g->result.finish = GALE_FINISH_CANCELLED;
   return status;
 }
@@ -255,6 +270,48 @@ gale_status gale_generation_end(gale_generation *g, gale_finish finish, gale_err
     return error_set(error, GALE_E_ARGUMENT, "finish is %d: GALE_FINISH_LENGTH, _CONTEXT and _CANCELLED are accepted",
                      (int)finish);
   return g->result.finish ? GALE_OK : end(g, finish, true, error);
+}
+
+/* ---- Drafts ---- */
+
+/* Tells the speculation what the constraint forces, as far as a draft can reach. The last token may turn out another,
+ * with what follows. */
+static gale_status find_forced(gale_generation *g, gale_error *error) {
+  const char *text;
+  size_t length;
+  gale_status status = constrained_forced(&g->bound, g->answer, &text, &length, error);
+  if (status || length == 0) return status;
+  gale_tokenizer within = *g->tokenizer; /* a text that goes on gets no space in front */
+  within.add_space_prefix = false;
+  id_list list = {0};
+  status = encode_append(&within, text, length < MOST_FORCED ? length : MOST_FORCED, &list, error);
+  if (status)
+    free(list.ids);
+  else
+    speculation_force(g->speculation, list.ids, list.n > 0 ? list.n - 1 : 0);
+  return status;
+}
+
+gale_status generation_draft(gale_generation *g, size_t most, int32_t *tokens, size_t *n, gale_error *error) {
+  *n = 0;
+  if (!g->speculation) return GALE_OK;
+  if (g->max_tokens >= 0 && most >= (size_t)(g->max_tokens - g->result.n_tokens))
+    most = (size_t)(g->max_tokens - g->result.n_tokens) - 1;
+  gale_status status = speculation_wants_forced(g->speculation) ? find_forced(g, error) : GALE_OK;
+  if (status) return status;
+  size_t drafted = speculation_draft(g->speculation, most, tokens), fit = 0;
+  int32_t n_tokens = model_drawable(g->model, g->tokenizer);
+  while (fit < drafted && tokens[fit] < n_tokens) fit++;
+  return fit ? constrained_fit(&g->bound, g->answer, tokens, fit, n, error) : GALE_OK;
+}
+
+void generation_timed(gale_generation *g, size_t n, double seconds) {
+  if (g->speculation) speculation_timed(g->speculation, n, seconds);
+}
+
+void generation_judged(gale_generation *g, size_t n, size_t right) {
+  g->result.n_drafted += (int64_t)n;
+  g->result.n_right += (int64_t)right;
 }
 
 /* ---- What comes out ---- */

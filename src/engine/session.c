@@ -307,8 +307,8 @@ static void fill_rows(gale_session *s, const gale_input *inputs, size_t n_inputs
   }
 }
 
-gale_status gale_step(gale_session *session, const gale_input *inputs, size_t n_inputs, gale_error *error) {
-  gale_session *s = session;
+gale_status session_step(gale_session *s, const gale_input *inputs, size_t n_inputs, const int32_t *drafts,
+                         gale_error *error) {
   gale_status status = check_inputs(s, inputs, n_inputs, error);
   for (size_t i = 0; i < n_inputs && !status; i++) status = check_tokens(s, &inputs[i], error);
   if (status) return status;
@@ -330,11 +330,23 @@ gale_status gale_step(gale_session *session, const gale_input *inputs, size_t n_
   for (size_t i = 0; i < n_inputs; i++) {
     int32_t sequence = inputs[i].sequence;
     s->length[sequence] += inputs[i].n_tokens;
-    cache_trim(&s->cache, sequence, s->length[sequence]);
+    cache_trim(&s->cache, sequence, s->length[sequence] - (drafts ? drafts[i] : 0));
   }
   s->tokens += (uint64_t)n;
   s->steps++;
   return GALE_OK;
+}
+
+gale_status gale_step(gale_session *session, const gale_input *inputs, size_t n_inputs, gale_error *error) {
+  return session_step(session, inputs, n_inputs, NULL, error);
+}
+
+void session_take_back(gale_session *s, int32_t sequence, int32_t n) {
+  session_rows rows = s->own_rows[sequence];
+  gale_sequence_truncate(s, sequence, s->length[sequence] - n, NULL, NULL);
+  cache_trim(&s->cache, sequence, s->length[sequence]);
+  rows.n -= n;
+  s->own_rows[sequence] = rows;
 }
 
 gale_status gale_prefill(gale_session *session, int32_t sequence, const int32_t *tokens, size_t n_tokens,

@@ -1,8 +1,8 @@
 /* A session inside the library, for generation and for measuring. Its public functions are declared in gale.h.
  *
- * Whatever changes what a session holds is one of these calls: gale_sequence_open, _close, _fork, _truncate and
- * gale_step (gale_prefill is steps). The same calls with the same arguments give the same sequence ids, page tables and
- * bytes, so that another process can follow a session by repeating them. */
+ * Whatever changes what a session holds is one of these calls: gale_sequence_open, _close, _fork, _truncate, gale_step
+ * (gale_prefill is steps), and for drafts session_step and session_take_back. The same calls with the same arguments
+ * give the same sequence ids, page tables and bytes, so that another process can follow a session by repeating them. */
 #ifndef ENGINE_SESSION_H
 #define ENGINE_SESSION_H
 
@@ -36,6 +36,15 @@ struct gale_session {
 
 /* GALE_E_ARGUMENT unless the sequence is open. */
 gale_status session_check(const gale_session *s, int32_t sequence, gale_error *error);
+
+/* gale_step() where the last drafts[i] tokens of inputs[i] are a draft, which session_take_back() must follow: windows
+ * keep what the text without it needs. drafts NULL: there are none. */
+gale_status session_step(gale_session *s, const gale_input *inputs, size_t n_inputs, const int32_t *drafts,
+                         gale_error *error);
+
+/* Takes the last n tokens, maybe 0, of the draft of a sequence's last step out of it again. Each had a row; rows of
+ * other tokens stay. */
+void session_take_back(gale_session *s, int32_t sequence, int32_t n);
 
 /* GALE_E_CONTEXT, for a need of so many pages where too few are free. */
 gale_status session_no_pages(const gale_session *s, int64_t needed, gale_error *error);

@@ -169,6 +169,7 @@ static gale_status generate(const char *path, gale_error *error) {
   o.max_tokens = 20;
   o.logprobs = true;
   o.top_logprobs = 2;
+  o.speculate = 4;
   gale_session *session = NULL;
   gale_generation *g = NULL;
   int32_t sequence;
