@@ -26,6 +26,9 @@ typedef struct gale_engine_options {
   /* Prompts are computed in the steps of answers that stream, in parts that make a step take at most so many times as
    * long as without, by what steps took before; default 2; 0: as many tokens as a step may have. */
   double slowdown;
+  /* Texts that are kept when their answers are over, for those that begin alike, as far as the budget of pages goes;
+   * default 256; 0: none. Sequences of the session beside those of answers. */
+  int32_t kept_texts;
 } gale_engine_options;
 
 #define gale_engine_defaults(options) gale_engine_defaults_sized(options, sizeof *(options))
@@ -50,14 +53,20 @@ typedef struct gale_engine_stats {
   int32_t queued_requests; /* requests none of whose answers has begun, */
   int64_t queued_tokens;   /* and the tokens of their prompts */
   uint64_t steps, tokens;  /* computed so far */
-  uint64_t shared_tokens;  /* of prompts, not computed since another sequence had them */
-  uint64_t preemptions;    /* answers whose pages were taken away, to be computed again later */
-  uint64_t recomputed;     /* tokens that had to be, for that */
-  uint64_t kv_page_bytes;  /* of pages in use, as of the last step */
+  uint64_t shared_tokens;  /* of prompts, not computed since an answer that ran had them, */
+  uint64_t cached_tokens;  /* or the prefix cache */
+  uint64_t evicted_pages;  /* cut off texts of the prefix cache */
+  int32_t kept_texts;
+  uint64_t preemptions;   /* answers whose pages were taken away, to be computed again later */
+  uint64_t recomputed;    /* tokens that had to be, for that */
+  uint64_t kv_page_bytes; /* of pages in use, as of the last step */
   uint64_t kv_reserved_bytes;
 } gale_engine_stats;
 #define gale_engine_get_stats(engine, stats) gale_engine_get_stats_sized(engine, stats, sizeof *(stats))
 GALE_API void gale_engine_get_stats_sized(gale_engine *engine, gale_engine_stats *stats, size_t size);
+
+/* Forgets what is kept of texts; waits for the step that runs. Not to be called from a callback. */
+GALE_API void gale_engine_forget(gale_engine *engine);
 
 /* ---- Requests ----------------------------------------------------------------------------- */
 
@@ -78,6 +87,7 @@ typedef struct gale_event {
    * GALE_FINISH_CANCELLED. */
   gale_finish finish;
   int32_t stop, n_tokens, n_thinking;
+  int32_t n_cached; /* END: tokens of the prompt that were not computed, since they were there */
   const gale_error *error;
 } gale_event;
 
@@ -92,10 +102,11 @@ typedef struct gale_request_options {
   /* As for gale_generation_open(); NULL: the defaults. The constraint must outlive the request. Penalties know of the
    * prompt what generation->prompt says. */
   const gale_generation_options *generation;
-  int32_t n;           /* 1 to 1024 answers; the i-th draws with the seed + i; default 1 */
-  int32_t priority;    /* of more than one that could go on, those of higher priority do; default 0 */
-  double deadline;     /* seconds from now, after which it ends with GALE_FINISH_CANCELLED; 0: none */
-  gale_event_fn event; /* NULL: events are kept for gale_request_next() */
+  int32_t n;              /* 1 to 1024 answers; the i-th draws with the seed + i; default 1 */
+  int32_t priority;       /* of more than one that could go on, those of higher priority do; default 0 */
+  const char *cache_salt; /* only requests with equal ones share what is computed; NULL: as "" */
+  double deadline;        /* seconds from now, after which it ends with GALE_FINISH_CANCELLED; 0: none */
+  gale_event_fn event;    /* NULL: events are kept for gale_request_next() */
   void *user;
 } gale_request_options;
 

@@ -248,9 +248,14 @@ bool cache_fill(cache *c, int32_t sequence, int32_t n, int32_t chunk, uint8_t by
   return true;
 }
 
-bool cache_truncate(cache *c, int32_t sequence, int32_t length) {
+bool cache_reaches(const cache *c, int32_t sequence, int32_t length) {
   for (int32_t i = 0; i < c->n_groups; i++)
     if (c->groups[i].first[sequence] > first_needed(&c->groups[i], length)) return false;
+  return true;
+}
+
+bool cache_truncate(cache *c, int32_t sequence, int32_t length) {
+  if (!cache_reaches(c, sequence, length)) return false;
   for (int32_t i = 0; i < c->n_groups; i++) {
     cache_group *g = &c->groups[i];
     while (g->end[sequence] > pages_for(length)) drop_page(c, slot(g, sequence, --g->end[sequence]));

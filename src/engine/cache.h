@@ -67,6 +67,9 @@ bool cache_fill(cache *c, int32_t sequence, int32_t n, int32_t chunk, uint8_t by
 /* Gives back the pages that no token from position length on can see. */
 void cache_trim(cache *c, int32_t sequence, int32_t length);
 
+/* Whether cache_truncate() to that length, at most the sequence's own, would be done. */
+bool cache_reaches(const cache *c, int32_t sequence, int32_t length);
+
 /* Forgets positions from length on. False, and nothing done, if a window has let go of what a token at
  * position length must see. */
 bool cache_truncate(cache *c, int32_t sequence, int32_t length);

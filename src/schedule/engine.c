@@ -10,7 +10,8 @@
 
 enum {
   SEQUENCES = 8,
-  STACK = 1 << 20, /* gale_step() needs 256 KiB, and several times that with sanitizers */
+  MOST_SEQUENCES = 1 << 15, /* of answers, and of kept texts */
+  STACK = 1 << 20,          /* gale_step() needs 256 KiB, and several times that with sanitizers */
 };
 
 struct gale_engine {
@@ -24,12 +25,13 @@ struct gale_engine {
   pthread_cond_t changed;
   answering *submitted, **last; /* the first answer of each request that the thread has not seen, linked by next */
   uint64_t order;
-  bool draining, closing, idle;
+  bool draining, closing, forgetting, idle;
   gale_engine_stats stats;
 };
 
 void gale_engine_defaults_sized(gale_engine_options *options, size_t size) {
-  const gale_engine_options defaults = {.queue_requests = 256, .queue_tokens = 1 << 20, .slowdown = 2};
+  const gale_engine_options defaults = {
+      .queue_requests = 256, .queue_tokens = 1 << 20, .slowdown = 2, .kept_texts = 256};
   sized_write(options, size, &defaults, sizeof defaults);
 }
 
@@ -44,6 +46,9 @@ static void note_stats(gale_engine *e) {
                                  .steps = session.steps,
                                  .tokens = session.tokens,
                                  .shared_tokens = s->shared_tokens,
+                                 .cached_tokens = s->cached_tokens,
+                                 .evicted_pages = s->prefixes.evicted,
+                                 .kept_texts = s->prefixes.n,
                                  .preemptions = s->preemptions,
                                  .recomputed = s->recomputed,
                                  .kv_page_bytes = session.kv_page_bytes,
@@ -53,8 +58,14 @@ static void note_stats(gale_engine *e) {
 /* Waits for something to do and takes over what was submitted. False: the engine is closed. */
 static bool next_round(gale_engine *e) {
   pthread_mutex_lock(&e->lock);
-  note_stats(e);
-  while (scheduler_idle(&e->scheduler) && !e->submitted && !e->closing) {
+  for (;;) {
+    if (e->forgetting) {
+      prefix_cache_clear(&e->scheduler.prefixes);
+      e->forgetting = false;
+      pthread_cond_broadcast(&e->changed);
+    }
+    note_stats(e);
+    if (!scheduler_idle(&e->scheduler) || e->submitted || e->closing) break;
     e->idle = true;
     pthread_cond_broadcast(&e->changed);
     pthread_cond_wait(&e->changed, &e->lock);
@@ -102,8 +113,10 @@ static gale_status open_scheduler(gale_engine *e, gale_error *error) {
   const gale_session_options *asked = e->options.session;
   gale_status status = asked ? sized_read(&o, sizeof o, asked, "gale_session_options", error) : GALE_OK;
   gale_session *session = NULL;
+  scheduler_options so = {o.max_sequences, e->options.kept_texts, e->options.slowdown};
+  if (!status && o.max_sequences > 0 && o.max_sequences <= MOST_SEQUENCES) o.max_sequences += so.most_kept;
   if (!status) status = gale_session_open(e->model, &o, &session, error);
-  return status ? status : scheduler_open(&e->scheduler, session, e->options.slowdown, error);
+  return status ? status : scheduler_open(&e->scheduler, session, &so, error);
 }
 
 gale_status gale_engine_open(const gale_model *model, const gale_engine_options *options, gale_engine **engine,
@@ -117,6 +130,8 @@ gale_status gale_engine_open(const gale_model *model, const gale_engine_options 
                      o.queue_requests, (long long)o.queue_tokens);
   if (!(o.slowdown == 0 || o.slowdown >= 1))
     return error_set(error, GALE_E_ARGUMENT, "slowdown is %g: 0 (no limit) and 1 or more is accepted", o.slowdown);
+  if (o.kept_texts < 0 || o.kept_texts > MOST_SEQUENCES)
+    return error_set(error, GALE_E_ARGUMENT, "kept_texts is %d: 0 to %d is accepted", o.kept_texts, MOST_SEQUENCES);
   gale_engine *e = calloc(1, sizeof *e);
   if (!e) return error_memory(error, sizeof *e);
   e->model = model;
@@ -158,6 +173,14 @@ bool gale_engine_drain(gale_engine *e, double seconds) {
   bool idle = e->idle && !e->submitted;
   pthread_mutex_unlock(&e->lock);
   return idle;
+}
+
+void gale_engine_forget(gale_engine *e) {
+  pthread_mutex_lock(&e->lock);
+  e->forgetting = true;
+  pthread_cond_broadcast(&e->changed);
+  while (e->forgetting) pthread_cond_wait(&e->changed, &e->lock);
+  pthread_mutex_unlock(&e->lock);
 }
 
 void gale_engine_get_stats_sized(gale_engine *e, gale_engine_stats *stats, size_t size) {

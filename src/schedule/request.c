@@ -109,6 +109,7 @@ static void request_free(gale_request *r) {
     free(r->answers[i].text);
   }
   free(r->answers);
+  free(r->salt);
   pthread_cond_destroy(&r->changed);
   pthread_mutex_destroy(&r->lock);
   free(r);
@@ -135,7 +136,9 @@ gale_status request_open(const gale_model *model, const gale_request_options *op
   pthread_mutex_init(&r->lock, NULL);
   time_condition(&r->changed);
   r->answers = calloc((size_t)o.n, sizeof *r->answers);
-  status = r->answers ? open_answers(model, &o, r, error) : error_memory(error, (size_t)o.n * sizeof *r->answers);
+  r->salt = strdup(o.cache_salt ? o.cache_salt : "");
+  status =
+      r->answers && r->salt ? open_answers(model, &o, r, error) : error_memory(error, (size_t)o.n * sizeof *r->answers);
   if (status)
     request_free(r);
   else
@@ -239,6 +242,7 @@ bool answering_end(answering *a, const gale_error *error) {
                               .stop = result.stop,
                               .n_tokens = result.n_tokens,
                               .n_thinking = result.n_thinking,
+                              .n_cached = a->n_cached,
                               .error = &a->error};
   bool last = --r->n_left == 0;
   if (r->event)

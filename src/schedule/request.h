@@ -22,7 +22,9 @@ typedef struct answering {
   int32_t *text; /* [length]: prompt and answer; room for more */
   int32_t length, room;
   int32_t sequence; /* -1: none */
+  int32_t n_cached; /* of the prompt, that did not have to be computed */
   int32_t reached;  /* the most of the text that was ever computed */
+  int32_t marks[2]; /* lengths at which the prefix cache gets a fork; 0: none */
   bool begun;       /* has had a sequence */
   bool ended;
   struct answering *next; /* in a list of the scheduler */
@@ -36,6 +38,7 @@ struct gale_request {
   int32_t n_prompt, n, priority;
   uint64_t order;   /* of submission */
   int64_t deadline; /* of the monotonic clock in nanoseconds; 0: none */
+  char *salt;       /* "": none */
   gale_event_fn event;
   void *user;
   answering *answers; /* [n] */

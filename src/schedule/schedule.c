@@ -5,6 +5,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* A common beginning that is shorter is computed again, rather than waited for. */
 enum { LEAST_SHARED = KV_PAGE };
@@ -12,20 +13,21 @@ enum { LEAST_SHARED = KV_PAGE };
 /* So many tokens of prompts are in a step in any case, so that they get done. */
 enum { LEAST_OF_PROMPTS = 8 };
 
-gale_status scheduler_open(scheduler *s, gale_session *session, double slowdown, gale_error *error) {
-  const gale_session_options *o = &session->options;
+gale_status scheduler_open(scheduler *s, gale_session *session, const scheduler_options *options, gale_error *error) {
+  int32_t chunk = session->options.chunk;
   s->session = session;
-  s->pace.most = slowdown;
-  s->most_running = o->max_sequences < o->chunk ? o->max_sequences : o->chunk;
+  s->pace.most = options->slowdown;
+  s->most_running = options->most_running < chunk ? options->most_running : chunk;
   s->inputs = calloc((size_t)s->most_running, sizeof *s->inputs);
   s->of = calloc((size_t)s->most_running, sizeof *s->of);
   atomic_init(&s->queued_requests, 0);
   atomic_init(&s->queued_tokens, 0);
   if (!s->inputs || !s->of) return error_memory(error, (size_t)s->most_running * sizeof *s->inputs);
-  return GALE_OK;
+  return prefix_cache_open(&s->prefixes, session, options->most_kept, error);
 }
 
 void scheduler_close(scheduler *s) {
+  prefix_cache_close(&s->prefixes);
   gale_session_close(&s->session);
   free(s->inputs);
   free(s->of);
@@ -91,9 +93,9 @@ static void leave_queue(scheduler *s, gale_request *r) {
   atomic_fetch_sub(&s->queued_tokens, r->n_prompt);
 }
 
-/* Takes the sequence away. */
+/* Takes the sequence away. What it has computed stays in the prefix cache. */
 static void stop(scheduler *s, answering *a) {
-  gale_sequence_close(s->session, a->sequence, NULL);
+  prefix_cache_keep(&s->prefixes, a->sequence, a->of->salt, a->text);
   a->sequence = -1;
   take_out(&s->running, a);
   s->n_running--;
@@ -152,59 +154,82 @@ void scheduler_cancel(scheduler *s) {
 /* ---- Who gets a sequence ---- */
 
 /* How long the beginning is that an answer's text has in common with b's, at most all but its last token: that one has
- * to be computed for its logits. */
+ * to be computed for its logits. Texts with different salts share nothing. */
 static int32_t common(const answering *a, const answering *b) {
   int32_t n = a->length - 1 < b->length ? a->length - 1 : b->length, i = 0;
+  if (strcmp(a->of->salt, b->of->salt) != 0) return 0;
   while (i < n && a->text[i] == b->text[i]) i++;
   return i;
 }
 
-/* Whether another one is about to compute what this one needs as well. */
-static bool waits_for_another(const scheduler *s, const answering *a) {
-  int32_t there = 0, coming = 0;
-  for (const answering *b = s->running; b; b = b->next) {
-    int32_t shared = common(a, b), now = computed(s, b);
-    if (shared < LEAST_SHARED && a->of != b->of) continue;
-    if ((shared < now ? shared : now) > there) there = shared < now ? shared : now;
-    if (missing(s, b) > 1 && b->of->priority >= a->of->priority && shared > coming) coming = shared;
-  }
-  return coming > there;
-}
+/* A sequence from which an answer's can begin. */
+typedef struct source {
+  int32_t sequence, length; /* 0: none */
+  int32_t known;            /* as in prefix_found */
+  bool kept;                /* of the prefix cache */
+} source;
 
-/* Whether pages are free for all of its text, and for a token of each of the others. */
-static bool has_room(const scheduler *s, const answering *a) {
-  const cache *c = &s->session->cache;
-  return s->n_running == 0 || pages_for(s, a->length, true) + (int64_t)s->n_running * c->n_groups <= c->n_free;
-}
-
-/* The running answer whose cache has the longest common beginning; *length becomes how long it is. */
-static const answering *find_source(const scheduler *s, const answering *a, int32_t *length) {
-  const answering *source = NULL;
-  *length = 0;
+static source find_source(scheduler *s, const answering *a) {
+  prefix_found kept = prefix_cache_find(&s->prefixes, a->of->salt, a->text, a->length - 1);
+  source found = {kept.sequence, kept.length, kept.known, true};
   for (const answering *b = s->running; b; b = b->next) {
     int32_t shared = common(a, b), now = computed(s, b);
     if (now < shared) shared = now;
-    if (shared <= *length) continue;
-    *length = shared;
-    source = b;
+    if (shared > found.length && cache_reaches(&s->session->cache, b->sequence, shared))
+      found = (source){b->sequence, shared, kept.known, false};
   }
-  return source;
+  return found;
 }
 
-/* Opens the answer's sequence, with what another one has computed of its text. */
-static gale_status open_sequence(scheduler *s, answering *a, gale_error *error) {
-  int32_t length, kept = 0;
-  const answering *source = find_source(s, a, &length);
-  if (!source) return gale_sequence_open(s->session, &a->sequence, error);
-  gale_status status = gale_sequence_fork(s->session, source->sequence, &a->sequence, error);
-  if (!status) status = gale_sequence_truncate(s->session, a->sequence, length, &kept, error);
-  if (!status && !a->begun) s->shared_tokens += (uint64_t)kept;
-  return status;
+/* Whether another one is about to compute more of its text than is there. */
+static bool waits_for_another(const scheduler *s, const answering *a, const source *there) {
+  for (const answering *b = s->running; b; b = b->next) {
+    if (missing(s, b) == 1 || b->of->priority < a->of->priority) continue;
+    int32_t shared = common(a, b);
+    bool enough = shared >= LEAST_SHARED || (a->of == b->of && shared > 0);
+    if (enough && shared > there->length && computed(s, b) < shared) return true;
+  }
+  return false;
 }
 
-static void start(scheduler *s, answering *a) {
+/* Pages that running answers hold, those that they share more than once. */
+static int64_t pages_held(const scheduler *s) {
+  const cache *c = &s->session->cache;
+  int64_t n = 0;
+  for (const answering *a = s->running; a; a = a->next)
+    for (int32_t i = 0; i < c->n_groups; i++) n += c->groups[i].end[a->sequence] - c->groups[i].first[a->sequence];
+  return n;
+}
+
+/* Whether there are pages for all of its text, and for a token of each of the others; those of the prefix cache can be
+ * had. */
+static bool has_room(const scheduler *s, const answering *a) {
+  const cache *c = &s->session->cache;
+  int64_t without_others = c->n_pages - pages_held(s), room = c->n_free > without_others ? c->n_free : without_others;
+  return s->n_running == 0 || pages_for(s, a->length, true) + (int64_t)s->n_running * c->n_groups <= room;
+}
+
+static gale_status open_sequence(scheduler *s, answering *a, const source *from, gale_error *error) {
+  int32_t kept = 0;
+  if (from->length == 0) return gale_sequence_open(s->session, &a->sequence, error);
+  gale_status status = gale_sequence_fork(s->session, from->sequence, &a->sequence, error);
+  if (!status) status = gale_sequence_truncate(s->session, a->sequence, from->length, &kept, error);
+  if (status || a->begun) return status;
+  *(from->kept ? &s->cached_tokens : &s->shared_tokens) += (uint64_t)kept;
+  a->n_cached = kept;
+  return GALE_OK;
+}
+
+/* Where layers have windows, others can begin at the end of its prompt, or where it parts from a text that is known,
+ * only if a fork is kept there: the windows move on. */
+static void set_marks(const scheduler *s, answering *a, const source *from) {
+  a->marks[0] = s->prefixes.windows ? from->known / KV_PAGE * KV_PAGE : 0;
+  a->marks[1] = s->prefixes.windows ? (a->of->n_prompt - 1) / KV_PAGE * KV_PAGE : 0;
+}
+
+static void start(scheduler *s, answering *a, const source *from) {
   gale_error error = {0};
-  if (open_sequence(s, a, &error)) {
+  if (open_sequence(s, a, from, &error)) {
     finish(s, a, &error);
     return;
   }
@@ -213,6 +238,7 @@ static void start(scheduler *s, answering *a) {
   insert(&s->running, a);
   s->n_running++;
   leave_queue(s, a->of);
+  set_marks(s, a, from);
   if (a->reached > computed(s, a)) s->recomputed += (uint64_t)(a->reached - computed(s, a));
   a->begun = true;
 }
@@ -221,9 +247,10 @@ static void start(scheduler *s, answering *a) {
 static void admit(scheduler *s) {
   for (answering *a = s->waiting, *next; a && s->n_running < s->most_running; a = next) {
     next = a->next;
-    if (waits_for_another(s, a)) continue;
+    const source from = find_source(s, a);
+    if (waits_for_another(s, a, &from)) continue;
     if (!has_room(s, a)) return;
-    start(s, a);
+    start(s, a, &from);
   }
 }
 
@@ -238,6 +265,10 @@ static void preempt_last(scheduler *s) {
 /* ---- What is computed ---- */
 
 static void add_input(scheduler *s, answering *a, int32_t n) {
+  for (int i = 0; i < 2; i++) {
+    int32_t ahead = a->marks[i] - computed(s, a);
+    if (ahead > 0 && ahead < n) n = ahead;
+  }
   s->inputs[s->n_inputs] = (gale_input){.sequence = a->sequence,
                                         .tokens = a->text + computed(s, a),
                                         .n_tokens = n,
@@ -312,6 +343,7 @@ static bool plan_with_room(scheduler *s) {
     if (s->n_inputs == 0) return false;
     gale_status status = gale_step_pages(s->session, s->inputs, s->n_inputs, &needed, &available, NULL);
     if (status || needed <= available) return true;
+    if (prefix_cache_shrink(&s->prefixes, needed)) continue;
     if (s->n_running > 1)
       preempt_last(s);
     else if (s->n_planned > 1)
@@ -351,6 +383,8 @@ void scheduler_round(scheduler *s) {
       continue;
     }
     if (computed(s, a) > a->reached) a->reached = computed(s, a);
+    if (computed(s, a) == a->marks[0] || computed(s, a) == a->marks[1])
+      prefix_cache_fork(&s->prefixes, a->sequence, a->of->salt, a->text);
     if (s->inputs[i].logits) take(s, a);
   }
 }

@@ -8,6 +8,7 @@
 
 #include "engine/session.h"
 #include "schedule/pace.h"
+#include "schedule/prefix_cache.h"
 #include "schedule/request.h"
 
 typedef struct scheduler {
@@ -20,15 +21,21 @@ typedef struct scheduler {
   int32_t n_planned;               /* tokens of the inputs */
   double single_bytes, prompt_ops; /* what they cost, as pace_note() takes it */
   pace pace;
+  prefix_cache prefixes;
   int32_t n_waiting, n_running;
-  uint64_t shared_tokens, preemptions, recomputed;
+  uint64_t shared_tokens, cached_tokens, preemptions, recomputed;
   atomic_int queued_requests; /* none of whose answers has begun; whoever submits adds */
   atomic_llong queued_tokens;
 } scheduler;
 
-/* The session is the scheduler's from now on; slowdown as in gale_engine_options. s must be zeroed; on failure
- * scheduler_close() releases what there is. */
-gale_status scheduler_open(scheduler *s, gale_session *session, double slowdown, gale_error *error);
+typedef struct scheduler_options {
+  int32_t most_running,
+      most_kept;   /* answers, and texts of the prefix cache: together at most the session's sequences */
+  double slowdown; /* as in gale_engine_options */
+} scheduler_options;
+
+/* The session is the scheduler's from now on. s must be zeroed; on failure scheduler_close() releases what there is. */
+gale_status scheduler_open(scheduler *s, gale_session *session, const scheduler_options *options, gale_error *error);
 void scheduler_close(scheduler *s);
 
 /* GALE_E_CONTEXT if a prompt of so many tokens cannot be computed, even alone. Thread-safe. */

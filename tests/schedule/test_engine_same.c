@@ -49,6 +49,7 @@ static void test_setting(const gale_model *model, const setting *t, uint64_t see
   gale_engine_options eo;
   gale_engine_defaults(&eo);
   eo.session = &so;
+  eo.kept_texts = seed % 2 ? 0 : 12;
   gale_engine *engine = NULL;
   gale_error error = {0};
   expect_ok(gale_engine_open(model, &eo, &engine, &error), &error);
@@ -66,6 +67,7 @@ static void test_setting(const gale_model *model, const setting *t, uint64_t see
   for (int i = 0; i < N_REQUESTS; i++)
     if (i % 3) read_all(&all[i]);
   assert_true(gale_engine_drain(engine, -1));
+  gale_engine_forget(engine);
   gale_engine_stats stats = stats_of(engine);
   assert_int_equal(stats.kv_page_bytes, 0);
   assert_int_equal(stats.n_running + stats.n_waiting + stats.queued_requests + stats.queued_tokens, 0);

@@ -75,6 +75,7 @@ static void *storm_main(void *user) {
     s->failed += status && status != GALE_E_BUSY;
     if (status) kinds[i] = NULL;
     if (roll(&random, 8) == 0) stats_of(s->engine);
+    if (roll(&random, 64) == 0) gale_engine_forget(s->engine);
   }
   for (uint32_t i = 0; i < AT_A_TIME; i++)
     if (kinds[i]) end_wave(s, &waves[i], kinds[i], &random);
@@ -103,6 +104,7 @@ static void open_storm(storm *s, const gale_model *model, int32_t queue) {
   gale_engine_defaults(&eo);
   eo.session = &so;
   eo.queue_requests = queue;
+  eo.kept_texts = 8;
   gale_error error = {0};
   s->model = model;
   expect_ok(gale_engine_open(model, &eo, &s->engine, &error), &error);
@@ -146,6 +148,7 @@ static void nothing_is_left(void **state) {
   assert_true(submitted > ROUNDS);
   assert_true(whole > 100);
   assert_true(gale_engine_drain(s.engine, -1));
+  gale_engine_forget(s.engine);
   gale_engine_stats stats = stats_of(s.engine);
   assert_int_equal(stats.kv_page_bytes, 0);
   assert_int_equal(stats.n_running + stats.n_waiting + stats.queued_requests + stats.queued_tokens, 0);
