@@ -125,6 +125,13 @@ static int32_t usable(const prefix_cache *p, const cached_text *t, int32_t n) {
   return n > 0 && cache_reaches(c, t->sequence, n) ? n : 0;
 }
 
+/* Whether the text can be continued from some place within that page or at the end of it, as far as its windows go:
+ * comparing ids takes longer. */
+static bool may_reach(const prefix_cache *p, const cached_text *t, int32_t page) {
+  int32_t last = (page + 2) * KV_PAGE - 1;
+  return cache_reaches(&p->session->cache, t->sequence, t->length < last ? t->length : last);
+}
+
 prefix_found prefix_cache_find(prefix_cache *p, const char *salt, const int32_t *ids, int32_t n) {
   prefix_found found = {.sequence = -1};
   if (p->n == 0) return found;
@@ -132,6 +139,7 @@ prefix_found prefix_cache_find(prefix_cache *p, const char *salt, const int32_t 
     for (const cached_page *c = *bucket_of(p, p->hashes[page]); c; c = c->next) {
       const cached_text *t = &p->texts[c->text];
       if (c->hash != p->hashes[page] || c->index != page || strcmp(t->salt, salt) != 0) continue;
+      if (found.known > page * KV_PAGE && !may_reach(p, t, page)) continue;
       int32_t shared = common(t, ids, n), use = shared <= page * KV_PAGE ? 0 : usable(p, t, shared);
       if (shared > found.known) found.known = shared;
       if (use <= found.length) continue;

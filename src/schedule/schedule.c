@@ -213,7 +213,12 @@ static gale_status open_sequence(scheduler *s, answering *a, const source *from,
   int32_t kept = 0;
   if (from->length == 0) return gale_sequence_open(s->session, &a->sequence, error);
   gale_status status = gale_sequence_fork(s->session, from->sequence, &a->sequence, error);
-  if (!status) status = gale_sequence_truncate(s->session, a->sequence, from->length, &kept, error);
+  if (status) return status;
+  status = gale_sequence_truncate(s->session, a->sequence, from->length, &kept, error);
+  if (status) {
+    gale_sequence_close(s->session, a->sequence, NULL);
+    a->sequence = -1;
+  }
   if (status || a->begun) return status;
   *(from->kept ? &s->cached_tokens : &s->shared_tokens) += (uint64_t)kept;
   a->n_cached = kept;

@@ -3,6 +3,7 @@
 #define SCHEDULE_RANDOM_REQUESTS_H
 
 #include "base/random.h"
+#include "gale_constraint.h"
 #include "gale_engine.h"
 #include "models/model_cases.h"
 
@@ -23,6 +24,8 @@ typedef struct asked {
   record alone[MOST_N], got[MOST_N];
   gale_request *handle;
 } asked;
+
+static const gale_constraint *binding; /* of some of the answers; NULL: of none */
 
 static const char *const STOPS[] = {"e", "th", "\n"};
 
@@ -89,6 +92,7 @@ static inline void ask(asked *a, uint64_t *random) {
   a->generation.top_logprobs = a->generation.logprobs ? (int32_t)roll(random, 4) : 0;
   a->generation.stop = STOPS;
   a->generation.n_stop = roll(random, 4);
+  if (roll(random, 3) == 0) a->generation.constraint = binding;
   gale_request_defaults(&a->request);
   a->request.prompt = a->prompt;
   a->request.n_prompt = n;

@@ -86,8 +86,20 @@ static void test_same(void **state) {
   gale_model *model = NULL;
   gale_error error = {0};
   expect_ok(gale_model_open("shape:tiny@q8_0", NULL, &model, &error), &error);
+  gale_mask_table *table = NULL;
+  gale_constraint *constraint = NULL;
+  gale_constraint_options co;
+  gale_constraint_defaults(&co);
+  co.kind = GALE_CONSTRAINT_REGEX;
+  co.text = "[a-z]{3,9}( [a-z0-9]+)*\\.";
+  co.length = strlen(co.text);
+  expect_ok(gale_mask_table_open(gale_model_tokenizer(model), &table, &error), &error);
+  expect_ok(gale_constraint_open(table, &co, &constraint, &error), &error);
+  binding = constraint;
   for (size_t i = 0; i < N_SETTINGS; i++)
     for (uint64_t seed = 0; seed < 3; seed++) test_setting(model, &SETTINGS[i], seed * 1000000 + i * 10000);
+  gale_constraint_close(&constraint);
+  gale_mask_table_close(&table);
   gale_model_close(&model);
 }
 
