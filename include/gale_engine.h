@@ -46,6 +46,7 @@ GALE_API void gale_engine_close(gale_engine **engine);
  * True if they are. Not to be called from a callback. */
 GALE_API bool gale_engine_drain(gale_engine *engine, double seconds);
 
+/* As of the beginning of the step that runs; of an idle engine, as it is. */
 typedef struct gale_engine_stats {
   size_t size;             /* of this struct, as the caller knows it: gale_engine_get_stats() sets it */
   int32_t n_waiting;       /* answers that wait, those that were preempted too */
@@ -59,7 +60,7 @@ typedef struct gale_engine_stats {
   int32_t kept_texts;
   uint64_t preemptions;   /* answers whose pages were taken away, to be computed again later */
   uint64_t recomputed;    /* tokens that had to be, for that */
-  uint64_t kv_page_bytes; /* of pages in use, as of the last step */
+  uint64_t kv_page_bytes; /* of pages in use, those of kept texts too */
   uint64_t kv_reserved_bytes;
 } gale_engine_stats;
 #define gale_engine_get_stats(engine, stats) gale_engine_get_stats_sized(engine, stats, sizeof *(stats))
