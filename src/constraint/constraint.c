@@ -34,18 +34,23 @@ typedef struct automaton {
   size_t next_mask;
 } automaton;
 
+/* What changes as texts are read. */
+typedef struct learned {
+  pthread_mutex_t lock; /* of what follows, and of the automata */
+  automaton *present;
+  mask_walk walk;
+} learned;
+
 struct gale_constraint {
   const gale_mask_table *table;
   gale_constraint_options options; /* text and choices are its own */
   char *text;
   const char **choices;
-  pthread_mutex_t lock; /* of all that follows, and of the automata */
-  automaton *present;
-  mask_walk walk;
+  struct learned *learned;
 };
 
 struct gale_constraint_state {
-  gale_constraint *constraint;
+  const gale_constraint *constraint;
   automaton *in;
   size_t spent; /* bytes of its pool that this state's text took */
   expr *at;
@@ -187,10 +192,16 @@ gale_status gale_constraint_open(const gale_mask_table *table, const gale_constr
   if (status) return status;
   if (o.kind != GALE_CONSTRAINT_CHOICE) o.n_choices = 0;
   gale_constraint *c = calloc(1, sizeof *c);
-  if (!c) return error_memory(error, sizeof *c);
-  pthread_mutex_init(&c->lock, NULL);
+  learned *l = calloc(1, sizeof *l);
+  if (!c || !l) {
+    free(c);
+    free(l);
+    return error_memory(error, sizeof *c + sizeof *l);
+  }
+  pthread_mutex_init(&l->lock, NULL);
   c->table = table;
-  status = make_automaton(&o, &c->present, error);
+  c->learned = l;
+  status = make_automaton(&o, &l->present, error);
   if (!status) status = keep_options(c, &o, error);
   if (status)
     gale_constraint_close(&c);
@@ -202,12 +213,13 @@ gale_status gale_constraint_open(const gale_mask_table *table, const gale_constr
 void gale_constraint_close(gale_constraint **constraint) {
   if (!constraint || !*constraint) return;
   gale_constraint *c = *constraint;
-  leave_automaton(c->present);
-  pthread_mutex_destroy(&c->lock);
+  leave_automaton(c->learned->present);
+  pthread_mutex_destroy(&c->learned->lock);
+  free(c->learned->walk.path);
+  free(c->learned->walk.other);
+  free(c->learned);
   free(c->text);
   free(c->choices);
-  free(c->walk.path);
-  free(c->walk.other);
   free(c);
   *constraint = NULL;
 }
@@ -222,7 +234,8 @@ const gale_tokenizer *constraint_tokenizer(const gale_constraint *c) {
 
 /* ---- States ---- */
 
-static gale_status new_state(gale_constraint *c, automaton *in, gale_constraint_state **state, gale_error *error) {
+static gale_status new_state(const gale_constraint *c, automaton *in, gale_constraint_state **state,
+                             gale_error *error) {
   gale_constraint_state *s = calloc(1, sizeof *s);
   if (!s) return error_memory(error, sizeof *s);
   s->constraint = c;
@@ -234,18 +247,18 @@ static gale_status new_state(gale_constraint *c, automaton *in, gale_constraint_
 }
 
 gale_status gale_constraint_begin(const gale_constraint *constraint, gale_constraint_state **state, gale_error *error) {
-  gale_constraint *c = (gale_constraint *)(uintptr_t)constraint; /* what it learns as it goes is behind its lock */
-  pthread_mutex_lock(&c->lock);
-  gale_status status = new_state(c, c->present, state, error);
-  pthread_mutex_unlock(&c->lock);
+  learned *l = constraint->learned;
+  pthread_mutex_lock(&l->lock);
+  gale_status status = new_state(constraint, l->present, state, error);
+  pthread_mutex_unlock(&l->lock);
   return status;
 }
 
 gale_status gale_constraint_fork(const gale_constraint_state *state, gale_constraint_state **fork, gale_error *error) {
-  gale_constraint *c = state->constraint;
-  pthread_mutex_lock(&c->lock);
-  gale_status status = new_state(c, state->in, fork, error);
-  pthread_mutex_unlock(&c->lock);
+  learned *l = state->constraint->learned;
+  pthread_mutex_lock(&l->lock);
+  gale_status status = new_state(state->constraint, state->in, fork, error);
+  pthread_mutex_unlock(&l->lock);
   if (status) return status;
   (*fork)->at = state->at;
   (*fork)->started = state->started;
@@ -261,9 +274,10 @@ gale_status gale_constraint_fork(const gale_constraint_state *state, gale_constr
 void gale_constraint_end(gale_constraint_state **state) {
   if (!state || !*state) return;
   gale_constraint_state *s = *state;
-  pthread_mutex_lock(&s->constraint->lock);
+  learned *l = s->constraint->learned;
+  pthread_mutex_lock(&l->lock);
   leave_automaton(s->in);
-  pthread_mutex_unlock(&s->constraint->lock);
+  pthread_mutex_unlock(&l->lock);
   free(s->text.bytes);
   free(s->forced.bytes);
   free(s);
@@ -297,7 +311,7 @@ static uint64_t byte_steps(size_t n) {
 
 /* Brings a state to the constraint's present automaton, by reading its text again. */
 static gale_status move(gale_constraint_state *s, gale_error *error) {
-  automaton *to = s->constraint->present;
+  automaton *to = s->constraint->learned->present;
   size_t taken;
   size_t used = to->pool->used;
   to->pool->step_limit = to->pool->steps + byte_steps(s->text.n);
@@ -339,50 +353,52 @@ static bool others_filled(const gale_constraint_state *s) {
 
 /* Where a pool fails that other texts have filled, the work is done again in a fresh one. */
 static gale_status with_state(gale_constraint_state *s, work *w, gale_error *error) {
-  gale_constraint *c = s->constraint;
-  pthread_mutex_lock(&c->lock);
-  gale_status status = s->in == c->present ? GALE_OK : move(s, error);
+  learned *l = s->constraint->learned;
+  pthread_mutex_lock(&l->lock);
+  gale_status status = s->in == l->present ? GALE_OK : move(s, error);
   if (!status) status = attempt(s, w, error);
-  if (status == GALE_E_UNSUPPORTED && s->in == c->present && others_filled(s)) {
+  if (status == GALE_E_UNSUPPORTED && s->in == l->present && others_filled(s)) {
     automaton *fresh = NULL;
-    status = make_automaton(&c->options, &fresh, error);
+    status = make_automaton(&s->constraint->options, &fresh, error);
     if (!status) {
-      leave_automaton(c->present);
-      c->present = fresh;
+      l->present->users--; /* s is another of them */
+      l->present = fresh;
       status = move(s, error);
     }
     if (!status) status = attempt(s, w, error);
   }
-  pthread_mutex_unlock(&c->lock);
+  pthread_mutex_unlock(&l->lock);
   return status;
 }
 
 /* ---- Masks ---- */
 
-static gale_status get_scratch(gale_constraint *c, automaton *a, gale_error *error) {
+static gale_status get_scratch(const gale_constraint *c, automaton *a, gale_error *error) {
+  mask_walk *walk = &c->learned->walk;
   size_t states = (size_t)c->table->longest + 1, words = c->table->words;
-  if (!c->walk.path) c->walk.path = malloc(states * sizeof *c->walk.path);
-  if (!c->walk.other) c->walk.other = malloc(states * sizeof *c->walk.other);
+  if (!walk->path) walk->path = malloc(states * sizeof *walk->path);
+  if (!walk->other) walk->other = malloc(states * sizeof *walk->other);
   if (!a->masks) a->masks = malloc(KEPT_MASKS * words * sizeof *a->masks);
-  if (!c->walk.path || !c->walk.other || !a->masks) return error_memory(error, KEPT_MASKS * words * sizeof *a->masks);
-  c->walk.pool = a->pool;
-  c->walk.table = c->table;
+  if (!walk->path || !walk->other || !a->masks) return error_memory(error, KEPT_MASKS * words * sizeof *a->masks);
+  walk->pool = a->pool;
+  walk->table = c->table;
   return GALE_OK;
 }
 
-static void make_mask(gale_constraint *c, const gale_constraint_state *s, uint32_t *mask) {
+static void make_mask(const gale_constraint *c, const gale_constraint_state *s, uint32_t *mask) {
+  mask_walk *walk = &c->learned->walk;
   memset(mask, 0, c->table->words * sizeof *mask);
-  c->walk.mask = mask;
+  walk->mask = mask;
   if (s->started)
-    mask_of(&c->walk, s->at);
+    mask_of(walk, s->at);
   else
-    mask_of_start(&c->walk, s->at);
+    mask_of_start(walk, s->at);
   for (size_t i = 0; i < c->table->n_ends && s->at->nullable; i++)
     mask[c->table->ends[i] / 32] |= UINT32_C(1) << (c->table->ends[i] % 32);
 }
 
 static gale_status find_mask(gale_constraint_state *s, work *w, gale_error *error) {
-  gale_constraint *c = s->constraint;
+  const gale_constraint *c = s->constraint;
   automaton *a = s->in;
   size_t words = c->table->words;
   gale_status status = get_scratch(c, a, error);
@@ -499,9 +515,11 @@ static gale_status count_ways(gale_constraint_state *s, work *w, gale_error *err
 bool gale_constraint_final(const gale_constraint_state *state) {
   if (!state->at->nullable) return false;
   work w = {.run = count_ways, .steps = MASK_STEPS};
-  /* Where it stands does not change, whatever stands for the place. */
-  gale_constraint_state *s = (gale_constraint_state *)(uintptr_t)state;
-  return with_state(s, &w, NULL) == GALE_OK && w.ways == 0;
+  gale_constraint_state there = *state;
+  pthread_mutex_lock(&state->constraint->learned->lock);
+  gale_status status = attempt(&there, &w, NULL);
+  pthread_mutex_unlock(&state->constraint->learned->lock);
+  return status == GALE_OK && w.ways == 0;
 }
 
 static gale_status find_forced(gale_constraint_state *s, work *w, gale_error *error) {

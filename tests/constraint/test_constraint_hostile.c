@@ -118,8 +118,8 @@ FIXED(schema_digits, "{\"type\": \"number\", \"minimum\": 1e-400, \"maximum\": 1
 FIXED(schema_multiple, "{\"type\": \"integer\", \"multipleOf\": 1000000007}")
 FIXED(schema_multiples, "{\"allOf\": [{\"type\": \"integer\"}, {\"multipleOf\": 9973}, {\"multipleOf\": 9967}]}")
 FIXED(schema_exponential, "{\"type\": \"string\", \"pattern\": \"^(a|a)*(b|b)*[ab]{1000}c$\"}")
-FIXED(schema_patterns, "{\"allOf\": [{\"type\": \"string\", \"pattern\": \"a.{50}$\"}, {\"pattern\": \"b.{60}$\"}, "
-                       "{\"pattern\": \"^.{70}c\"}, {\"not\": {\"pattern\": \"d.{80}$\"}}]}")
+FIXED(schema_patterns, "{\"allOf\": [{\"type\": \"string\", \"pattern\": \"a.{20}$\"}, {\"pattern\": \"b.{25}$\"}, "
+                       "{\"pattern\": \"^.{30}c\"}, {\"not\": {\"pattern\": \"d.{35}$\"}}]}")
 NESTED(schema_deep, "{\"items\":", "{}", "}", 60000)
 NESTED(schema_deep_properties, "{\"properties\":{\"a\":", "{}", "}}", 60000)
 NESTED(schema_deep_all, "{\"allOf\":[", "{}", "]}", 60000)
