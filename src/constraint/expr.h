@@ -183,7 +183,7 @@ uint32_t expr_left_recursion(expr_pool *p);
 
 /* ---- Reading ---- */
 
-expr *expr_next_slow(expr_pool *p, expr *e, unsigned c);
+expr *expr_next_slow(expr_pool *p, expr *e, unsigned byte);
 
 static inline unsigned expr_class(const expr_table *t, unsigned byte) {
   return t->map ? t->map[byte] : byte == t->only;

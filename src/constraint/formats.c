@@ -41,7 +41,7 @@
 #define VARIABLE "(?:[A-Za-z0-9_]|" CODED ")+(?:\\.(?:[A-Za-z0-9_]|" CODED ")+)*(?::[1-9]\\d{0,3}|\\*)?"
 #define TEMPLATE                                                                                                       \
   "(?:[!#$&(-;=?-\\[\\]_a-z~" IRI_LETTERS "]|" CODED "|\\{[+#./;?&=,!@|]?" VARIABLE "(?:," VARIABLE ")*\\})*"
-/* Regular expressions whose groups are at most two deep, and whose classes have the usual ranges. */
+/* Regular expressions whose groups hold no groups, and whose classes have the usual ranges. */
 #define CODE "\\\\(?:[dDwWsSnrtfv^$\\\\.*+?()\\[\\]{}|/\\-]|x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4})"
 #define CLASS "\\[\\^?(?:a-z|A-Z|0-9|a-f|A-F|[^\\\\\\[\\]^\\-]|" CODE ")+-?\\]"
 #define UNIT "[^\\\\()\\[\\]{}|*+?^$]|" CODE "|" CLASS
