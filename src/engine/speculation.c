@@ -12,7 +12,7 @@
 #define MEMORY 32.0 /* tokens or steps that averages go over */
 
 gale_status speculation_open(speculation *s, size_t most, const int32_t *prompt, size_t n_prompt, gale_error *error) {
-  static const double first[SPECULATION_KINDS] = {0.9, 0.1, 0.3, 0.5, 0.6, 0.7, 0.8};
+  static const double first[SPECULATION_KINDS] = {0.9, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7};
   s->most = most;
   s->expected = -1;
   for (int i = 0; i < SPECULATION_KINDS; i++) {
@@ -91,10 +91,12 @@ static double expected_tokens(double p, size_t n) {
   return sum;
 }
 
+/* Sizes are tried from the smallest up: one is a candidate when the one below it was measured. */
 static size_t best_size(const speculation *s, size_t most) {
   double best = LEAST_GAIN;
   size_t n = 0;
   for (int i = 0; i < SPECULATION_SIZES && (size_t)1 << i <= most; i++) {
+    if (i > 0 && s->share[i - 1] == 0) break;
     double gain = expected_tokens(s->kinds[s->kind].right, (size_t)1 << i) / share_of(s, i);
     if (gain <= best) continue;
     best = gain;
