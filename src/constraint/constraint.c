@@ -13,7 +13,7 @@
 
 enum {
   MOST_MEMORY = 48 << 20, /* bytes of a constraint's expressions */
-  COMPILE_STEPS = 1 << 20,
+  COMPILE_STEPS = 5 << 17,
   MASK_STEPS = 1 << 20,
   BYTE_STEPS = 1 << 12,
   KEPT_MASKS = 32,
