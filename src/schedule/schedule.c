@@ -73,8 +73,8 @@ static void insert(answering **list, answering *a) {
 }
 
 static void take_out(answering **list, const answering *a) {
-  while (*list != a) list = &(*list)->next;
-  *list = a->next;
+  while (*list && *list != a) list = &(*list)->next;
+  if (*list) *list = a->next;
 }
 
 static int32_t computed(const scheduler *s, const answering *a) {
@@ -332,6 +332,7 @@ static void plan(scheduler *s, int32_t most) {
   int32_t singles = s->n_planned, end = singles + prompt_room(s, most, ops_of_one);
   for (; a && s->n_planned < end; a = a->next) {
     if (missing(s, a) == 1) continue;
+    /* NOLINTNEXTLINE(clang-analyzer-core.DivideZero): a itself counts */
     int32_t share = (end - s->n_planned) / count_alike(s, a), n = missing(s, a);
     if (share < 1) share = 1;
     add_input(s, a, n < share ? n : share);
