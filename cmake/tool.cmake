@@ -1,9 +1,10 @@
-# The gale command. It is linked with libgale.a, so that it can use only what the headers of include/ offer.
+# The gale command. It is linked with libgale.a, so that it can use only what the headers of include/ offer, and with
+# the strict reader of JSON (src/json), which requests and data files are read with.
 
 file(GLOB sources CONFIGURE_DEPENDS apps/gale/*.c apps/gale/*/*.c)
 if(sources)
   pkg_check_modules(EDIT REQUIRED IMPORTED_TARGET libedit)
   add_executable(gale ${sources})
   target_include_directories(gale PRIVATE apps)
-  target_link_libraries(gale PRIVATE gale_static PkgConfig::EDIT PkgConfig::JANSSON)
+  target_link_libraries(gale PRIVATE gale_static gale_json PkgConfig::EDIT PkgConfig::JANSSON)
 endif()

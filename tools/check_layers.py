@@ -28,12 +28,17 @@ BELOW = {
     "api": (),
     "apps": ("apps/commands",),
     "apps/cli": (),
+    "apps/http": (),
+    "apps/serve": ("apps/cli", "apps/http"),
+    "apps/eval": ("apps/cli",),
     "apps/chat": ("apps/cli",),
     "apps/bench": ("apps/cli",),
     "apps/quality": ("apps/cli",),
-    "apps/commands": ("apps/chat", "apps/bench", "apps/quality"),
+    "apps/commands": ("apps/chat", "apps/bench", "apps/quality", "apps/serve", "apps/eval"),
     "examples": (),
 }
+# What a layer may use beside that, and those above it may not.
+ALSO = {"apps/serve": ("json", "base"), "apps/eval": ("json", "base")}
 
 
 def all_below(layer, seen):
@@ -80,7 +85,7 @@ def check_line(root, path, line):
     if target is None:
         return f"{name}: no such file in the project (system headers go in <>)" if quoted else None
     layer, used = layer_of(path), layer_of(target)
-    if layer in FREE or used == layer or used == "api" or used in LAYERS[layer]:
+    if layer in FREE or used == layer or used == "api" or used in LAYERS[layer] or used in ALSO.get(layer, ()):
         return None
     return f"{name}: {layer} may not use {used}"
 
