@@ -1,48 +1,13 @@
 /* gale info: what a model is, and what its KV cache takes. */
-#include "gale/commands/info.h"
-
 #include "gale/cli/console.h"
 #include "gale/cli/opening.h"
 #include "gale/cli/units.h"
 #include "gale/commands/command.h"
+#include "gale/facts/facts.h"
 #include "gale_tools.h"
 
 #include <stdio.h>
-
-/* ---- The figures, shared with info_json.c ---- */
-
-const kv_variant kv_variants[] = {
-    {"gqa_window", "GQA, window", true, true},
-    {"gqa", "GQA", true, false},
-    {"mha_window", "no GQA, window", false, true},
-    {"mha", "no GQA", false, false},
-    {0},
-};
-
-const kv_type_name kv_types[] = {{"f16", GALE_KV_F16}, {"f32", GALE_KV_F32}, {"q8", GALE_KV_Q8}, {0}};
-
-bool kv_variant_differs(const gale_model_info *info, const kv_variant *v) {
-  return (!v->window || info->sliding_window > 0) && (v->gqa || info->n_kv_heads != info->n_heads);
-}
-
-uint64_t kv_bytes(const gale_model *model, gale_kv_type type, int64_t context, const kv_variant *v) {
-  return gale_kv_bytes(model, type, context, v->window ? GALE_WINDOW_NATIVE : GALE_WINDOW_NONE, v->gqa);
-}
-
-uint64_t kv_layer_bytes(const gale_model *model, gale_kv_type type, int64_t context, const kv_variant *v) {
-  gale_model_info info;
-  gale_model_get_info(model, &info);
-  /* With one window for all, all layers take the same. */
-  int32_t window = v->window ? info.sliding_window : GALE_WINDOW_NONE;
-  return gale_kv_bytes(model, type, context, window, v->gqa) / (uint64_t)info.n_layers;
-}
-
-int64_t receptive_field(const gale_model_info *info) {
-  bool everywhere = info->sliding_window > 0 && info->windowed_layers == info->n_layers;
-  return everywhere ? (int64_t)info->sliding_window * info->n_layers : 0;
-}
-
-/* ---- Text ---- */
+#include <stdlib.h>
 
 static void row(const char *name, const char *value) {
   out_printf("  %-22s %s\n", name, value);
@@ -159,6 +124,14 @@ static void print_tensors(const gale_model *model) {
   }
 }
 
+static int print_json(const gale_model *model, const gale_model_info *info) {
+  char *text = facts_json(model, info);
+  if (!text) return fail("%s: a name in the model's files is not valid UTF-8, or out of memory", info->name);
+  out_printf("%s\n", text);
+  free(text);
+  return 0;
+}
+
 int info_main(const options *o) {
   gale_model *model = NULL;
   int code = open_model(o, true, &model);
@@ -166,7 +139,7 @@ int info_main(const options *o) {
   gale_model_info info;
   gale_model_get_info(model, &info);
   if (o->json) {
-    code = info_print_json(model, &info);
+    code = print_json(model, &info);
   } else {
     print_model(model, &info);
     print_tokenizer(gale_model_tokenizer(model));

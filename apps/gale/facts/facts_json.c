@@ -1,9 +1,6 @@
-/* gale info --json. */
-#include "gale/cli/console.h"
-#include "gale/commands/info.h"
+#include "gale/facts/facts.h"
 
 #include <jansson.h>
-#include <stdlib.h>
 
 static json_t *optional(int64_t value, bool there) {
   return there ? json_integer(value) : json_null();
@@ -64,12 +61,9 @@ static json_t *model_json(const gale_model *model, const gale_model_info *info) 
                    tensors_json(model));
 }
 
-int info_print_json(const gale_model *model, const gale_model_info *info) {
+char *facts_json(const gale_model *model, const gale_model_info *info) {
   json_t *object = model_json(model, info);
   char *text = object ? json_dumps(object, JSON_INDENT(2) | JSON_REAL_PRECISION(15)) : NULL;
   json_decref(object);
-  if (!text) return fail("%s: a name in the model's files is not valid UTF-8, or out of memory", info->name);
-  out_printf("%s\n", text);
-  free(text);
-  return 0;
+  return text;
 }

@@ -1,6 +1,6 @@
-/* The figures of gale info, for its two ways of printing. */
-#ifndef GALE_COMMANDS_INFO_H
-#define GALE_COMMANDS_INFO_H
+/* What a model is and what its KV cache takes: the figures of gale info. */
+#ifndef GALE_FACTS_FACTS_H
+#define GALE_FACTS_FACTS_H
 
 #include "gale.h"
 
@@ -30,6 +30,8 @@ uint64_t kv_layer_bytes(const gale_model *model, gale_kv_type type, int64_t cont
 /* Window x layers: how many positions back a position can depend on. 0 if a layer has no window. */
 int64_t receptive_field(const gale_model_info *info);
 
-int info_print_json(const gale_model *model, const gale_model_info *info);
+/* All of it as an indented JSON object, to be freed. NULL: a name in the model's files is not valid UTF-8, or out of
+ * memory. */
+char *facts_json(const gale_model *model, const gale_model_info *info);
 
 #endif
