@@ -62,6 +62,9 @@ typedef struct gale_engine_stats {
   uint64_t recomputed;    /* tokens that had to be, for that */
   uint64_t kv_page_bytes; /* of pages in use, those of kept texts too */
   uint64_t kv_reserved_bytes;
+  uint64_t kv_page_size;                                   /* bytes of a page */
+  int32_t kv_active_pages, kv_cached_pages, kv_free_pages; /* that answers hold; that only kept texts do; the others */
+  uint64_t step_sizes[17]; /* steps so far, by tokens: [i] of at most 2^i that are more than 2^(i-1) */
 } gale_engine_stats;
 #define gale_engine_get_stats(engine, stats) gale_engine_get_stats_sized(engine, stats, sizeof *(stats))
 GALE_API void gale_engine_get_stats_sized(gale_engine *engine, gale_engine_stats *stats, size_t size);
@@ -89,12 +92,18 @@ typedef struct gale_event {
   gale_finish finish;
   int32_t stop, n_tokens, n_thinking;
   int32_t n_cached; /* END: tokens of the prompt that were not computed, since they were there */
+  double waited;    /* END: seconds from submission until the answer first had a sequence, or ended without */
   const gale_error *error;
 } gale_event;
 
 /* Called with each event, in order, by the engine's thread, which does nothing else meanwhile. It may submit and cancel
  * requests, and close its own. */
 typedef void (*gale_event_fn)(void *user, const gale_event *event);
+
+/* Called by the engine's thread when there are events for gale_request_next(), and then not again before that call has
+ * found none: so an event loop may be woken, which then takes all there are without waiting. It may do what a
+ * gale_event_fn may. */
+typedef void (*gale_notify_fn)(void *user);
 
 typedef struct gale_request_options {
   size_t size;           /* of this struct, as the caller knows it: gale_request_defaults() sets it */
@@ -108,7 +117,8 @@ typedef struct gale_request_options {
   const char *cache_salt; /* only requests with equal ones share what is computed; NULL: as "" */
   double deadline;        /* seconds from now, after which it ends with GALE_FINISH_CANCELLED; 0: none */
   gale_event_fn event;    /* NULL: events are kept for gale_request_next() */
-  void *user;
+  void *user;             /* of event and notify */
+  gale_notify_fn notify;  /* NULL: none; only without event */
 } gale_request_options;
 
 #define gale_request_defaults(options) gale_request_defaults_sized(options, sizeof *(options))
@@ -129,8 +139,8 @@ GALE_API bool gale_request_next(gale_request *request, double seconds, gale_even
 /* Ends what has not ended with GALE_FINISH_CANCELLED, after the step that runs. */
 GALE_API void gale_request_cancel(gale_request *request);
 
-/* Cancels, and gives the request back. Afterwards its callback is not called any more: where another thread is in it,
- * this waits. It may come before or after the engine's close. */
+/* Cancels, and gives the request back. Afterwards its callbacks are not called any more: where another thread is in
+ * one, this waits. It may come before or after the engine's close. */
 GALE_API void gale_request_close(gale_request **request);
 
 #ifdef __cplusplus

@@ -285,3 +285,16 @@ void cache_share(cache *c, int32_t from, int32_t to) {
   }
   CHECK_INVARIANTS(cache_check(c));
 }
+
+int32_t cache_mark(const cache *c, int32_t sequence, bool *marks) {
+  int32_t n = 0;
+  for (int32_t i = 0; i < c->n_groups; i++) {
+    const cache_group *g = &c->groups[i];
+    for (int32_t page = g->first[sequence]; page < g->end[sequence]; page++) {
+      bool *mark = &marks[*slot(g, sequence, page)];
+      n += !*mark;
+      *mark = true;
+    }
+  }
+  return n;
+}

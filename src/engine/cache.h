@@ -77,6 +77,9 @@ bool cache_truncate(cache *c, int32_t sequence, int32_t length);
 /* Gives back all pages of a sequence. */
 void cache_clear(cache *c, int32_t sequence);
 
+/* Marks a sequence's pages in marks [n_pages]. Returns how many of them were not marked before. */
+int32_t cache_mark(const cache *c, int32_t sequence, bool *marks);
+
 /* Makes the empty sequence `to` share all pages of `from`. */
 void cache_share(cache *c, int32_t from, int32_t to);
 

@@ -7,6 +7,7 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum {
   SEQUENCES = 8,
@@ -41,6 +42,8 @@ static void note_stats(gale_engine *e) {
   const scheduler *s = &e->scheduler;
   gale_session_stats session;
   gale_session_get_stats(s->session, &session);
+  const cache *c = &s->session->cache;
+  int32_t active = scheduler_active_pages(s);
   e->stats = (gale_engine_stats){.n_waiting = s->n_waiting,
                                  .n_running = s->n_running,
                                  .steps = session.steps,
@@ -52,7 +55,12 @@ static void note_stats(gale_engine *e) {
                                  .preemptions = s->preemptions,
                                  .recomputed = s->recomputed,
                                  .kv_page_bytes = session.kv_page_bytes,
-                                 .kv_reserved_bytes = session.kv_reserved_bytes};
+                                 .kv_reserved_bytes = session.kv_reserved_bytes,
+                                 .kv_page_size = c->page_bytes,
+                                 .kv_active_pages = active,
+                                 .kv_cached_pages = c->n_pages - c->n_free - active,
+                                 .kv_free_pages = c->n_free};
+  memcpy(e->stats.step_sizes, s->step_sizes, sizeof s->step_sizes);
 }
 
 /* Waits for something to do and takes over what was submitted. False: the engine is closed. */

@@ -58,6 +58,7 @@ static gale_status check_options(const gale_model *m, const gale_request_options
     return error_set(error, GALE_E_CONTEXT, "a prompt of %zu tokens: at most %d are accepted", o->n_prompt, 1 << 28);
   if (o->n < 1 || o->n > MOST_ANSWERS)
     return error_set(error, GALE_E_ARGUMENT, "n is %d: 1 to %d is accepted", o->n, MOST_ANSWERS);
+  if (o->event && o->notify) return error_set(error, GALE_E_ARGUMENT, "event and notify: only one of them is accepted");
   if (!(o->deadline >= 0))
     return error_set(error, GALE_E_ARGUMENT, "deadline is %g: 0 and more is accepted", o->deadline);
   for (size_t i = 0; i < o->n_prompt; i++)
@@ -129,8 +130,10 @@ gale_status request_open(const gale_model *model, const gale_request_options *op
   r->n_prompt = (int32_t)o.n_prompt;
   r->n = r->n_left = o.n;
   r->priority = o.priority;
-  r->deadline = o.deadline > 0 ? time_after(time_now(), o.deadline) : 0;
+  r->submitted = time_now();
+  r->deadline = o.deadline > 0 ? time_after(r->submitted, o.deadline) : 0;
   r->event = o.event;
+  r->notify = o.notify;
   r->user = o.user;
   r->last = &r->first;
   pthread_mutex_init(&r->lock, NULL);
@@ -164,15 +167,21 @@ gale_status answering_append(answering *a, int32_t token, gale_error *error) {
   return GALE_OK;
 }
 
-/* Gives an event to the callback. */
+/* Gives an event to the callback; NULL: tells the owner of those in the list, unless it knows. */
 static void call(gale_request *r, const gale_event *event) {
   pthread_mutex_lock(&r->lock);
-  bool closed = r->closed;
-  r->calling = !closed;
-  r->caller = pthread_self();
+  bool unwanted = r->closed || (!event && (r->notified || !r->first));
+  if (!unwanted) {
+    r->calling = true;
+    r->caller = pthread_self();
+    r->notified = true;
+  }
   pthread_mutex_unlock(&r->lock);
-  if (closed) return;
-  r->event(r->user, event);
+  if (unwanted) return;
+  if (event)
+    r->event(r->user, event);
+  else
+    r->notify(r->user);
   pthread_mutex_lock(&r->lock);
   r->calling = false;
   pthread_cond_broadcast(&r->changed);
@@ -227,6 +236,7 @@ gale_status answering_tell(answering *a, int32_t token, gale_error *error) {
     event = (gale_event){.kind = GALE_EVENT_PIECE, .choice = a->index, .piece = *p};
     status = tell(a->of, &event, error);
   }
+  if (a->of->notify) call(a->of, NULL);
   return status;
 }
 
@@ -243,12 +253,14 @@ bool answering_end(answering *a, const gale_error *error) {
                               .n_tokens = result.n_tokens,
                               .n_thinking = result.n_thinking,
                               .n_cached = a->n_cached,
+                              .waited = (double)((a->begun ? a->begin : time_now()) - r->submitted) / NANOSECONDS,
                               .error = &a->error};
   bool last = --r->n_left == 0;
   if (r->event)
     call(r, &a->end.event);
   else
     put(r, &a->end);
+  if (r->notify) call(r, NULL);
   return last;
 }
 
@@ -264,6 +276,8 @@ bool gale_request_next(gale_request *r, double seconds, gale_event *event) {
     r->first = e->next;
     if (!r->first) r->last = &r->first;
     r->n_ends += e->event.kind == GALE_EVENT_END;
+  } else {
+    r->notified = false;
   }
   pthread_mutex_unlock(&r->lock);
   if (!e) return false;

@@ -25,7 +25,8 @@ typedef struct answering {
   int32_t n_cached; /* of the prompt, that did not have to be computed */
   int32_t reached;  /* the most of the text that was ever computed */
   int32_t marks[2]; /* lengths at which the prefix cache gets a fork; 0: none */
-  bool begun;       /* has had a sequence */
+  bool begun;       /* has had a sequence, */
+  int64_t begin;    /* from then on */
   bool ended;
   struct answering *next; /* in a list of the scheduler */
   kept_event end;         /* so that an end can be told without memory */
@@ -36,10 +37,11 @@ struct gale_request {
   atomic_int holders; /* the owner; the engine */
   atomic_bool cancelled;
   int32_t n_prompt, n, priority;
-  uint64_t order;   /* of submission */
-  int64_t deadline; /* of the monotonic clock in nanoseconds; 0: none */
-  char *salt;       /* "": none */
+  uint64_t order;              /* of submission */
+  int64_t submitted, deadline; /* of the monotonic clock in nanoseconds; deadline 0: none */
+  char *salt;                  /* "": none */
   gale_event_fn event;
+  gale_notify_fn notify;
   void *user;
   answering *answers; /* [n] */
   int32_t n_left;     /* answers that have not ended: of the engine's thread */
@@ -50,7 +52,8 @@ struct gale_request {
   kept_event *first, **last;
   int32_t n_ends; /* that were given to the owner */
   bool closed;    /* by the owner */
-  bool calling;   /* the callback runs, */
+  bool notified;  /* and has not found the list empty since */
+  bool calling;   /* a callback runs, */
   pthread_t caller;
   kept_event *given; /* the owner's: the event that it looks at */
 };

@@ -22,7 +22,8 @@ gale_status scheduler_open(scheduler *s, gale_session *session, const scheduler_
   s->of = calloc((size_t)s->most_running, sizeof *s->of);
   atomic_init(&s->queued_requests, 0);
   atomic_init(&s->queued_tokens, 0);
-  if (!s->inputs || !s->of) return error_memory(error, (size_t)s->most_running * sizeof *s->inputs);
+  s->marks = malloc((size_t)session->cache.n_pages * sizeof *s->marks);
+  if (!s->inputs || !s->of || !s->marks) return error_memory(error, (size_t)s->most_running * sizeof *s->inputs);
   return prefix_cache_open(&s->prefixes, session, options->most_kept, error);
 }
 
@@ -31,6 +32,7 @@ void scheduler_close(scheduler *s) {
   gale_session_close(&s->session);
   free(s->inputs);
   free(s->of);
+  free(s->marks);
 }
 
 /* ---- Pages ---- */
@@ -192,12 +194,10 @@ static bool waits_for_another(const scheduler *s, const answering *a, const sour
   return false;
 }
 
-/* Pages that running answers hold, those that they share more than once. */
-static int64_t pages_held(const scheduler *s) {
-  const cache *c = &s->session->cache;
-  int64_t n = 0;
-  for (const answering *a = s->running; a; a = a->next)
-    for (int32_t i = 0; i < c->n_groups; i++) n += c->groups[i].end[a->sequence] - c->groups[i].first[a->sequence];
+int32_t scheduler_active_pages(const scheduler *s) {
+  int32_t n = 0;
+  memset(s->marks, 0, (size_t)s->session->cache.n_pages * sizeof *s->marks);
+  for (const answering *a = s->running; a; a = a->next) n += cache_mark(&s->session->cache, a->sequence, s->marks);
   return n;
 }
 
@@ -205,8 +205,9 @@ static int64_t pages_held(const scheduler *s) {
  * had. */
 static bool has_room(const scheduler *s, const answering *a) {
   const cache *c = &s->session->cache;
-  int64_t without_others = c->n_pages - pages_held(s), room = c->n_free > without_others ? c->n_free : without_others;
-  return s->n_running == 0 || pages_for(s, a->length, true) + (int64_t)s->n_running * c->n_groups <= room;
+  if (s->n_running == 0) return true;
+  int64_t room = c->n_pages - scheduler_active_pages(s);
+  return pages_for(s, a->length, true) + (int64_t)s->n_running * c->n_groups <= room;
 }
 
 static gale_status open_sequence(scheduler *s, answering *a, const source *from, gale_error *error) {
@@ -245,6 +246,7 @@ static void start(scheduler *s, answering *a, const source *from) {
   leave_queue(s, a->of);
   set_marks(s, a, from);
   if (a->reached > computed(s, a)) s->recomputed += (uint64_t)(a->reached - computed(s, a));
+  if (!a->begun) a->begin = time_now();
   a->begun = true;
 }
 
@@ -372,6 +374,13 @@ static void take(scheduler *s, answering *a) {
     finish(s, a, NULL);
 }
 
+/* The smallest i with n <= 2^i. */
+static int size_class(int32_t n) {
+  int i = 0;
+  while (i < N_STEP_SIZES - 1 && n > 1 << i) i++;
+  return i;
+}
+
 void scheduler_round(scheduler *s) {
   int64_t now = time_now();
   end_unwanted(s, s->waiting, now);
@@ -381,6 +390,7 @@ void scheduler_round(scheduler *s) {
   gale_error error = {0};
   int64_t begin = time_now();
   gale_status status = gale_step(s->session, s->inputs, s->n_inputs, &error);
+  if (!status) s->step_sizes[size_class(s->n_planned)]++;
   if (!status) pace_note(&s->pace, s->single_bytes, s->prompt_ops, (double)(time_now() - begin) / 1e9);
   for (size_t i = 0; i < s->n_inputs; i++) {
     answering *a = s->of[i];

@@ -11,12 +11,15 @@
 #include "schedule/prefix_cache.h"
 #include "schedule/request.h"
 
+enum { N_STEP_SIZES = sizeof((gale_engine_stats){0}.step_sizes) / sizeof(uint64_t) };
+
 typedef struct scheduler {
   gale_session *session;
   int32_t most_running;
   answering *waiting, *running; /* by rank */
   gale_input *inputs;           /* [most_running]: of a step */
   answering **of;               /* [most_running]: whose they are */
+  bool *marks;                  /* [pages of the session]: scratch */
   size_t n_inputs;
   int32_t n_planned;               /* tokens of the inputs */
   double single_bytes, prompt_ops; /* what they cost, as pace_note() takes it */
@@ -24,7 +27,8 @@ typedef struct scheduler {
   prefix_cache prefixes;
   int32_t n_waiting, n_running;
   uint64_t shared_tokens, cached_tokens, preemptions, recomputed;
-  atomic_int queued_requests; /* none of whose answers has begun; whoever submits adds */
+  uint64_t step_sizes[N_STEP_SIZES]; /* as in gale_engine_stats */
+  atomic_int queued_requests;        /* none of whose answers has begun; whoever submits adds */
   atomic_llong queued_tokens;
 } scheduler;
 
@@ -46,6 +50,9 @@ void scheduler_add(scheduler *s, gale_request *r);
 
 /* Ends what is cancelled or late, gives out sequences, computes a step, and tells owners what came of it. */
 void scheduler_round(scheduler *s);
+
+/* Pages that running answers hold. */
+int32_t scheduler_active_pages(const scheduler *s);
 
 /* Ends all that there is with GALE_FINISH_CANCELLED. */
 void scheduler_cancel(scheduler *s);

@@ -151,6 +151,8 @@ static void nothing_is_left(void **state) {
   gale_engine_forget(s.engine);
   gale_engine_stats stats = stats_of(s.engine);
   assert_int_equal(stats.kv_page_bytes, 0);
+  assert_int_equal(stats.kv_active_pages + stats.kv_cached_pages, 0);
+  assert_true(stats.kv_free_pages * stats.kv_page_size == stats.kv_reserved_bytes);
   assert_int_equal(stats.n_running + stats.n_waiting + stats.queued_requests + stats.queued_tokens, 0);
   assert_true(stats.preemptions > 0);
   gale_request *request = NULL;
