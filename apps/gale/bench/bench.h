@@ -5,6 +5,8 @@
 #include "gale/cli/options.h"
 #include "gale_tools.h"
 
+#include <jansson.h>
+
 typedef enum bench_kind { BENCH_LOAD, BENCH_PREFILL, BENCH_DECODE } bench_kind;
 
 /* What is measured: `tokens` of prompt, or as many decoded steps of `batch` texts, after `depth` positions. */
@@ -45,6 +47,10 @@ typedef struct bench_report {
   char processor[128]; /* as the system calls it, with its family */
 } bench_report;
 
+/* Adds a model, of which no more is known yet than its name. */
+bench_model *bench_add_model(bench_report *b, const char *argument);
+void bench_describe_model(bench_model *m, const gale_model_info *info);
+
 /* The larger share; 0 for loading, which has no limit. */
 double bench_of_limit(const bench_result *r);
 bool bench_by_memory(const bench_result *r);
@@ -56,6 +62,14 @@ double bench_ratio(const bench_result *first, const bench_result *r);
 
 /* "decode 64 x 4 at depth 8,192, no window" */
 void bench_title(const bench_result *r, char title[96]);
+
+/* The machine and its limits in one line. */
+void bench_machine(const bench_report *b, char line[256]);
+/* The same with the models, above a table. */
+void bench_print_title(const bench_report *b, bool markdown);
+json_t *bench_machine_json(const bench_report *b);
+void bench_print_quoted(const char *text); /* as a field of CSV */
+int bench_print_object(json_t *object);    /* and gives it back; NULL: making it failed */
 
 /* Each returns 0 or an exit status. */
 int bench_print_text(const bench_report *b);

@@ -1,5 +1,6 @@
 /* Measuring one test of gale bench. */
 #include "gale/bench/bench.h"
+#include "gale/bench/series.h"
 #include "gale/cli/console.h"
 #include "gale/cli/opening.h"
 
@@ -140,21 +141,6 @@ static int time_once(work *w, int32_t n, double *seconds) {
   return signals_caught() ? signals_exit_status() : 0;
 }
 
-static int compare(const void *a, const void *b) {
-  double x = *(const double *)a, y = *(const double *)b;
-  return (x > y) - (x < y);
-}
-
-static double median(const double *samples, size_t n) {
-  double *sorted = malloc(n * sizeof *sorted);
-  if (!sorted) return samples[n / 2];
-  memcpy(sorted, samples, n * sizeof *sorted);
-  qsort(sorted, n, sizeof *sorted, compare);
-  double middle = n % 2 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2;
-  free(sorted);
-  return middle;
-}
-
 /* A run that is not counted touches the memory first: of a whole prompt, or a few decoded tokens. */
 static int repeat(const bench_setting *s, work *w, bench_result *r) {
   enum { FIRST_STEPS = 4 };
@@ -192,10 +178,10 @@ static int find_shares(const bench_setting *s, const work *w, bench_result *r) {
     arithmetic[i] = computing_seconds(&cost, &l.best) * rate;
     sustained[i] = larger(reading_seconds(&cost, &l.sustained), computing_seconds(&cost, &l.sustained)) * rate;
   }
-  r->median = median(r->samples, n);
-  r->of_memory = median(memory, n);
-  r->of_arithmetic = median(arithmetic, n);
-  r->of_sustained = median(sustained, n);
+  r->median = median_of(r->samples, n);
+  r->of_memory = median_of(memory, n);
+  r->of_arithmetic = median_of(arithmetic, n);
+  r->of_sustained = median_of(sustained, n);
   free(shares);
   return 0;
 }

@@ -1,5 +1,6 @@
 /* gale bench --plot: an SVG of decoding speed over depth, and of each test's share of its limit. */
 #include "gale/bench/bench.h"
+#include "gale/bench/svg.h"
 
 #include "gale/cli/atomic.h"
 #include "gale/cli/console.h"
@@ -12,10 +13,6 @@
 /* Sizes in pixels. */
 enum { WIDTH = 900, LEFT = 80, RIGHT = 30, CURVES_TOP = 70, CURVES_HEIGHT = 300, BAR = 22, NAME_WIDTH = 420 };
 enum { LEGEND_ROW = 20, MAX_LINES = 2 * MAX_ARGUMENTS };
-
-static const char *const colours[] = {"#1f6fb4", "#d9601a", "#2f8f4e", "#8a4fb0",
-                                      "#b0303a", "#7a6a20", "#157f8c", "#5a5a5a"};
-enum { COLOURS = sizeof colours / sizeof *colours };
 
 /* Decoding of one model, with its window or without. */
 typedef struct line {
@@ -30,39 +27,6 @@ typedef struct drawing {
   int n_lines;
   double top_speed, top_depth;
 } drawing;
-
-static void put_escaped(FILE *to, const char *text) {
-  for (; *text; text++) switch (*text) {
-    case '<':
-      fputs("&lt;", to);
-      break;
-    case '>':
-      fputs("&gt;", to);
-      break;
-    case '&':
-      fputs("&amp;", to);
-      break;
-    default:
-      /* Control characters are not XML, and bytes above ASCII need not be UTF-8. */
-      fputc((unsigned char)*text < 32 || (unsigned char)*text > 126 ? '?' : *text, to);
-    }
-}
-
-static void put_text(const drawing *d, double x, double y, const char *anchor, const char *text) {
-  fprintf(d->to, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">", x, y, anchor);
-  put_escaped(d->to, text);
-  fprintf(d->to, "</text>\n");
-}
-
-static void put_title(const drawing *d, double x, double y, const char *text) {
-  fprintf(d->to, "<text x=\"%.1f\" y=\"%.1f\" font-size=\"16\" font-weight=\"bold\">", x, y);
-  put_escaped(d->to, text);
-  fprintf(d->to, "</text>\n");
-}
-
-static void put_rule(const drawing *d, double x1, double y1, double x2, double y2, const char *colour) {
-  fprintf(d->to, "<line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\" stroke=\"%s\"/>\n", x1, y1, x2, y2, colour);
-}
 
 /* 1, 2 or 5 times a power of ten: a step that divides `top` into about five. */
 static double nice_step(double top) {
@@ -121,21 +85,22 @@ static void put_axes(const drawing *d) {
   char label[64];
   double step = nice_step(d->top_speed);
   for (double v = 0; v <= d->top_speed; v += step) {
-    put_rule(d, (double)LEFT, place_y(d, v), WIDTH - RIGHT, place_y(d, v), v > 0 ? "#dddddd" : "#333333");
+    svg_rule(d->to, (double)LEFT, place_y(d, v), WIDTH - RIGHT, place_y(d, v), v > 0 ? "#dddddd" : "#333333");
     if (v < 1000)
       snprintf(label, sizeof label, "%g", v);
     else
       snprintf(label, sizeof label, "%.32s", with_commas((uint64_t)(v + 0.5)).text);
-    put_text(d, LEFT - 8, place_y(d, v) + 4, "end", label);
+    svg_text(d->to, LEFT - 8, place_y(d, v) + 4, "end", label);
   }
   /* Depths are powers of two more often than of ten. */
   double least = d->top_depth / 8, unit = 1;
   while (unit < least) unit *= 2;
   for (double v = 0; v <= d->top_depth; v += unit) {
-    put_rule(d, place_x(d, v), CURVES_TOP + CURVES_HEIGHT, place_x(d, v), CURVES_TOP + CURVES_HEIGHT + 5, "#333333");
-    put_text(d, place_x(d, v), CURVES_TOP + CURVES_HEIGHT + 20, "middle", with_commas((uint64_t)v).text);
+    svg_rule(d->to, place_x(d, v), CURVES_TOP + CURVES_HEIGHT, place_x(d, v), CURVES_TOP + CURVES_HEIGHT + 5,
+             "#333333");
+    svg_text(d->to, place_x(d, v), CURVES_TOP + CURVES_HEIGHT + 20, "middle", with_commas((uint64_t)v).text);
   }
-  put_text(d, (WIDTH + LEFT - RIGHT) / 2.0, CURVES_TOP + CURVES_HEIGHT + 40, "middle",
+  svg_text(d->to, (WIDTH + LEFT - RIGHT) / 2.0, CURVES_TOP + CURVES_HEIGHT + 40, "middle",
            "positions in the cache before the first decoded token");
 }
 
@@ -180,8 +145,9 @@ static void put_legend(const drawing *d, double top) {
              window && !l->without_window ? with_commas((uint64_t)window).text : "");
     double y = top + i * LEGEND_ROW;
     fprintf(d->to, "<line x1=\"%d\" y1=\"%.1f\" x2=\"%d\" y2=\"%.1f\" stroke=\"%s\" stroke-width=\"2\"%s/>\n", LEFT,
-            y - 4, LEFT + 40, y - 4, colours[l->model % COLOURS], l->without_window ? " stroke-dasharray=\"7 4\"" : "");
-    put_text(d, LEFT + 50, y, "start", label);
+            y - 4, LEFT + 40, y - 4, svg_colours[l->model % SVG_COLOURS],
+            l->without_window ? " stroke-dasharray=\"7 4\"" : "");
+    svg_text(d->to, LEFT + 50, y, "start", label);
   }
 }
 
@@ -194,20 +160,19 @@ static void put_bars(const drawing *d, double top) {
     const bench_result *r = &d->b->results[i];
     if (r->test.kept) continue;
     if (r->test.kind == BENCH_LOAD) {
-      put_text(d, LEFT - 50, y + 16, "start", d->b->models[r->model].argument);
+      svg_text(d->to, LEFT - 50, y + 16, "start", d->b->models[r->model].argument);
       y += (double)BAR;
       continue;
     }
     char title[96], label[64];
     double share = bench_of_limit(r);
     bench_title(r, title);
-    put_text(d, NAME_WIDTH - 10, y + 15, "end", title);
-    fprintf(d->to, "<rect x=\"%d\" y=\"%.1f\" width=\"%.1f\" height=\"%d\" fill=\"#eeeeee\"/>\n", NAME_WIDTH, y + 2,
-            full, BAR - 5);
-    fprintf(d->to, "<rect x=\"%d\" y=\"%.1f\" width=\"%.1f\" height=\"%d\" fill=\"%s\"/>\n", NAME_WIDTH, y + 2,
-            full * (share < 1 ? share : 1), BAR - 5, bench_by_memory(r) ? colours[0] : colours[1]);
+    svg_text(d->to, NAME_WIDTH - 10, y + 15, "end", title);
+    svg_bar(d->to, NAME_WIDTH, y + 2, full, BAR - 5, "#eeeeee");
+    svg_bar(d->to, NAME_WIDTH, y + 2, full * (share < 1 ? share : 1), BAR - 5,
+            bench_by_memory(r) ? svg_colours[0] : svg_colours[1]);
     snprintf(label, sizeof label, "%.0f%%", 100 * share);
-    put_text(d, (double)NAME_WIDTH + full + 8, y + 15, "start", label);
+    svg_text(d->to, (double)NAME_WIDTH + full + 8, y + 15, "start", label);
     y += (double)BAR;
   }
 }
@@ -216,28 +181,21 @@ static void put_all(drawing *d) {
   find_lines(d);
   const double legend = CURVES_TOP + CURVES_HEIGHT + 70, bars = legend + d->n_lines * LEGEND_ROW + 50;
   double height = bars + (double)d->b->n_results * (double)BAR + 30;
-  fprintf(d->to,
-          "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%.0f\" viewBox=\"0 0 %d %.0f\" "
-          "font-family=\"sans-serif\" font-size=\"13\" fill=\"#222222\">\n"
-          "<rect width=\"%d\" height=\"%.0f\" fill=\"white\"/>\n",
-          WIDTH, height, WIDTH, height, WIDTH, height);
+  svg_begin(d->to, WIDTH, height);
   char title[256];
-  const gale_rates *limits = &d->b->limits.best;
-  snprintf(title, sizeof title, "%s, %s, %d threads: reads %.1f GB/s, int8 %.0f GOPS, float %.0f GFLOPS",
-           d->b->processor, d->b->limits.cpu, d->b->limits.threads, limits->read_bytes_per_second * 1e-9,
-           limits->int8_ops_per_second * 1e-9, limits->float_ops_per_second * 1e-9);
-  put_text(d, 30, 24, "start", title);
-  put_title(d, 30, CURVES_TOP - 20, "Decoding, tokens a second");
+  bench_machine(d->b, title);
+  svg_text(d->to, 30, 24, "start", title);
+  svg_title(d->to, 30, CURVES_TOP - 20, "Decoding, tokens a second");
   put_axes(d);
-  for (int i = 0; i < d->n_lines; i++) put_curve(d, &d->lines[i], colours[d->lines[i].model % COLOURS]);
+  for (int i = 0; i < d->n_lines; i++) put_curve(d, &d->lines[i], svg_colours[d->lines[i].model % SVG_COLOURS]);
   put_legend(d, legend);
-  put_title(d, 30, bars - 24, "Share of the machine's limit");
+  svg_title(d->to, 30, bars - 24, "Share of the machine's limit");
   fprintf(d->to,
           "<text x=\"%d\" y=\"%.1f\"><tspan fill=\"%s\">memory</tspan> or <tspan fill=\"%s\">arithmetic</tspan>"
           ", whichever binds</text>\n",
-          NAME_WIDTH, bars - 24, colours[0], colours[1]);
+          NAME_WIDTH, bars - 24, svg_colours[0], svg_colours[1]);
   put_bars(d, bars - 12);
-  fprintf(d->to, "</svg>\n");
+  svg_end(d->to);
 }
 
 int bench_plot(const bench_report *b, const char *path) {

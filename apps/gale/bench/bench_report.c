@@ -1,5 +1,6 @@
 /* How gale bench prints its figures. */
 #include "gale/bench/bench.h"
+#include "gale/bench/table.h"
 
 #include "gale/cli/console.h"
 #include "gale/cli/units.h"
@@ -13,15 +14,11 @@
 
 enum { MODEL, TEST, SPEED, SPREAD, LIMIT, SUSTAINED, BOUND, RATIO, COLUMNS };
 
-typedef struct row {
-  char cells[COLUMNS][128];
-} row;
-
 static double percent(double share) {
   return 100 * share;
 }
 
-static void speed_cells(const bench_result *r, row *to) {
+static void speed_cells(const bench_result *r, table_row *to) {
   bool load = r->test.kind == BENCH_LOAD;
   double least = r->samples[0], most = r->samples[0];
   for (size_t i = 1; i < r->n_samples; i++) {
@@ -33,9 +30,9 @@ static void speed_cells(const bench_result *r, row *to) {
   if (r->n_samples > 1) snprintf(to->cells[SPREAD], 128, "%.*f to %.*f", decimals, least, decimals, most);
 }
 
-static row row_of(const bench_report *b, const bench_result *r) {
-  row to = {0};
-  snprintf(to.cells[MODEL], 128, "%.127s", b->models[r->model].argument);
+static table_row row_of(const bench_report *b, const bench_result *r) {
+  table_row to = {0};
+  snprintf(to.cells[MODEL], TABLE_CELL, "%.127s", b->models[r->model].argument);
   bench_title(r, to.cells[TEST]);
   speed_cells(r, &to);
   const bench_result *first = bench_first(b, r);
@@ -47,8 +44,8 @@ static row row_of(const bench_report *b, const bench_result *r) {
   return to;
 }
 
-static row heading(const bench_report *b) {
-  row to = {{"model", "test", "speed", "lowest to highest", "of limit", "of sustained", "limit", ""}};
+static table_row heading(const bench_report *b) {
+  table_row to = {{"model", "test", "speed", "lowest to highest", "of limit", "of sustained", "limit", ""}};
   snprintf(to.cells[RATIO], 128, "times %.100s", b->models[0].argument);
   return to;
 }
@@ -58,31 +55,15 @@ static bool column_shown(const bench_report *b, int column) {
   return b->n_models > 1 || (column != MODEL && column != RATIO);
 }
 
-static void print_line(const bench_report *b, const row *r, const int *widths, bool markdown) {
-  const char *gap = markdown ? "| " : "";
-  int blanks = 0; /* not printed yet: none at the end of a line */
-  for (int c = 0; c < COLUMNS; c++) {
-    if (!column_shown(b, c)) continue;
-    if (markdown)
-      out_printf("%s%-*s", gap, widths[c], r->cells[c]);
-    else if (*r->cells[c])
-      out_printf("%*s%s", blanks, "", r->cells[c]);
-    blanks = (*r->cells[c] ? 0 : blanks) + widths[c] + 2 - (int)strlen(r->cells[c]);
-    gap = " | ";
-  }
-  out_printf(markdown ? " |\n" : "\n");
+void bench_machine(const bench_report *b, char line[256]) {
+  const gale_rates *limits = &b->limits.best;
+  snprintf(line, 256, "%s, %s, %d threads: reads %.1f GB/s, int8 %.0f GOPS, float %.0f GFLOPS", b->processor,
+           b->limits.cpu, b->limits.threads, limits->read_bytes_per_second * 1e-9, limits->int8_ops_per_second * 1e-9,
+           limits->float_ops_per_second * 1e-9);
 }
 
-static void print_rule(const bench_report *b, const int *widths) {
-  for (int c = 0; c < COLUMNS; c++) {
-    if (!column_shown(b, c)) continue;
-    out_printf("|");
-    for (int i = 0; i < widths[c] + 2; i++) out_printf("-");
-  }
-  out_printf("|\n");
-}
-
-static void print_title(const bench_report *b, const char *line_end) {
+void bench_print_title(const bench_report *b, bool markdown) {
+  const char *line_end = markdown ? "  " : "";
   const gale_rates *l = &b->limits.best, *low = &b->lowest, *kept = &b->limits.sustained;
   out_printf("%s, %s, %d threads%s\n", b->processor, b->limits.cpu, b->limits.threads, line_end);
   out_printf(
@@ -99,20 +80,14 @@ static void print_title(const bench_report *b, const char *line_end) {
 }
 
 static int print_table(const bench_report *b, bool markdown) {
-  row head = heading(b);
-  int widths[COLUMNS];
-  row *rows = malloc((b->n_results + 1) * sizeof *rows);
+  table_row *rows = calloc(b->n_results + 1, sizeof *rows);
   if (!rows) return fail_memory();
-  for (int c = 0; c < COLUMNS; c++) widths[c] = (int)strlen(head.cells[c]);
-  for (size_t i = 0; i < b->n_results; i++) {
-    rows[i] = row_of(b, &b->results[i]);
-    for (int c = 0; c < COLUMNS; c++)
-      if ((int)strlen(rows[i].cells[c]) > widths[c]) widths[c] = (int)strlen(rows[i].cells[c]);
-  }
-  print_title(b, markdown ? "  " : "");
-  print_line(b, &head, widths, markdown);
-  if (markdown) print_rule(b, widths);
-  for (size_t i = 0; i < b->n_results; i++) print_line(b, &rows[i], widths, markdown);
+  bool shown[TABLE_COLUMNS] = {0};
+  for (int c = 0; c < COLUMNS; c++) shown[c] = column_shown(b, c);
+  rows[0] = heading(b);
+  for (size_t i = 0; i < b->n_results; i++) rows[i + 1] = row_of(b, &b->results[i]);
+  bench_print_title(b, markdown);
+  table_print(rows, b->n_results + 1, shown, markdown);
   free(rows);
   return 0;
 }
@@ -132,7 +107,7 @@ static const char *test_name(const bench_test *t) {
   return t->kept ? "load_from_cache" : kinds[t->kind];
 }
 
-static void print_quoted(const char *text) {
+void bench_print_quoted(const char *text) {
   out_printf("\"");
   for (; *text; text++) out_printf(*text == '"' ? "\"\"" : "%c", *text);
   out_printf("\"");
@@ -145,7 +120,7 @@ int bench_print_csv(const bench_report *b) {
              "read_bytes_per_second,int8_ops_per_second,float_ops_per_second,samples\n");
   for (size_t i = 0; i < b->n_results; i++) {
     const bench_result *r = &b->results[i];
-    print_quoted(b->models[r->model].argument);
+    bench_print_quoted(b->models[r->model].argument);
     out_printf(",%s,", test_name(&r->test));
     if (r->test.kind == BENCH_LOAD)
       out_printf(",,,,%.6g,,,,", r->median);
@@ -171,7 +146,7 @@ static json_t *limits_json(const gale_limits *l) {
   return object;
 }
 
-static json_t *machine_json(const bench_report *b) {
+json_t *bench_machine_json(const bench_report *b) {
   json_t *object = limits_json(&b->limits), *probes = json_array();
   json_object_set_new(object, "processor", json_string(b->processor));
   json_object_set_new(object, "cpu", json_string(b->limits.cpu));
@@ -207,14 +182,17 @@ static json_t *result_json(const bench_report *b, const bench_result *r) {
   return object;
 }
 
-int bench_print_json(const bench_report *b) {
-  json_t *results = json_array();
-  for (size_t i = 0; i < b->n_results; i++) json_array_append_new(results, result_json(b, &b->results[i]));
-  json_t *object = json_pack("{s:o, s:o}", "machine", machine_json(b), "results", results);
+int bench_print_object(json_t *object) {
   char *text = object ? json_dumps(object, JSON_INDENT(2) | JSON_REAL_PRECISION(7)) : NULL;
   json_decref(object);
   if (!text) return fail("a model's name is not valid UTF-8, a figure is not finite, or out of memory");
   out_printf("%s\n", text);
   free(text);
   return 0;
+}
+
+int bench_print_json(const bench_report *b) {
+  json_t *results = json_array();
+  for (size_t i = 0; i < b->n_results; i++) json_array_append_new(results, result_json(b, &b->results[i]));
+  return bench_print_object(json_pack("{s:o, s:o}", "machine", bench_machine_json(b), "results", results));
 }

@@ -79,7 +79,9 @@ const option_spec option_table[OPTION_COUNT] = {
                            .help = "let no answer end before N tokens"},
     [OPTION_IGNORE_EOS] = {"ignore-eos", 0, KIND_FLAG, AT(ignore_eos), .help = "let the model end no answer"},
     [OPTION_SEED] = {"seed", 's', KIND_SEED, "N", AT(seed),
-                     .help = "seed of the sampling; default: chosen, and printed with the statistics"},
+                     .help =
+                         "seed of the sampling; default: chosen, and printed with the statistics; of bench --serve: "
+                         "of prompts and arrivals (default 0)"},
     [OPTION_STOP] = {"stop", 0, KIND_TEXTS, "TEXT", AT(stop),
                      .help = "end the answer where TEXT appears, or a control token of this text (up to 16 times)"},
     [OPTION_VERBOSE] = {"verbose", 'v', KIND_FLAG, AT(verbose), .help = "say more on standard error"},
@@ -131,11 +133,21 @@ const option_spec option_table[OPTION_COUNT] = {
     [OPTION_N_DEPTH] = {"n-depth", 'd', KIND_INTS, "N,...", AT(n_depth), 0, 16777216,
                         .help = "positions that are in the cache before a test begins (default 0,8192)"},
     [OPTION_REPETITIONS] = {"repetitions", 'r', KIND_INT, "N", AT(repetitions), 1, 1000,
-                            .help = "times to repeat each test (default 3)"},
+                            .help = "times to repeat each test (default 3; with --serve 1)"},
     [OPTION_CSV] = {"csv", 0, KIND_FLAG, AT(csv), .help = "print comma-separated values"},
     [OPTION_MARKDOWN] = {"markdown", 0, KIND_FLAG, AT(markdown), .help = "print a Markdown table"},
-    [OPTION_PLOT] = {"plot", 0, KIND_FILE, "FILE.svg", AT(plot),
-                     .help = "also draw speed over depth, and each test's share of its limit"},
+    [OPTION_PLOT] =
+        {"plot", 0, KIND_FILE, "FILE.svg", AT(plot),
+         .help =
+             "also draw the figures: speed over depth and shares of the limit, or with --serve throughput and times"},
+    [OPTION_SERVE] = {"serve", 0, KIND_FLAG, AT(serve), .help = "measure requests to the engine, without a network"},
+    [OPTION_SCENARIO] = {"scenario", 0, KIND_TEXTS, "NAME", AT(scenarios),
+                         .help = "with --serve: only this mix of requests; may be repeated"},
+    [OPTION_SCALE] = {"scale", 0, KIND_REAL, "X", AT(scale), 0, 100, true,
+                      .help = "with --serve: prompts and answers X times as long (default 1)"},
+    [OPTION_RATE] = {"rate", 0, KIND_REAL, "X", AT(rate), 0, 1000000, true,
+                     .help =
+                         "with --serve: requests a second of the scenario open (default: 0.7 of what 8 clients get)"},
     [OPTION_PRUNE] = {"prune", 0, KIND_FLAG, AT(prune), .help = "remove all packed weights that are kept"},
     [OPTION_MAN] = {"man", 0, KIND_FLAG, AT(man), .hidden = true, .help = "print the man page"},
     [OPTION_COMPLETION] = {"completion", 0, KIND_TEXT, "SHELL", AT(completion), .choices = shells, .hidden = true,

@@ -80,6 +80,10 @@ typedef enum option_id {
   OPTION_CSV,
   OPTION_MARKDOWN,
   OPTION_PLOT,
+  OPTION_SERVE,
+  OPTION_SCENARIO,
+  OPTION_SCALE,
+  OPTION_RATE,
   OPTION_PRUNE,
   OPTION_MAN,
   OPTION_COMPLETION,
@@ -149,19 +153,19 @@ struct options {
   double temp, top_p, min_p, repeat_penalty;
   int32_t repeat_last, dry_allowed, dry_last, min_tokens;
   double presence_penalty, frequency_penalty, dry_multiplier, dry_base, top_nsigma, typical, xtc_probability,
-      xtc_threshold, mirostat_lr, mirostat_ent;
+      xtc_threshold, mirostat_lr, mirostat_ent, scale, rate;
   bool ignore_eos;
   const char *mirostat;
   text_list dry_breakers, logit_bias;
   uint64_t seed;
-  text_list stop, overrides, choices;
+  text_list stop, overrides, choices, scenarios;
   int_list n_prompt, n_gen, batch, n_depth;
   const char *kv, *cpu, *quant;
   const char *file, *system, *template, *lines, *chat, *ids, *out, *type, *kl, *save, *plot, *completion;
   const char *json_schema, *regex, *grammar, *check;
   const char *fim[2];
   bool verbose, quiet, raw, tensors, json, bos, special, last, csv, markdown, man, help, no_cache, no_memory_check,
-      prune;
+      prune, serve;
 };
 
 /* Whether a list of options, ended by OPTION_COUNT, has one. */

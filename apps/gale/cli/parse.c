@@ -51,6 +51,7 @@ static void set_defaults(options *o, const command *c) {
       .mirostat_lr = sampler.mirostat_eta,
       .mirostat_ent = sampler.mirostat_tau,
       .repetitions = 3,
+      .scale = 1,
   };
 }
 

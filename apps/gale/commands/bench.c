@@ -1,5 +1,6 @@
 /* gale bench: what is measured, in which order. */
 #include "gale/bench/bench.h"
+#include "gale/bench/traffic.h"
 
 #include "gale/cli/console.h"
 #include "gale/cli/opening.h"
@@ -48,6 +49,17 @@ void bench_title(const bench_result *r, char title[96]) {
     snprintf(title + n, 96 - n, ", window %.16s", with_commas((uint64_t)r->window).text);
   else if (t->without_window)
     snprintf(title + n, 96 - n, ", no window");
+}
+
+bench_model *bench_add_model(bench_report *b, const char *argument) {
+  bench_model *m = &b->models[b->n_models++];
+  *m = (bench_model){.argument = argument};
+  return m;
+}
+
+void bench_describe_model(bench_model *m, const gale_model_info *info) {
+  m->packed_bytes = info->packed_bytes;
+  snprintf(m->types, sizeof m->types, "%s", info->types);
 }
 
 /* ---- The machine ---- */
@@ -154,13 +166,12 @@ static int measure_model(bench_report *b, gale_probe *probe, const options *all,
   options o = *all;
   o.arguments[0] = all->arguments[index];
   gale_model *model = NULL;
-  bench_model *m = &b->models[b->n_models++];
+  gale_model_info info;
+  bench_model *m = bench_add_model(b, o.arguments[0]);
   int code = measure_load(&o, b, &model);
   if (code) return code;
-  gale_model_info info;
   gale_model_get_info(model, &info);
-  *m = (bench_model){.argument = o.arguments[0], .packed_bytes = info.packed_bytes};
-  snprintf(m->types, sizeof m->types, "%s", info.types);
+  bench_describe_model(m, &info);
   bench_setting s = {&o, model, probe, b};
   code = measure_kind(&s, BENCH_PREFILL, &o.n_prompt);
   if (!code) code = measure_kind(&s, BENCH_DECODE, &o.n_gen);
@@ -180,13 +191,20 @@ static int check_usage(const options *o) {
     for (size_t j = 0; j < o->n_gen.length; j++)
       if ((int64_t)o->batch.items[i] * o->n_gen.items[j] > INT32_MAX)
         return usage_error(o, "%d texts of %d tokens are too many", o->batch.items[i], o->n_gen.items[j]);
-  return 0;
+  return traffic_check_usage(o);
 }
 
 static int print(const bench_report *b, const options *o) {
   if (o->json) return bench_print_json(b);
   if (o->csv) return bench_print_csv(b);
   return o->markdown ? bench_print_markdown(b) : bench_print_text(b);
+}
+
+static int measure_all(bench_report *b, gale_probe *probe, const options *all) {
+  int code = 0;
+  for (int i = 0; !code && i < all->n_arguments; i++) code = measure_model(b, probe, all, i);
+  if (!code) code = print(b, all);
+  return code || !all->plot ? code : bench_plot(b, all->plot);
 }
 
 int bench_main(const options *o) {
@@ -207,9 +225,7 @@ int bench_main(const options *o) {
   bench_report b = {0};
   name_processor(b.processor);
   code = bench_add_probe(&b, probe);
-  for (int i = 0; !code && i < all.n_arguments; i++) code = measure_model(&b, probe, &all, i);
-  if (!code) code = print(&b, &all);
-  if (!code && all.plot) code = bench_plot(&b, all.plot);
+  if (!code) code = all.serve ? traffic_bench(&all, &b) : measure_all(&b, probe, &all);
   gale_probe_close(&probe);
   for (size_t i = 0; i < b.n_results; i++) free(b.results[i].samples);
   free(b.results);

@@ -86,8 +86,9 @@ const command command_table[] = {
      "vocab_size]. A checkpoint without a tokenizer will do. OUT.npy appears under its name only when it is whole."},
     {"bench", "MODEL...", 1, MAX_ARGUMENTS,
      TAKES(TALK, OPTION_N_PROMPT, OPTION_N_GEN, OPTION_BATCH, OPTION_N_DEPTH, OPTION_REPETITIONS, OPTION_JSON,
-           OPTION_CSV, OPTION_MARKDOWN, OPTION_PLOT, OPTION_THREADS, OPTION_CPU, OPTION_WINDOW, OPTION_KV, OPTION_CHUNK,
-           OPTION_QUANT, OPTION_OVERRIDE, OPTION_NO_CACHE, OPTION_NO_MEMORY_CHECK),
+           OPTION_CSV, OPTION_MARKDOWN, OPTION_PLOT, OPTION_SERVE, OPTION_SCENARIO, OPTION_SCALE, OPTION_RATE,
+           OPTION_SEED, OPTION_THREADS, OPTION_CPU, OPTION_WINDOW, OPTION_KV, OPTION_CHUNK, OPTION_QUANT,
+           OPTION_OVERRIDE, OPTION_NO_CACHE, OPTION_NO_MEMORY_CHECK),
      bench_main, NULL, "speed, and how near it is to the machine's limit",
      "Measures each MODEL and prints the median of the repetitions, and how much of the machine's own limit that is: "
      "the time that reading weights and cache takes at the read bandwidth, or that the arithmetic takes at the peak of "
@@ -99,7 +100,15 @@ const command command_table[] = {
      "Prefill and decode are measured at every depth; batches of more than one, and prompts and answers after the "
      "first length, at the first depth. The positions before a test are not computed, but their cache is there and is "
      "read. A depth beyond the model's window is measured with the window and without. With several models, the last "
-     "column compares each with the first."},
+     "column compares each with the first.\n"
+     "With --serve, requests are put to the engine that computes many together, as a server's clients would: "
+     "clients-1, "
+     "-4, -8 and -32 ask again as soon as they are answered; open has requests come at random; running compares 8 "
+     "answers with bare steps of 8; long has a prompt of 4,000 tokens come while 8 answers stream; again asks the same "
+     "prompt twice; shared asks 200 questions behind one beginning. Prompts are random tokens, and answers have a "
+     "given "
+     "length. Printed are throughput, the median and the 99th percentile of the times to the first token and between "
+     "tokens, and the share of prompts that did not have to be computed. docs/ENGINE.md defines all figures."},
     {"perplexity", "MODEL -f TEXT", 1, 1,
      TAKES(COMPUTING, TALK, OPTION_FILE, OPTION_IDS, OPTION_PPL_STRIDE, OPTION_CHUNKS, OPTION_KL, OPTION_SAVE,
            OPTION_JSON),

@@ -71,6 +71,9 @@ _gale() {
     -d|--n-depth) return ;;
     -r|--repetitions) return ;;
     --plot) _gale_files "$word"; return ;;
+    --scenario) return ;;
+    --scale) return ;;
+    --rate) return ;;
   esac
   case ${COMP_WORDS[1]} in
     run) words='-t --threads -c --context --window --kv --chunk --cpu --quant --override --no-cache --no-memory-check -n --predict --temp --top-k --top-p --min-p --repeat-penalty --repeat-last-n --presence-penalty --frequency-penalty --dry-multiplier --dry-base --dry-allowed-length --dry-penalty-last-n --dry-sequence-breaker --top-nsigma --typical --xtc-probability --xtc-threshold --mirostat --mirostat-lr --mirostat-ent --logit-bias --min-tokens --ignore-eos -s --seed --stop -v --verbose -q --quiet -f --file --system --template --raw --json --json-schema --regex --choice --grammar -h --help' ;;
@@ -79,7 +82,7 @@ _gale() {
     detokenize) words='-t --threads --cpu --override -v --verbose -q --quiet --lines --special -h --help' ;;
     constrain) words='-t --threads --cpu --override -v --verbose -q --quiet --json --json-schema --regex --choice --grammar --check -h --help' ;;
     logits) words='-t --threads -c --context --window --kv --chunk --cpu --quant --override --no-cache --no-memory-check -n --predict --temp --top-k --top-p --min-p --repeat-penalty -s --seed --stop -v --verbose -q --quiet --ids --out --last -h --help' ;;
-    bench) words='-t --threads --window --kv --chunk --cpu --quant --override --no-cache --no-memory-check -v --verbose -q --quiet --json -p --n-prompt -n --n-gen -b --batch -d --n-depth -r --repetitions --csv --markdown --plot -h --help' ;;
+    bench) words='-t --threads --window --kv --chunk --cpu --quant --override --no-cache --no-memory-check -s --seed -v --verbose -q --quiet --json -p --n-prompt -n --n-gen -b --batch -d --n-depth -r --repetitions --csv --markdown --plot --serve --scenario --scale --rate -h --help' ;;
     perplexity) words='-t --threads -c --context --window --kv --chunk --cpu --override --no-cache --no-memory-check -v --verbose -q --quiet -f --file --json --ids --ppl-stride --chunks --kl --save -h --help' ;;
     quantize) words='-t --threads --override -v --verbose -q --quiet --type -h --help' ;;
     synth) words='-v --verbose -q --quiet --type -h --help' ;;
