@@ -75,16 +75,18 @@ GALE_API void gale_engine_forget(gale_engine *engine);
 /* ---- Requests ----------------------------------------------------------------------------- */
 
 typedef enum gale_event_kind {
-  GALE_EVENT_TOKEN, /* a token was taken, with its log-probabilities if they were asked for; its pieces follow */
-  GALE_EVENT_PIECE, /* text that is sure */
-  GALE_EVENT_END,   /* of one answer: its last event */
+  GALE_EVENT_TOKEN,     /* a token was taken, with its log-probabilities if they were asked for; its pieces follow */
+  GALE_EVENT_PIECE,     /* text that is sure */
+  GALE_EVENT_END,       /* of one answer: its last event */
+  GALE_EVENT_PROMPT,    /* a token of the prompt, with its log-probabilities */
+  GALE_EVENT_EMBEDDING, /* of the prompt */
 } gale_event_kind;
 
 typedef struct gale_event {
   gale_event_kind kind;
   int32_t choice;               /* of which answer: 0 to n - 1 */
-  int32_t token;                /* TOKEN */
-  const gale_logprob *logprobs; /* TOKEN: [n_logprobs], as gale_generation_logprobs() gives them */
+  int32_t token;                /* TOKEN, PROMPT */
+  const gale_logprob *logprobs; /* TOKEN, PROMPT: [n_logprobs], as gale_generation_logprobs() gives them */
   size_t n_logprobs;
   gale_piece piece; /* PIECE */
   /* END: why it ended, as in gale_generation_result. error->code is GALE_OK unless the answer failed; finish is then
@@ -94,6 +96,9 @@ typedef struct gale_event {
   int32_t n_cached; /* END: tokens of the prompt that were not computed, since they were there */
   double waited;    /* END: seconds from submission until the answer first had a sequence, or ended without */
   const gale_error *error;
+  int32_t position;       /* PROMPT: the token's place in the prompt */
+  const float *embedding; /* EMBEDDING: [n_embedding], as gale_embed() gives it */
+  size_t n_embedding;
 } gale_event;
 
 /* Called with each event, in order, by the engine's thread, which does nothing else meanwhile. It may submit and cancel
@@ -119,6 +124,16 @@ typedef struct gale_request_options {
   gale_event_fn event;    /* NULL: events are kept for gale_request_next() */
   void *user;             /* of event and notify */
   gale_notify_fn notify;  /* NULL: none; only without event */
+  /* Log-probabilities of the prompt: a GALE_EVENT_PROMPT with choice 0 for each of its tokens from this place on,
+   * before any answer's first token. The token's is by the logits of the tokens before it, so the first has none. 0: of
+   * none; 1 to n_prompt. What comes before the token in front of that place may be found in the prefix cache; the rest
+   * is computed. With generation->max_tokens 0 nothing else is. */
+  int32_t prompt_logprobs_from;
+  int32_t prompt_top_logprobs; /* 0 to 1024: of so many of the likeliest tokens too */
+  /* The prompt's embedding is wanted, and no answer: a GALE_EVENT_EMBEDDING, then GALE_EVENT_END. generation is not
+   * looked at; n is 1. */
+  bool embed;
+  gale_pooling pooling;
 } gale_request_options;
 
 #define gale_request_defaults(options) gale_request_defaults_sized(options, sizeof *(options))

@@ -221,15 +221,13 @@ gale_status gale_generation_accept(gale_generation *g, int32_t token, gale_error
   return status;
 }
 
-static gale_status find_logprobs(gale_generation *g, gale_session *session, const float *logits, int32_t token,
-                                 size_t *n, gale_error *error) {
-  *n = 0;
-  if (!g->logprobs) return GALE_OK;
-  g->logprobs[0].token = token;
+gale_status generation_score(const gale_generation *g, gale_session *session, const float *logits, int32_t token,
+                             size_t top, gale_logprob *logprobs, size_t *n, gale_error *error) {
+  logprobs[0].token = token;
   int32_t n_tokens = model_drawable(g->model, g->tokenizer);
   size_t n_best = 0;
   gale_status status =
-      sampler_logprobs(session->sampling, logits, n_tokens, &g->logprobs[0], g->top, g->logprobs + 1, &n_best, error);
+      sampler_logprobs(session->sampling, logits, n_tokens, &logprobs[0], top, logprobs + 1, &n_best, error);
   *n = 1 + n_best;
   return status;
 }
@@ -251,11 +249,12 @@ gale_status gale_generation_take(gale_generation *g, gale_session *session, int3
                      "sequence %d has no row %zu of logits, but %zu: the session's last step must have computed them",
                      sequence, row, gale_logits_rows(session, sequence));
   int32_t chosen;
-  size_t n_logprobs;
+  size_t n_logprobs = 0;
   const uint32_t *mask;
   gale_status status = constrained_mask(&g->bound, g->answer, session->sampling, &mask, error);
   if (!status) status = sampler_choose(g->sampler, session->sampling, logits, g->result.n_tokens, mask, &chosen, error);
-  if (!status) status = find_logprobs(g, session, logits, chosen, &n_logprobs, error);
+  if (!status && g->logprobs)
+    status = generation_score(g, session, logits, chosen, g->top, g->logprobs, &n_logprobs, error);
   if (status) return status;
   status = gale_generation_accept(g, chosen, error);
   if (status) return status;

@@ -16,4 +16,9 @@ void generation_timed(gale_generation *g, size_t n, double seconds);
 /* So many tokens of a draft of n were right. */
 void generation_judged(gale_generation *g, size_t n, size_t right);
 
+/* Log-probabilities by a row of the session's logits: of a token and then of the `top` likeliest, best first, into
+ * logprobs [1 + top]; *n is how many there are. GALE_E_NUMERIC if no logit is finite. */
+gale_status generation_score(const gale_generation *g, gale_session *session, const float *logits, int32_t token,
+                             size_t top, gale_logprob *logprobs, size_t *n, gale_error *error);
+
 #endif

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { MOST_ANSWERS = 1024 };
+enum { MOST_ANSWERS = 1024, MOST_LOGPROBS = 1024 };
 
 /* ---- Time ---- */
 
@@ -61,6 +61,18 @@ static gale_status check_options(const gale_model *m, const gale_request_options
   if (o->event && o->notify) return error_set(error, GALE_E_ARGUMENT, "event and notify: only one of them is accepted");
   if (!(o->deadline >= 0))
     return error_set(error, GALE_E_ARGUMENT, "deadline is %g: 0 and more is accepted", o->deadline);
+  if (o->prompt_logprobs_from < 0 || (size_t)o->prompt_logprobs_from > o->n_prompt)
+    return error_set(error, GALE_E_ARGUMENT, "prompt_logprobs_from is %d: 0 (none) to %zu is accepted",
+                     o->prompt_logprobs_from, o->n_prompt);
+  if (o->prompt_top_logprobs < 0 || o->prompt_top_logprobs > MOST_LOGPROBS ||
+      (o->prompt_top_logprobs > 0 && o->prompt_logprobs_from == 0))
+    return error_set(error, GALE_E_ARGUMENT, "prompt_top_logprobs is %d: 0 to %d is accepted, 0 without logprobs",
+                     o->prompt_top_logprobs, MOST_LOGPROBS);
+  if (o->embed && (o->n != 1 || o->prompt_logprobs_from > 0))
+    return error_set(error, GALE_E_ARGUMENT, "an embedding with answers: n is 1, and there are no logprobs");
+  if (o->embed && o->pooling != GALE_POOLING_MEAN && o->pooling != GALE_POOLING_LAST)
+    return error_set(error, GALE_E_ARGUMENT, "pooling is %d: GALE_POOLING_MEAN and _LAST are accepted",
+                     (int)o->pooling);
   for (size_t i = 0; i < o->n_prompt; i++)
     if (o->prompt[i] < 0 || o->prompt[i] >= info.vocab_size)
       return error_set(error, GALE_E_ARGUMENT, "token %zu of the prompt is %d: 0 to %d is accepted", i, o->prompt[i],
@@ -75,7 +87,16 @@ static gale_status open_answer(const gale_model *model, const gale_request_optio
   if (!a->text) return error_memory(error, (size_t)a->room * sizeof *a->text);
   memcpy(a->text, o->prompt, o->n_prompt * sizeof *a->text);
   a->length = (int32_t)o->n_prompt;
-  return gale_generation_open(model, NULL, generation, &a->generation, error);
+  a->row = a->length - 1;
+  if (a->index == 0 && o->prompt_logprobs_from > 0) a->row = o->prompt_logprobs_from - 1;
+  if (!o->embed) return gale_generation_open(model, NULL, generation, &a->generation, error);
+  gale_model_info info;
+  gale_model_get_info(model, &info);
+  a->of->pooling = o->pooling;
+  if (o->pooling == GALE_POOLING_MEAN) a->row = 0;
+  a->pooled = calloc((size_t)info.dim, sizeof *a->pooled);
+  a->of->embedding = malloc((size_t)info.dim * sizeof *a->of->embedding);
+  return a->pooled && a->of->embedding ? GALE_OK : error_memory(error, (size_t)info.dim * sizeof *a->pooled);
 }
 
 static gale_status open_answers(const gale_model *model, const gale_request_options *o, gale_request *r,
@@ -90,6 +111,11 @@ static gale_status open_answers(const gale_model *model, const gale_request_opti
   if (!status && generation.sampling)
     status = sized_read(&sampling, sizeof sampling, generation.sampling, "gale_sampler_options", error);
   generation.sampling = &sampling;
+  if (!status && o->prompt_logprobs_from > 0) {
+    r->n_best = o->prompt_top_logprobs;
+    r->logprobs = malloc((1 + (size_t)r->n_best) * sizeof *r->logprobs);
+    if (!r->logprobs) return error_memory(error, (1 + (size_t)r->n_best) * sizeof *r->logprobs);
+  }
   for (int32_t i = 0; i < o->n && !status; i++, sampling.seed++) {
     r->answers[i].of = r;
     r->answers[i].index = i;
@@ -108,7 +134,10 @@ static void request_free(gale_request *r) {
   for (int32_t i = 0; r->answers && i < r->n; i++) {
     gale_generation_close(&r->answers[i].generation);
     free(r->answers[i].text);
+    free(r->answers[i].pooled);
   }
+  free(r->embedding);
+  free(r->logprobs);
   free(r->answers);
   free(r->salt);
   pthread_cond_destroy(&r->changed);
@@ -207,17 +236,19 @@ static void *copy_behind(char **to, const void *from, size_t n) {
 static kept_event *keep(const gale_event *event) {
   const gale_piece *p = &event->piece;
   size_t n_logprobs = event->n_logprobs * sizeof *event->logprobs, n_id = p->id ? strlen(p->id) + 1 : 0;
-  kept_event *e = malloc(sizeof *e + n_logprobs + p->length + n_id);
+  size_t n_embedding = event->n_embedding * sizeof *event->embedding;
+  kept_event *e = malloc(sizeof *e + n_logprobs + n_embedding + p->length + n_id);
   if (!e) return NULL;
   char *behind = (char *)(e + 1);
   e->event = *event;
   if (n_logprobs) e->event.logprobs = copy_behind(&behind, event->logprobs, n_logprobs);
+  if (n_embedding) e->event.embedding = copy_behind(&behind, event->embedding, n_embedding);
   if (p->length) e->event.piece.text = copy_behind(&behind, p->text, p->length);
   if (p->id) e->event.piece.id = copy_behind(&behind, p->id, n_id);
   return e;
 }
 
-static gale_status tell(gale_request *r, const gale_event *event, gale_error *error) {
+gale_status request_tell(gale_request *r, const gale_event *event, gale_error *error) {
   if (r->event) {
     call(r, event);
     return GALE_OK;
@@ -228,27 +259,39 @@ static gale_status tell(gale_request *r, const gale_event *event, gale_error *er
   return GALE_OK;
 }
 
+void request_notify(gale_request *r) {
+  if (r->notify) call(r, NULL);
+}
+
 gale_status answering_tell(answering *a, int32_t token, gale_error *error) {
   gale_event event = {.kind = GALE_EVENT_TOKEN, .choice = a->index, .token = token};
   if (token >= 0) event.n_logprobs = gale_generation_logprobs(a->generation, &event.logprobs);
-  gale_status status = token >= 0 ? tell(a->of, &event, error) : GALE_OK;
+  gale_status status = token >= 0 ? request_tell(a->of, &event, error) : GALE_OK;
   for (const gale_piece *p; !status && (p = gale_generation_next(a->generation));) {
     event = (gale_event){.kind = GALE_EVENT_PIECE, .choice = a->index, .piece = *p};
-    status = tell(a->of, &event, error);
+    status = request_tell(a->of, &event, error);
   }
-  if (a->of->notify) call(a->of, NULL);
   return status;
+}
+
+gale_finish answering_finish(const answering *a) {
+  if (a->finish || !a->generation || answering_scores(a)) return a->finish;
+  gale_generation_result result;
+  gale_generation_get_result(a->generation, &result);
+  return result.finish;
 }
 
 bool answering_end(answering *a, const gale_error *error) {
   gale_request *r = a->of;
-  gale_generation_result result;
-  gale_generation_get_result(a->generation, &result);
+  gale_generation_result result = {.stop = -1};
+  if (a->generation) gale_generation_get_result(a->generation, &result);
   if (error) a->error = *error;
   a->ended = true;
   a->end.event = (gale_event){.kind = GALE_EVENT_END,
                               .choice = a->index,
-                              .finish = error ? GALE_FINISH_CANCELLED : result.finish,
+                              .finish = error       ? GALE_FINISH_CANCELLED
+                                        : a->finish ? a->finish
+                                                    : result.finish,
                               .stop = result.stop,
                               .n_tokens = result.n_tokens,
                               .n_thinking = result.n_thinking,
@@ -260,7 +303,7 @@ bool answering_end(answering *a, const gale_error *error) {
     call(r, &a->end.event);
   else
     put(r, &a->end);
-  if (r->notify) call(r, NULL);
+  request_notify(r);
   return last;
 }
 

@@ -18,16 +18,19 @@ typedef struct kept_event {
 typedef struct answering {
   gale_request *of;
   int32_t index;
-  gale_generation *generation;
-  int32_t *text; /* [length]: prompt and answer; room for more */
+  gale_generation *generation; /* NULL: an embedding is wanted */
+  int32_t *text;               /* [length]: prompt and answer; room for more */
   int32_t length, room;
   int32_t sequence; /* -1: none */
   int32_t n_cached; /* of the prompt, that did not have to be computed */
   int32_t reached;  /* the most of the text that was ever computed */
+  int32_t row;      /* the first place of the text whose row of logits, or hidden state, is wanted and was not used */
   int32_t marks[2]; /* lengths at which the prefix cache gets a fork; 0: none */
   bool begun;       /* has had a sequence, */
   int64_t begin;    /* from then on */
   bool ended;
+  double *pooled;     /* [dim]: of an embedding; NULL: none is wanted */
+  gale_finish finish; /* of what is no answer: an embedding, and log-probabilities of the prompt that are cut short */
   struct answering *next; /* in a list of the scheduler */
   kept_event end;         /* so that an end can be told without memory */
   gale_error error;
@@ -37,6 +40,10 @@ struct gale_request {
   atomic_int holders; /* the owner; the engine */
   atomic_bool cancelled;
   int32_t n_prompt, n, priority;
+  gale_pooling pooling;
+  float *embedding;       /* [dim]; NULL: none is wanted */
+  gale_logprob *logprobs; /* [1 + n_best]: of a token of the prompt; NULL: not asked for */
+  int32_t n_best;
   uint64_t order;              /* of submission */
   int64_t submitted, deadline; /* of the monotonic clock in nanoseconds; deadline 0: none */
   char *salt;                  /* "": none */
@@ -68,8 +75,22 @@ void request_release(gale_request *r);
 /* Adds an id to the answer's text. */
 gale_status answering_append(answering *a, int32_t token, gale_error *error);
 
+/* Tells the owner; what the event points at is copied. */
+gale_status request_tell(gale_request *r, const gale_event *event, gale_error *error);
+
+/* Calls notify, if that is wanted and there is something new. */
+void request_notify(gale_request *r);
+
 /* Tells the owner what the generation has for it: the token that was taken, unless it is -1, and pieces. */
 gale_status answering_tell(answering *a, int32_t token, gale_error *error);
+
+/* Whether log-probabilities of the prompt are to come, which the first answer gives. */
+static inline bool answering_scores(const answering *a) {
+  return a->index == 0 && a->of->logprobs && a->row < a->of->n_prompt - 1;
+}
+
+/* Why the answer is over; GALE_FINISH_NONE: it is not. */
+gale_finish answering_finish(const answering *a);
 
 /* The answer is over, as its generation says, or by an error unless that is NULL. True if it was the request's last. */
 bool answering_end(answering *a, const gale_error *error);

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "gale_tools.h"
+#include "schedule/rows.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -85,7 +86,7 @@ static int32_t computed(const scheduler *s, const answering *a) {
 
 /* Tokens of its text that are not computed. */
 static int32_t missing(const scheduler *s, const answering *a) {
-  return a->length - computed(s, a);
+  return rows_goal(a) - computed(s, a);
 }
 
 static void leave_queue(scheduler *s, gale_request *r) {
@@ -124,8 +125,13 @@ static void finish(scheduler *s, answering *a, const gale_error *error) {
 /* Ends an answer from outside. */
 static void end(scheduler *s, answering *a, gale_finish why) {
   gale_error error = {0};
-  gale_status status = gale_generation_end(a->generation, why, &error);
-  if (!status) status = answering_tell(a, -1, &error);
+  gale_status status = GALE_OK;
+  if (a->generation && !answering_scores(a)) {
+    status = gale_generation_end(a->generation, why, &error);
+    if (!status) status = answering_tell(a, -1, &error);
+  } else if (!a->finish) {
+    a->finish = why;
+  }
   finish(s, a, status ? &error : NULL);
 }
 
@@ -133,18 +139,12 @@ void scheduler_add(scheduler *s, gale_request *r) {
   for (int32_t i = 0; i < r->n; i++) wait_again(s, &r->answers[i]);
 }
 
-static bool has_ended(const answering *a) {
-  gale_generation_result result;
-  gale_generation_get_result(a->generation, &result);
-  return result.finish != GALE_FINISH_NONE;
-}
-
 /* Ends those of a list that are cancelled, late, or were over before they began. */
 static void end_unwanted(scheduler *s, answering *list, int64_t now) {
   for (answering *a = list, *next; a; a = next) {
     next = a->next;
     bool late = a->of->deadline && now >= a->of->deadline;
-    if (late || atomic_load(&a->of->cancelled) || has_ended(a)) end(s, a, GALE_FINISH_CANCELLED);
+    if (late || atomic_load(&a->of->cancelled) || answering_finish(a)) end(s, a, GALE_FINISH_CANCELLED);
   }
 }
 
@@ -155,10 +155,10 @@ void scheduler_cancel(scheduler *s) {
 
 /* ---- Who gets a sequence ---- */
 
-/* How long the beginning is that an answer's text has in common with b's, at most all but its last token: that one has
- * to be computed for its logits. Texts with different salts share nothing. */
+/* How long the beginning is that an answer's text has in common with b's, at most up to the token whose row it wants:
+ * that one has to be computed. Texts with different salts share nothing. */
 static int32_t common(const answering *a, const answering *b) {
-  int32_t n = a->length - 1 < b->length ? a->length - 1 : b->length, i = 0;
+  int32_t n = a->row < b->length ? a->row : b->length, i = 0;
   if (strcmp(a->of->salt, b->of->salt) != 0) return 0;
   while (i < n && a->text[i] == b->text[i]) i++;
   return i;
@@ -172,7 +172,7 @@ typedef struct source {
 } source;
 
 static source find_source(scheduler *s, const answering *a) {
-  prefix_found kept = prefix_cache_find(&s->prefixes, a->of->salt, a->text, a->length - 1);
+  prefix_found kept = prefix_cache_find(&s->prefixes, a->of->salt, a->text, a->row);
   source found = {kept.sequence, kept.length, kept.known, true};
   for (const answering *b = s->running; b; b = b->next) {
     int32_t shared = common(a, b), now = computed(s, b);
@@ -229,8 +229,9 @@ static gale_status open_sequence(scheduler *s, answering *a, const source *from,
 /* Where layers have windows, others can begin at the end of its prompt, or where it parts from a text that is known,
  * only if a fork is kept there: the windows move on. */
 static void set_marks(const scheduler *s, answering *a, const source *from) {
+  int32_t last = a->row < a->of->n_prompt ? a->row : a->of->n_prompt - 1;
   a->marks[0] = s->prefixes.windows ? from->known / KV_PAGE * KV_PAGE : 0;
-  a->marks[1] = s->prefixes.windows ? (a->of->n_prompt - 1) / KV_PAGE * KV_PAGE : 0;
+  a->marks[1] = s->prefixes.windows ? last / KV_PAGE * KV_PAGE : 0;
 }
 
 static void start(scheduler *s, answering *a, const source *from) {
@@ -254,6 +255,8 @@ static void start(scheduler *s, answering *a, const source *from) {
 static void admit(scheduler *s) {
   for (answering *a = s->waiting, *next; a && s->n_running < s->most_running; a = next) {
     next = a->next;
+    const answering *first = &a->of->answers[0];
+    if (a != first && !first->ended && answering_scores(first)) continue;
     const source from = find_source(s, a);
     if (waits_for_another(s, a, &from)) continue;
     if (!has_room(s, a)) return;
@@ -271,15 +274,14 @@ static void preempt_last(scheduler *s) {
 
 /* ---- What is computed ---- */
 
+/* Rows are computed from the first that is wanted on, so that a step ends where they begin, unless that is its last. */
 static void add_input(scheduler *s, answering *a, int32_t n) {
-  for (int i = 0; i < 2; i++) {
-    int32_t ahead = a->marks[i] - computed(s, a);
-    if (ahead > 0 && ahead < n) n = ahead;
-  }
-  s->inputs[s->n_inputs] = (gale_input){.sequence = a->sequence,
-                                        .tokens = a->text + computed(s, a),
-                                        .n_tokens = n,
-                                        .logits = n == missing(s, a) ? GALE_LOGITS_LAST : GALE_LOGITS_NONE};
+  int32_t first = computed(s, a);
+  const int32_t cuts[] = {a->marks[0], a->marks[1], a->row + 1 < first + n ? a->row : 0};
+  for (int i = 0; i < 3; i++)
+    if (cuts[i] > first && cuts[i] < first + n) n = cuts[i] - first;
+  s->inputs[s->n_inputs] = (gale_input){
+      .sequence = a->sequence, .tokens = a->text + first, .n_tokens = n, .logits = rows_wanted(a, first, n)};
   s->of[s->n_inputs++] = a;
   s->n_planned += n;
 }
@@ -361,19 +363,6 @@ static bool plan_with_room(scheduler *s) {
   }
 }
 
-/* A row of logits is there: the answer's next token. */
-static void take(scheduler *s, answering *a) {
-  gale_error error = {0};
-  int32_t token;
-  gale_status status = gale_generation_take(a->generation, s->session, a->sequence, 0, &token, &error);
-  if (!status) status = answering_tell(a, token, &error);
-  if (!status && !has_ended(a)) status = answering_append(a, token, &error);
-  if (status)
-    finish(s, a, &error);
-  else if (has_ended(a))
-    finish(s, a, NULL);
-}
-
 /* The smallest i with n <= 2^i. */
 static int size_class(int32_t n) {
   int i = 0;
@@ -401,6 +390,8 @@ void scheduler_round(scheduler *s) {
     if (computed(s, a) > a->reached) a->reached = computed(s, a);
     if (computed(s, a) == a->marks[0] || computed(s, a) == a->marks[1])
       prefix_cache_fork(&s->prefixes, a->sequence, a->of->salt, a->text);
-    if (s->inputs[i].logits) take(s, a);
+    if (!s->inputs[i].logits) continue;
+    gale_status used = rows_use(a, s->session, &error);
+    if (used || answering_finish(a)) finish(s, a, used ? &error : NULL);
   }
 }

@@ -3,6 +3,7 @@
 #define SCHEDULE_RANDOM_REQUESTS_H
 
 #include "base/random.h"
+#include "engine/generation.h"
 #include "gale_constraint.h"
 #include "gale_engine.h"
 #include "models/model_cases.h"
@@ -59,9 +60,16 @@ static inline void record_end(record *r, int32_t finish, int32_t stop, int32_t n
   r->ended = true;
 }
 
+static inline void record_scored(record *r, int32_t position, int32_t token, const gale_logprob *logprobs, size_t n) {
+  record_add(r, &position, sizeof position);
+  record_token(r, token, logprobs, n);
+}
+
 static inline void record_event(asked *a, const gale_event *e) {
   record *r = &a->got[e->choice];
   if (e->kind == GALE_EVENT_TOKEN) record_token(r, e->token, e->logprobs, e->n_logprobs);
+  if (e->kind == GALE_EVENT_PROMPT) record_scored(r, e->position, e->token, e->logprobs, e->n_logprobs);
+  if (e->kind == GALE_EVENT_EMBEDDING) record_add(r, e->embedding, e->n_embedding * sizeof *e->embedding);
   if (e->kind == GALE_EVENT_PIECE) record_piece(r, &e->piece);
   if (e->kind != GALE_EVENT_END) return;
   assert_string_equal(e->error->message, "");
@@ -99,6 +107,45 @@ static inline void ask(asked *a, uint64_t *random) {
   a->request.generation = &a->generation;
   a->request.n = 1 + (int32_t)roll(random, MOST_N);
   a->request.priority = (int32_t)roll(random, 3);
+  uint32_t other = roll(random, 8);
+  if (other == 0) {
+    a->request.prompt_logprobs_from = (int32_t)(roll(random, 2) ? 1 : 1 + roll(random, n));
+    a->request.prompt_top_logprobs = (int32_t)roll(random, 4);
+    if (roll(random, 2)) a->generation.max_tokens = 0;
+  } else if (other == 1) {
+    a->request.embed = true;
+    a->request.pooling = roll(random, 2) ? GALE_POOLING_MEAN : GALE_POOLING_LAST;
+    a->request.n = 1;
+  }
+}
+
+/* Log-probabilities of the prompt, which is computed token by token in a sequence of its own. */
+static inline void score_alone(gale_generation *g, gale_session *session, const asked *a, record *r) {
+  gale_error error = {0};
+  int32_t sequence = sequence_open(session);
+  for (int32_t i = 0; i + 1 < (int32_t)a->request.n_prompt; i++) {
+    gale_input in = {sequence, a->prompt + i, 1, GALE_LOGITS_LAST};
+    gale_logprob logprobs[8];
+    size_t n;
+    expect_ok(gale_step(session, &in, 1, &error), &error);
+    if (i + 1 < a->request.prompt_logprobs_from) continue;
+    expect_ok(generation_score(g, session, gale_logits(session, sequence, 0), a->prompt[i + 1],
+                               (size_t)a->request.prompt_top_logprobs, logprobs, &n, &error),
+              &error);
+    record_scored(r, i + 1, a->prompt[i + 1], logprobs, n);
+  }
+  expect_ok(gale_sequence_close(session, sequence, &error), &error);
+}
+
+static inline void embed_alone(const gale_model *model, gale_session *session, const asked *a, record *r) {
+  gale_error error = {0};
+  gale_model_info info;
+  float embedding[1024];
+  gale_model_get_info(model, &info);
+  assert_true(info.dim <= 1024);
+  expect_ok(gale_embed(session, a->prompt, a->request.n_prompt, a->request.pooling, embedding, &error), &error);
+  record_add(r, embedding, (size_t)info.dim * sizeof *embedding);
+  record_end(r, GALE_FINISH_END, -1, 0);
 }
 
 /* gale_generate()'s loop, with tokens and their log-probabilities. */
@@ -111,6 +158,7 @@ static inline void answer_alone(const gale_model *model, gale_session *session, 
   sampling.seed += (uint64_t)choice;
   options.sampling = &sampling;
   expect_ok(gale_generation_open(model, NULL, &options, &g, &error), &error);
+  if (a->request.prompt_logprobs_from > 0 && choice == 0) score_alone(g, session, a, r);
   int32_t sequence = sequence_open(session);
   gale_generation_result result;
   gale_generation_get_result(g, &result);
@@ -137,7 +185,11 @@ static inline void answer_alone(const gale_model *model, gale_session *session, 
 }
 
 static inline void ask_alone(const gale_model *model, gale_session *session, asked *a) {
-  for (int32_t i = 0; i < a->request.n; i++) answer_alone(model, session, a, i, &a->alone[i]);
+  for (int32_t i = 0; i < a->request.n; i++)
+    if (a->request.embed)
+      embed_alone(model, session, a, &a->alone[i]);
+    else
+      answer_alone(model, session, a, i, &a->alone[i]);
 }
 
 static inline void read_all(asked *a) {
