@@ -1,5 +1,6 @@
 /* gale: the command line over gale.h. */
 #include "gale/cli/console.h"
+#include "gale/cli/defaults.h"
 #include "gale/commands/command.h"
 
 #include <locale.h>
@@ -31,6 +32,7 @@ static int dispatch(int argc, char **argv) {
     help_print(c);
     return 0;
   }
+  defaults_apply(&o);
   return c->run(&o);
 }
 

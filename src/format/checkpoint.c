@@ -29,12 +29,22 @@ static gale_status read_directory(checkpoint *c, const char *path, gale_error *e
       path, instead ? instead : "");
 }
 
+/* The directory of a path that names its params.json, or NULL: so the Mistral form of a directory that has both is
+ * named. */
+static char *params_directory(arena *memory, const char *path) {
+  static const char NAME[] = "/params.json";
+  size_t n = strlen(path), m = sizeof NAME - 1;
+  return n > m && strcmp(path + n - m, NAME) == 0 ? arena_string(memory, path, n - m) : NULL;
+}
+
 static gale_status read_any(checkpoint *c, const char *path, gale_error *error) {
   static const char shape[] = "shape:";
   c->path = arena_string(&c->memory, path, strlen(path));
   if (!c->path) return error_memory(error, strlen(path) + 1);
   if (strncmp(path, shape, sizeof shape - 1) == 0) return shape_read(c, path + sizeof shape - 1, error);
   if (path_is_directory(path)) return read_directory(c, path, error);
+  const char *directory = params_directory(&c->memory, path);
+  if (directory) return mistral_read(c, directory, error);
   return gguf_read(c, path, error);
 }
 

@@ -257,9 +257,9 @@ class Models(Case):
         message = self.bad(1, "info", "nothing", says="no model 'nothing'")
         self.assertIn("GGUF", message)
         self.bad(1, "info", "./nothing")
-        self.write("cache/gale/models/one/x.gguf", b"")
-        self.write("cache/gale/models/two/x.gguf", b"")
-        self.bad(1, "info", "nothing", says="one, two")
+        self.write("cache/gale/models/anything/x.gguf", b"")
+        self.bad(1, "info", "nothing", says=self.path("cache/gale/models"))
+        self.bad(1, "info", "anythin", says="did you mean 'anything'")
         for name in ("", ".", "..", "../models"):
             self.assertEqual(self.gale("info", name).returncode, 1)
         self.bad(1, "run", "shape:nothing", "x")
@@ -275,25 +275,26 @@ class Models(Case):
         self.write("cache/gale/models/broken/model.gguf", b"GGUF")
         os.makedirs(folder + "/empty")
         lines = self.good("list").decode().split("\n")
-        self.assertEqual(lines[0].split(), ["NAME", "TYPE", "SIZE", "PATH"])
+        self.assertEqual(lines[0].split(), ["NAME", "TYPE", "SIZE", "STORE", "PATH"])
         self.assertEqual([line.split()[0] for line in lines[1:-1]], ["broken", "directory", "empty", "tiny"])
         self.assertIn("GGUF F32", lines[4])
         self.assertIn(folder + "/tiny/model.gguf", lines[4])
         self.assertIn("Hugging Face", lines[2])
         for name in ("tiny", "directory"):
             self.assertEqual(json.loads(self.good("info", name, "--json"))["hyperparameters"]["n_heads"] > 0, True)
-        self.bad(1, "info", "empty", says="exactly one GGUF")
+        self.bad(1, "info", "empty", says="no such GGUF")
         self.bad(1, "info", "broken")
 
-    def test_two_files_are_not_told_apart_but_shards_are(self):
+    def test_of_two_files_a_tag_chooses_and_shards_are_one(self):
         folder = self.path("cache/gale/models/two")
         os.makedirs(folder)
         shutil.copy(TINY, folder + "/a.gguf")
-        shutil.copy(TINY, folder + "/b.gguf")
-        self.bad(1, "info", "two", says="exactly one")
+        shutil.copy(os.path.join(ROOT, "tests/data/models/gguf-q4_0/model.gguf"), folder + "/b.gguf")
+        self.assertIn(b"Q4_0", self.good("info", "two"))
+        self.assertNotIn(b"Q4_0", self.good("info", "two:a"))
+        os.remove(folder + "/b.gguf")
         os.rename(folder + "/a.gguf", folder + "/m-00001-of-00002.gguf")
-        os.rename(folder + "/b.gguf", folder + "/m-00002-of-00002.gguf")
-        self.assertNotIn(b"exactly one", self.gale("info", "two").stderr)
+        self.bad(1, "info", "two", says="m-00002-of-00002.gguf: the model is not complete")
 
 
 class PackedWeights(Case):

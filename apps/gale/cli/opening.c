@@ -39,8 +39,8 @@ static int fail_to_open(const gale_error *error) {
 }
 
 int open_model(const options *o, bool metadata_only, gale_model **model) {
-  char *path;
-  int code = models_resolve(o->arguments[0], &path);
+  store_model found;
+  int code = models_resolve(o, o->arguments[0], &found);
   if (code) return code;
   progress p;
   progress_start(&p, o);
@@ -62,9 +62,9 @@ int open_model(const options *o, bool metadata_only, gale_model **model) {
   code = cache_settings(o, &settings, &folder);
   gale_error error = {0};
   double start = seconds_now();
-  gale_status status = code ? GALE_E_ARGUMENT : gale_model_open(path, &settings, model, &error);
+  gale_status status = code ? GALE_E_ARGUMENT : gale_model_open(found.path, &settings, model, &error);
   progress_end(&p);
-  free(path);
+  store_model_free(&found);
   free(folder);
   if (code) return code;
   if (status) return fail_to_open(&error);
@@ -79,16 +79,16 @@ int open_model(const options *o, bool metadata_only, gale_model **model) {
 }
 
 int open_tokenizer(const options *o, gale_tokenizer **tokenizer) {
-  char *path;
-  int code = models_resolve(o->arguments[0], &path);
+  store_model found;
+  int code = models_resolve(o, o->arguments[0], &found);
   if (code) return code;
   gale_error error = {0};
   gale_tokenizer_options settings;
   gale_tokenizer_defaults(&settings);
   settings.overrides = o->overrides.items;
   settings.n_overrides = o->overrides.length;
-  gale_status status = gale_tokenizer_open_with(path, &settings, tokenizer, &error);
-  free(path);
+  gale_status status = gale_tokenizer_open_with(found.path, &settings, tokenizer, &error);
+  store_model_free(&found);
   if (status) return fail_with(&error);
   const char *warning = gale_tokenizer_note(*tokenizer);
   if (warning) note(o, "gale: %s: %s", o->arguments[0], warning);

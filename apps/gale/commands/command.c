@@ -32,7 +32,8 @@ const option_id common_options[] = {COMMON, OPTION_COUNT};
 
 const char model_help[] =
     "MODEL is a GGUF file (or the first of its shards), a Hugging Face directory, a Mistral directory "
-    "(params.json, consolidated*.safetensors), the name of a fetched model (gale list), or "
+    "(params.json, consolidated*.safetensors), the name of a model in gale's, Ollama's, Hugging Face's, LM Studio's or "
+    "llama.cpp's store (gale list), as in ollama:mistral, hf:ORG/NAME[@REVISION][:TAG], lmstudio:PUBLISHER/MODEL, or "
     "shape:NAME[:layers=N][@TYPE] for synthetic weights of a published shape, e.g. shape:mistral-7b@q4_0.";
 
 const command command_table[] = {
@@ -130,14 +131,21 @@ const command command_table[] = {
      "write a synthetic model of a published shape",
      "Writes synthetic weights of a published shape as a GGUF file. The file appears under its name only when it is "
      "whole."},
-    {"list", "", 0, 0, TAKES(TALK, OPTION_PRUNE), list_main, NULL, "list the fetched models and the packed weights",
-     "Lists the models in ${XDG_CACHE_HOME:-~/.cache}/gale/models, and the packed weights in "
-     "${XDG_CACHE_HOME:-~/.cache}/gale/packed, which make the next start of a model fast: it then reads nothing else "
-     "of "
-     "the model than its header. They are checked when they are used, and made anew when the model has changed.\n"
+    {"list", "", 0, 0, TAKES(TALK, OPTION_JSON, OPTION_PRUNE), list_main, NULL,
+     "list the models of this machine and the packed weights",
+     "Lists the models in ${XDG_CACHE_HOME:-~/.cache}/gale/models and in the stores of Ollama, Hugging Face, LM Studio "
+     "and llama.cpp, by the names that MODEL takes; the stores are read where they are. A file with several names is "
+     "listed once. Of several GGUF files in one folder :TAG chooses, without it Q4_K_M, Q4_0, Q8_0 or the smallest.\n"
+     "Then the packed weights in ${XDG_CACHE_HOME:-~/.cache}/gale/packed, which make the next start of a model fast: "
+     "it "
+     "then reads nothing else of the model than its header. They are checked when they are used, and made anew when "
+     "the model has changed.\n"
      "They take up to half of the free space, at most 64 GiB; what was not used for longest is removed first. In the "
      "environment, GALE_CACHE_LIMIT sets another limit, e.g. 20G (0: the usual one), and GALE_CACHE_LEAST the size "
      "from which on models are kept (64M). --no-cache in other commands leaves them alone."},
+    {"rm", "NAME", 1, 1, TAKES(TALK), rm_main, NULL, "remove a model from gale's own folder",
+     "Removes the folder NAME of ${XDG_CACHE_HOME:-~/.cache}/gale/models. Models of other stores are left to the tools "
+     "that fetched them."},
     {"help", "[COMMAND]", 0, 1, TAKES(OPTION_HELP, OPTION_MAN, OPTION_COMPLETION), help_main, NULL,
      "say how gale or a command is used", "Prints this overview, or what a command does and the options it takes."},
     {0},

@@ -1,5 +1,6 @@
 /* gale info: what a model is, and what its KV cache takes. */
 #include "gale/cli/console.h"
+#include "gale/cli/defaults.h"
 #include "gale/cli/opening.h"
 #include "gale/cli/units.h"
 #include "gale/commands/command.h"
@@ -63,6 +64,12 @@ static void print_template(const gale_tokenizer *t) {
   else
     out_printf("  %-22s %s%s\n", "chat template", name ? name : "none",
                source == GALE_TEMPLATE_MARKS ? ", as the control tokens show" : "");
+}
+
+static void print_defaults(const options *o) {
+  char *text = defaults_text(o);
+  if (text) row("sampling", text);
+  free(text);
 }
 
 static void print_tokenizer(const gale_tokenizer *t) {
@@ -142,6 +149,7 @@ int info_main(const options *o) {
     code = print_json(model, &info);
   } else {
     print_model(model, &info);
+    print_defaults(o);
     print_tokenizer(gale_model_tokenizer(model));
     print_kv(model, &info);
     if (o->tensors) print_tensors(model);

@@ -46,8 +46,8 @@ static void report(const options *o, const char *path, double seconds) {
 
 int quantize_main(const options *o) {
   if (!o->type) return usage_error(o, "--type TYPE is missing");
-  char *in;
-  int code = models_resolve(o->arguments[0], &in);
+  store_model in;
+  int code = models_resolve(o, o->arguments[0], &in);
   if (code) return code;
   progress p;
   progress_start(&p, o);
@@ -60,9 +60,9 @@ int quantize_main(const options *o) {
   settings.progress_user = &p;
   settings.overrides = o->overrides.items;
   settings.n_overrides = o->overrides.length;
-  gale_status status = gale_quantize_with(in, o->arguments[1], o->type, &settings, &error);
+  gale_status status = gale_quantize_with(in.path, o->arguments[1], o->type, &settings, &error);
   progress_end(&p);
-  free(in);
+  store_model_free(&in);
   if (status) return fail_with(&error);
   report(o, o->arguments[1], seconds_now() - start);
   return 0;
