@@ -95,5 +95,8 @@ if(NOT GALE_SANITIZE)
   gale_test(project/header sh ${project}/test_header.sh ${CMAKE_SOURCE_DIR}/include)
   gale_test(project/symbols sh ${tools}/check_symbols.sh ${CMAKE_SOURCE_DIR}/include
             $<TARGET_FILE:gale_shared> ${archive})
+  gale_test(web/files ${Python3_EXECUTABLE} ${CMAKE_SOURCE_DIR}/tests/web/test_files.py)
+  gale_test(web/browser ${Python3_EXECUTABLE} ${CMAKE_SOURCE_DIR}/tests/web/test_web.py)
+  set_tests_properties(web/browser PROPERTIES SKIP_RETURN_CODE 77)
   gale_test(project/install sh ${project}/test_install.sh ${CMAKE_BINARY_DIR})
 endif()

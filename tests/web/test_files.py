@@ -1,0 +1,34 @@
+"""The files of the web page: the libraries are those that were pinned, and nothing needs what its policy forbids."""
+
+import re
+import subprocess
+import sys
+import unittest
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+WEB = ROOT / "apps/gale/serve/web"
+
+
+class Files(unittest.TestCase):
+    def test_libraries_are_those_that_were_pinned(self):
+        check = subprocess.run([sys.executable, ROOT / "tools/refresh-web-libraries", "--check"], capture_output=True, text=True)
+        self.assertEqual((check.returncode, check.stdout), (0, ""))
+
+    def test_no_module_parses_markup_or_makes_code(self):
+        forbidden = re.compile(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|DOMParser|setHTML")
+        for file in WEB.glob("*.js"):
+            self.assertIsNone(forbidden.search(file.read_text()), file.name)
+
+    def test_the_page_has_no_code_or_style_of_its_own(self):
+        page = (WEB / "index.html").read_text()
+        self.assertEqual(re.findall(r"<script(?![^>]*\ssrc=)|<style|\sstyle=|\son\w+=|https?://", page), [])
+
+    def test_what_is_named_is_there(self):
+        for file in [*WEB.glob("*.js"), WEB / "index.html"]:
+            for name in re.findall(r"(?:from '|(?:href|src)=\")(\.?/?[\w./-]+\.\w+)", file.read_text()):
+                self.assertTrue((WEB / name).is_file(), f"{file.name}: {name}")
+
+
+if __name__ == "__main__":
+    unittest.main()
