@@ -29,6 +29,7 @@ BELOW = {
     "apps": ("apps/commands",),
     "apps/stores": (),
     "apps/cli": ("apps/stores",),
+    "apps/pull": ("apps/cli",),
     "apps/http": (),
     "apps/facts": (),
     "apps/serve": ("apps/cli", "apps/http", "apps/facts"),
@@ -36,7 +37,7 @@ BELOW = {
     "apps/chat": ("apps/cli",),
     "apps/bench": ("apps/cli",),
     "apps/quality": ("apps/cli",),
-    "apps/commands": ("apps/chat", "apps/bench", "apps/quality", "apps/serve", "apps/eval"),
+    "apps/commands": ("apps/chat", "apps/bench", "apps/quality", "apps/pull", "apps/serve", "apps/eval"),
     "examples": (),
 }
 # What a layer may use beside that, and those above it may not.

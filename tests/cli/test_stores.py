@@ -72,7 +72,7 @@ class HuggingFace(Stores):
         self.assertEqual(self.types("hf:Org/Tiny-GGUF:q8_0"), "Q8_0")
         self.assertEqual(self.types("hf:Org/Tiny-GGUF@main:f16"), "F16")
         self.assertEqual(self.types("hf:org/tiny-gguf"), "Q4_0")
-        self.bad(1, "info", "hf:Org/Tiny-GGUF:Q6_K", says="hf download Org/Tiny-GGUF")
+        self.bad(1, "info", "hf:Org/Tiny-GGUF:Q6_K", says="gale pull hf:Org/Tiny-GGUF:Q6_K")
         names = [m["name"] for m in self.listed()]
         self.assertEqual(names, ["hf:Org/Tiny-GGUF:F16", "hf:Org/Tiny-GGUF:Q4_0", "hf:Org/Tiny-GGUF:Q8_0"])
         for name in names:
@@ -112,7 +112,7 @@ class HuggingFace(Stores):
     def test_what_is_not_complete(self):
         place = self.snapshot("o/n", "c", {"n-00001-of-00002.gguf": tiny("q4_0")})
         message = self.bad(1, "info", "hf:o/n", says="n-00002-of-00002.gguf: the model is not complete")
-        self.assertIn("hf download o/n", message)
+        self.assertIn("gale pull hf:o/n", message)
         self.assertFalse(self.listed()[0]["complete"])
         os.symlink("../../blobs/absent", os.path.join(place, "n-00002-of-00002.gguf"))
         self.bad(1, "info", "hf:o/n", says="not complete")

@@ -143,6 +143,13 @@ const command command_table[] = {
      "They take up to half of the free space, at most 64 GiB; what was not used for longest is removed first. In the "
      "environment, GALE_CACHE_LIMIT sets another limit, e.g. 20G (0: the usual one), and GALE_CACHE_LEAST the size "
      "from which on models are kept (64M). --no-cache in other commands leaves them alone."},
+    {"pull", "hf:ORG/NAME[@REVISION][:TAG]", 1, 1, TAKES(TALK), pull_main, NULL,
+     "fetch a model from Hugging Face's hub",
+     "Fetches the files of one model of the repository into the cache that Hugging Face's tools share, checks their "
+     "hashes, and goes on where an earlier call ended. Of several GGUF files :TAG chooses, without it Q4_K_M, Q4_0, "
+     "Q8_0 or the smallest; :native means Mistral's own files where both forms are there.\n"
+     "In the environment, HF_TOKEN (or the token file of a login) is for models whose terms were accepted, HF_ENDPOINT "
+     "names another hub, HF_HOME and HF_HUB_CACHE the cache, and with HF_HUB_OFFLINE=1 nothing is fetched."},
     {"rm", "NAME", 1, 1, TAKES(TALK), rm_main, NULL, "remove a model from gale's own folder",
      "Removes the folder NAME of ${XDG_CACHE_HOME:-~/.cache}/gale/models. Models of other stores are left to the tools "
      "that fetched them."},

@@ -25,6 +25,7 @@ int perplexity_main(const options *o);
 int quantize_main(const options *o);
 int synth_main(const options *o);
 int list_main(const options *o);
+int pull_main(const options *o);
 int rm_main(const options *o);
 int help_main(const options *o);
 

@@ -10,7 +10,7 @@ _gale() {
   local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} words=
   COMPREPLY=()
   if ((COMP_CWORD == 1)); then
-    COMPREPLY=($(compgen -W 'run info tokenize detokenize constrain logits bench perplexity quantize synth list rm help --version --help' -- "$word"))
+    COMPREPLY=($(compgen -W 'run info tokenize detokenize constrain logits bench perplexity quantize synth list pull rm help --version --help' -- "$word"))
     return
   fi
   case $before in
@@ -87,13 +87,14 @@ _gale() {
     quantize) words='-t --threads --override -v --verbose -q --quiet --type -h --help' ;;
     synth) words='-v --verbose -q --quiet --type -h --help' ;;
     list) words='-v --verbose -q --quiet --json --prune -h --help' ;;
+    pull) words='-v --verbose -q --quiet -h --help' ;;
     rm) words='-v --verbose -q --quiet -h --help' ;;
     help) words='-h --help' ;;
   esac
   if [[ $word == -* ]]; then
     COMPREPLY=($(compgen -W "$words" -- "$word"))
   elif [[ ${COMP_WORDS[1]} == help ]]; then
-    COMPREPLY=($(compgen -W 'run info tokenize detokenize constrain logits bench perplexity quantize synth list rm help' -- "$word"))
+    COMPREPLY=($(compgen -W 'run info tokenize detokenize constrain logits bench perplexity quantize synth list pull rm help' -- "$word"))
   else
     local models=${XDG_CACHE_HOME:-$HOME/.cache}/gale/models
     COMPREPLY=($(compgen -W "$(command ls "$models" 2>/dev/null)" -- "$word"))

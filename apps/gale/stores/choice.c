@@ -104,16 +104,31 @@ static bool has_tag(const char *name, size_t n, const char *tag) {
 
 typedef bool name_test(const char *name, size_t n, const char *tag);
 
+/* Bytes of a GGUF file and its further shards, as far as they are there. */
+static uint64_t whole_bytes(const store_files *files, const char *name) {
+  unsigned number, count;
+  size_t stem, other;
+  uint64_t bytes = 0;
+  bool shards = shard_of(name, &number, &count, &stem);
+  for (size_t i = 0; i < files->length; i++) {
+    const store_file *f = &files->items[i];
+    unsigned of = 0;
+    bool same = strcmp(f->name, name) == 0;
+    if (shards && !same)
+      same = shard_of(f->name, &number, &of, &other) && of == count && other == stem && !strncmp(f->name, name, stem);
+    if (same && f->bytes > 0) bytes += (uint64_t)f->bytes;
+  }
+  return bytes;
+}
+
 /* The smallest of those whose names pass, or NULL; test NULL: of all. */
-static const char *smallest(const char *folder, const store_names *files, name_test *test, const char *tag) {
+static const char *smallest(const store_files *files, name_test *test, const char *tag) {
   const char *best = NULL;
   uint64_t least = 0;
   for (size_t i = 0; i < files->length; i++) {
-    const char *name = files->items[i];
+    const char *name = files->items[i].name;
     if (!is_candidate(name) || (test && !test(name, stem_length(name), tag))) continue;
-    store_model m = {0};
-    uint64_t bytes = take_gguf(folder, name, NULL, &m) == STORE_FOUND ? m.bytes : UINT64_MAX;
-    store_model_free(&m);
+    uint64_t bytes = whole_bytes(files, name);
     if (!best || bytes < least) {
       best = name;
       least = bytes;
@@ -122,44 +137,40 @@ static const char *smallest(const char *folder, const store_names *files, name_t
   return best;
 }
 
-static const char *pick(const char *folder, const store_names *files, const char *tag) {
+static const char *pick(const store_files *files, const char *tag) {
   static const char *const LIKED[] = {"Q4_K_M", "Q4_0", "Q8_0"};
   if (tag) {
-    const char *best = smallest(folder, files, has_word, tag);
-    return best ? best : smallest(folder, files, has_tag, tag);
+    const char *best = smallest(files, has_word, tag);
+    return best ? best : smallest(files, has_tag, tag);
   }
   for (size_t i = 0; i < sizeof LIKED / sizeof *LIKED; i++) {
-    const char *best = smallest(folder, files, has_word, LIKED[i]);
+    const char *best = smallest(files, has_word, LIKED[i]);
     if (best) return best;
   }
-  return smallest(folder, files, NULL, NULL);
+  return smallest(files, NULL, NULL);
 }
 
 store_status choose_gguf(const char *folder, const char *tag, const char *finish, store_model *m) {
-  store_names files = folder_names(folder);
-  const char *name = files.failed ? NULL : pick(folder, &files, tag);
+  store_files files = folder_files(folder, "");
+  const char *name = files.failed ? NULL : pick(&files, tag);
   store_status status = files.failed ? STORE_MEMORY : name ? take_gguf(folder, name, finish, m) : STORE_NONE;
-  store_names_free(&files);
+  store_files_free(&files);
   return status;
 }
 
 store_status choose_prefixed(const char *folder, const char *prefix, const char *tag, store_model *m) {
-  store_names files = folder_names(folder), those = {0};
-  for (size_t i = 0; i < files.length; i++)
-    if (strncmp(files.items[i], prefix, strlen(prefix)) == 0) store_names_add(&those, "%s", files.items[i]);
-  const char *name = pick(folder, &those, tag);
-  store_status status = files.failed || those.failed ? STORE_MEMORY : STORE_NONE;
-  if (status == STORE_NONE && name) status = take_gguf(folder, name, NULL, m);
-  store_names_free(&those);
-  store_names_free(&files);
+  store_files files = folder_files(folder, prefix);
+  const char *name = files.failed ? NULL : pick(&files, tag);
+  store_status status = files.failed ? STORE_MEMORY : name ? take_gguf(folder, name, NULL, m) : STORE_NONE;
+  store_files_free(&files);
   return status;
 }
 
 /* ---- Directories ---- */
 
-static bool has_file(const store_names *files, const char *name) {
+static bool has_file(const store_files *files, const char *name) {
   for (size_t i = 0; i < files->length; i++)
-    if (strcmp(files->items[i], name) == 0) return true;
+    if (strcmp(files->items[i].name, name) == 0) return true;
   return false;
 }
 
@@ -189,14 +200,14 @@ static store_status check_index(const char *folder, const char *index, const cha
 }
 
 /* A directory's weights: every file of that prefix, and what its index names. */
-static store_status take_directory(const char *folder, const store_names *files, bool native, const char *finish,
+static store_status take_directory(const char *folder, const store_files *files, bool native, const char *finish,
                                    store_model *m) {
   const char *prefix = native ? "consolidated" : NULL,
              *index = native ? "consolidated.safetensors.index.json" : "model.safetensors.index.json";
   store_status status = STORE_FOUND;
   size_t n = 0;
   for (size_t i = 0; i < files->length && status == STORE_FOUND; i++) {
-    const char *name = files->items[i];
+    const char *name = files->items[i].name;
     if (!is_weights(name, prefix) || (!native && strncmp(name, "consolidated", 12) == 0)) continue;
     status = add_file(folder, name, finish, m);
     n++;
@@ -213,19 +224,19 @@ typedef struct forms {
 } forms;
 
 /* Folders of GGUF files often have a config.json too, and folders of a half-fetched model nothing else. */
-static forms forms_of(const store_names *files) {
+static forms forms_of(const store_files *files) {
   forms f = {.native = has_file(files, "params.json")};
   bool config = has_file(files, "config.json"), weights = has_file(files, "model.safetensors.index.json");
   for (size_t i = 0; i < files->length; i++) {
-    f.gguf |= is_candidate(files->items[i]);
-    weights |= is_weights(files->items[i], NULL) && !is_weights(files->items[i], "consolidated");
+    f.gguf |= is_candidate(files->items[i].name);
+    weights |= is_weights(files->items[i].name, NULL) && !is_weights(files->items[i].name, "consolidated");
   }
   f.hf = config && (weights || (!f.native && !f.gguf));
   return f;
 }
 
 /* A directory of Mistral's whose other form is there too is opened by its params.json. */
-static store_status take_native(const char *folder, const store_names *files, const char *finish, store_model *m) {
+static store_status take_native(const char *folder, const store_files *files, const char *finish, store_model *m) {
   store_status status = take_directory(folder, files, true, finish, m);
   if (status != STORE_FOUND || !has_file(files, "config.json")) return status;
   free(m->path);
@@ -234,7 +245,7 @@ static store_status take_native(const char *folder, const store_names *files, co
 }
 
 store_status choose_model(const char *folder, const char *tag, const char *finish, store_model *m) {
-  store_names files = folder_names(folder);
+  store_files files = folder_files(folder, "");
   forms f = forms_of(&files);
   store_status status = STORE_NONE;
   if (files.failed)
@@ -245,18 +256,64 @@ store_status choose_model(const char *folder, const char *tag, const char *finis
     status = choose_gguf(folder, tag, finish, m);
   else if (f.hf && !tag)
     status = take_directory(folder, &files, false, finish, m);
-  store_names_free(&files);
+  store_files_free(&files);
   return status;
+}
+
+/* ---- What of a repository is fetched ---- */
+
+/* What is read of a directory beside its weights. */
+static const char *const beside[] = {"config.json",
+                                     "generation_config.json",
+                                     "tokenizer.json",
+                                     "tokenizer_config.json",
+                                     "special_tokens_map.json",
+                                     "added_tokens.json",
+                                     "chat_template.jinja",
+                                     "params.json",
+                                     "tekken.json"};
+
+static bool is_beside(const char *name) {
+  for (size_t i = 0; i < sizeof beside / sizeof *beside; i++)
+    if (strcmp(name, beside[i]) == 0) return true;
+  return ends_with(name, ".index.json") || strncmp(name, "tokenizer.model", 15) == 0 || strstr(name, ".model.v");
+}
+
+/* Whether a file belongs to a directory of one of the two forms; the other's weights don't. */
+static bool is_of_directory(const char *name, bool native) {
+  bool consolidated = strncmp(name, "consolidated", 12) == 0;
+  if (ends_with(name, ".safetensors") || ends_with(name, ".index.json")) return consolidated == native;
+  return is_beside(name) && !(native && strcmp(name, "config.json") == 0);
+}
+
+static bool is_of_gguf(const char *name, const char *chosen) {
+  unsigned number, count, of;
+  size_t stem, other;
+  if (!shard_of(chosen, &number, &count, &stem)) return strcmp(name, chosen) == 0;
+  return shard_of(name, &number, &of, &other) && of == count && other == stem && strncmp(name, chosen, stem) == 0;
+}
+
+bool choose_wanted(const store_files *files, const char *tag, bool *wanted) {
+  forms f = forms_of(files);
+  bool native = f.native && (tag ? strcasecmp(tag, "native") == 0 : !f.hf), any = false;
+  const char *chosen = !native && f.gguf && (tag || !f.hf) ? pick(files, tag) : NULL;
+  for (size_t i = 0; i < files->length; i++) {
+    const char *name = files->items[i].name;
+    bool directory = native || (f.hf && !tag);
+    wanted[i] = !strchr(name, '/') && (chosen ? is_of_gguf(name, chosen) : directory && is_of_directory(name, native));
+    any |= wanted[i];
+  }
+  return any;
 }
 
 /* ---- Lists ---- */
 
 /* The part of a file's name that tells it from its neighbours: behind the last '-' or '.', if that chooses it. */
-static const char *tag_of(const char *folder, const store_names *files, const char *name, size_t *length) {
+static const char *tag_of(const store_files *files, const char *name, size_t *length) {
   size_t n = stem_length(name), at = n;
   while (at > 0 && name[at - 1] != '-' && name[at - 1] != '.') at--;
   char *tag = text_printf("%.*s", (int)(n - at), name + at);
-  const char *chosen = tag && *tag ? pick(folder, files, tag) : NULL;
+  const char *chosen = tag && *tag ? pick(files, tag) : NULL;
   bool enough = chosen && strcmp(chosen, name) == 0;
   free(tag);
   if (!enough) at = 0;
@@ -265,23 +322,23 @@ static const char *tag_of(const char *folder, const store_names *files, const ch
 }
 
 void list_gguf(const char *folder, const char *name, store_names *names) {
-  store_names files = folder_names(folder);
+  store_files files = folder_files(folder, "");
   size_t n = 0, length;
-  for (size_t i = 0; i < files.length; i++) n += is_candidate(files.items[i]);
+  for (size_t i = 0; i < files.length; i++) n += is_candidate(files.items[i].name);
   for (size_t i = 0; i < files.length; i++) {
-    if (!is_candidate(files.items[i])) continue;
-    const char *tag = tag_of(folder, &files, files.items[i], &length);
+    if (!is_candidate(files.items[i].name)) continue;
+    const char *tag = tag_of(&files, files.items[i].name, &length);
     if (n == 1)
       store_names_add(names, "%s", name);
     else
       store_names_add(names, "%s:%.*s", name, (int)length, tag);
   }
   names->failed |= files.failed;
-  store_names_free(&files);
+  store_files_free(&files);
 }
 
 void list_models(const char *folder, const char *name, store_names *names) {
-  store_names files = folder_names(folder);
+  store_files files = folder_files(folder, "");
   forms f = forms_of(&files);
   if (f.hf)
     store_names_add(names, "%s", name);
@@ -290,5 +347,5 @@ void list_models(const char *folder, const char *name, store_names *names) {
   if (f.native && f.hf) store_names_add(names, "%s:native", name);
   if (f.gguf) list_gguf(folder, name, names);
   names->failed |= files.failed;
-  store_names_free(&files);
+  store_files_free(&files);
 }

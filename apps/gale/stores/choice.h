@@ -2,7 +2,11 @@
 #ifndef GALE_STORES_CHOICE_H
 #define GALE_STORES_CHOICE_H
 
-#include "gale/stores/store.h"
+#include "gale/stores/files.h"
+
+/* Which files of a repository are the model that tag means by these rules: wanted[i] of files->items[i]. False if none
+ * is. Files in folders of the repository are none. */
+bool choose_wanted(const store_files *files, const char *tag, bool *wanted);
 
 /* The GGUF file of a folder whose name holds tag, in any case; without a tag (NULL) the one of Q4_K_M, else of Q4_0,
  * else of Q8_0, else the smallest. Shards count as one, and are named by the first. Files that begin with mmproj are

@@ -151,6 +151,37 @@ store_names folder_names(const char *folder) {
   return names;
 }
 
+void store_files_add(store_files *to, const char *name, int64_t bytes) {
+  char *copy = strdup(name);
+  store_file *grown = copy ? realloc(to->items, (to->length + 1) * sizeof *grown) : NULL;
+  if (!grown) {
+    free(copy);
+    to->failed = true;
+    return;
+  }
+  to->items = grown;
+  to->items[to->length++] = (store_file){copy, bytes};
+}
+
+void store_files_free(store_files *files) {
+  for (size_t i = 0; i < files->length; i++) free(files->items[i].name);
+  free(files->items);
+  *files = (store_files){0};
+}
+
+store_files folder_files(const char *folder, const char *prefix) {
+  store_names names = folder_names(folder);
+  store_files files = {.failed = names.failed};
+  for (size_t i = 0; i < names.length; i++) {
+    if (strncmp(names.items[i], prefix, strlen(prefix)) != 0) continue;
+    char *path = text_printf("%s/%s", folder, names.items[i]);
+    store_files_add(&files, names.items[i], file_size(path));
+    free(path);
+  }
+  store_names_free(&names);
+  return files;
+}
+
 char *folder_entry(const char *folder, const char *name) {
   char *exact = text_printf("%s/%s", folder, name);
   struct stat s;

@@ -24,6 +24,22 @@ char *read_small(const char *path, size_t most, size_t *length);
 /* Names in a folder that do not begin with a dot, sorted. */
 store_names folder_names(const char *folder);
 
+typedef struct store_file {
+  char *name;
+  int64_t bytes; /* -1: not there, or no regular file */
+} store_file;
+
+typedef struct store_files {
+  store_file *items;
+  size_t length;
+  bool failed; /* without memory */
+} store_files;
+
+/* The files of a folder whose names begin with prefix and not with a dot, sorted. */
+store_files folder_files(const char *folder, const char *prefix);
+void store_files_add(store_files *to, const char *name, int64_t bytes);
+void store_files_free(store_files *files);
+
 /* The entry of a folder with this name: as it is, else the first that differs by case alone. */
 char *folder_entry(const char *folder, const char *name);
 

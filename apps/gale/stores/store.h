@@ -51,6 +51,16 @@ extern const store *const store_table[]; /* in the order in which bare names are
 /* Characters A-Z, a-z, 0-9, '.', '_', '-', and of `more`; parts between slashes are not empty, "." or "..". */
 bool store_name_ok(const char *name, const char *more);
 
+/* ORG/NAME[@REV][:TAG], taken apart. */
+typedef struct hf_name {
+  char *repo;      /* ORG/NAME */
+  char *folder;    /* models--ORG--NAME */
+  char *rev, *tag; /* NULL: not given */
+} hf_name;
+/* False if it is none, or without memory. The caller frees it either way. */
+bool hf_name_read(const char *name, hf_name *n);
+void hf_name_free(hf_name *n);
+
 /* NAME without a store in front, or STORE:NAME: where it is. *from is the store that has it. */
 store_status store_resolve(const char *name, store_model *m, const store **from);
 

@@ -17,19 +17,14 @@ static char *root(void) {
   return path;
 }
 
-/* ORG/NAME[@REV][:TAG], taken apart. */
-typedef struct hf_name {
-  char *folder; /* models--ORG--NAME */
-  char *rev, *tag;
-} hf_name;
-
-static void hf_name_free(hf_name *n) {
+void hf_name_free(hf_name *n) {
+  free(n->repo);
   free(n->folder);
   free(n->rev);
   free(n->tag);
 }
 
-static bool take_apart(const char *name, hf_name *n) {
+bool hf_name_read(const char *name, hf_name *n) {
   *n = (hf_name){0};
   size_t repo = strcspn(name, "@:"), rev = 0;
   const char *rest = name + repo;
@@ -39,13 +34,14 @@ static bool take_apart(const char *name, hf_name *n) {
     rest += rev;
   }
   if (*rest == ':') n->tag = strdup(rest + 1);
+  n->repo = strndup(name, repo);
   size_t org = strcspn(name, "/");
   if (org < repo)
     n->folder = text_printf("models--%.*s--%.*s", (int)org, name, (int)(repo - org - 1), name + org + 1);
   else
     n->folder = text_printf("models--%.*s", (int)repo, name);
   bool one_slash = !memchr(name + (org < repo ? org + 1 : repo), '/', repo - (org < repo ? org + 1 : repo));
-  return n->folder && repo > 0 && one_slash && (!n->rev || *n->rev) && (!n->tag || *n->tag);
+  return n->repo && n->folder && repo > 0 && one_slash && (!n->rev || *n->rev) && (!n->tag || *n->tag);
 }
 
 /* The commit that refs/REV holds, if it is the name of a folder. */
@@ -92,14 +88,14 @@ static char *snapshot_of(const char *repo, const char *rev) {
   return path || rev ? path : newest_snapshot(repo);
 }
 
-store_status store_hf_find_in(const char *cache, const char *name, store_model *m) {
+static store_status find_in(const char *cache, const char *name, store_model *m) {
   hf_name n;
   store_status status = STORE_NONE;
-  bool good = take_apart(name, &n);
+  bool good = hf_name_read(name, &n);
   char *folder = good && cache ? folder_entry(cache, n.folder) : NULL;
   char *repo = folder ? text_printf("%s/%s", cache, folder) : NULL;
   char *snapshot = repo ? snapshot_of(repo, n.rev) : NULL;
-  char *finish = text_printf("hf download %.*s", (int)strcspn(name, "@:"), name);
+  char *finish = text_printf("gale pull hf:%s", name);
   if (snapshot) status = choose_model(snapshot, n.tag, finish, m);
   if (repo && status == STORE_NONE) {
     snprintf(m->why, sizeof m->why, "%s: nothing there that is %s%s%s%s; to fetch it: %s", repo,
@@ -117,7 +113,7 @@ store_status store_hf_find_in(const char *cache, const char *name, store_model *
 
 static store_status find(const char *name, store_model *m) {
   char *cache = root();
-  store_status status = store_hf_find_in(cache, name, m);
+  store_status status = find_in(cache, name, m);
   free(cache);
   return status;
 }
