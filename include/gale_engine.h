@@ -29,6 +29,9 @@ typedef struct gale_engine_options {
   /* Texts that are kept when their answers are over, for those that begin alike, as far as the budget of pages goes;
    * default 256; 0: none. Sequences of the session beside those of answers. */
   int32_t kept_texts;
+  /* 0 to 32: generation->speculate of requests that leave it at 0. How many tokens are computed on trial is decided for
+   * the step as a whole; their prompts are looked at, whatever generation->prompt says. */
+  int32_t speculate;
 } gale_engine_options;
 
 #define gale_engine_defaults(options) gale_engine_defaults_sized(options, sizeof *(options))
@@ -64,7 +67,8 @@ typedef struct gale_engine_stats {
   uint64_t kv_reserved_bytes;
   uint64_t kv_page_size;                                   /* bytes of a page */
   int32_t kv_active_pages, kv_cached_pages, kv_free_pages; /* that answers hold; that only kept texts do; the others */
-  uint64_t step_sizes[17]; /* steps so far, by tokens: [i] of at most 2^i that are more than 2^(i-1) */
+  uint64_t lookup_right, lookup_wrong; /* tokens computed on trial, as generation->speculate has it */
+  uint64_t step_sizes[17];             /* steps so far, by tokens: [i] of at most 2^i that are more than 2^(i-1) */
 } gale_engine_stats;
 #define gale_engine_get_stats(engine, stats) gale_engine_get_stats_sized(engine, stats, sizeof *(stats))
 GALE_API void gale_engine_get_stats_sized(gale_engine *engine, gale_engine_stats *stats, size_t size);

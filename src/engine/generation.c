@@ -42,8 +42,6 @@ static gale_status check_options(const gale_generation_options *o, gale_error *e
     return error_set(error, GALE_E_ARGUMENT, "max_tokens is %d: -1 (no limit) and more is accepted", o->max_tokens);
   if (o->top_logprobs < 0 || o->top_logprobs > MOST_LOGPROBS)
     return error_set(error, GALE_E_ARGUMENT, "top_logprobs is %d: 0 to %d is accepted", o->top_logprobs, MOST_LOGPROBS);
-  if (o->speculate < 0 || o->speculate > SPECULATION_MOST)
-    return error_set(error, GALE_E_ARGUMENT, "speculate is %d: 0 to %d is accepted", o->speculate, SPECULATION_MOST);
   if (o->top_logprobs > 0 && !o->logprobs)
     return error_set(error, GALE_E_ARGUMENT, "top_logprobs is %d without logprobs", o->top_logprobs);
   return GALE_OK;
@@ -94,11 +92,14 @@ static gale_status open_stops(gale_generation *g, const gale_generation_options 
   return GALE_OK;
 }
 
-static gale_status open_speculation(gale_generation *g, const gale_generation_options *o, gale_error *error) {
-  if (o->speculate == 0 || !g->model) return GALE_OK;
+gale_status generation_speculate(gale_generation *g, int32_t most, const int32_t *prompt, size_t n_prompt,
+                                 gale_error *error) {
+  if (most < 0 || most > SPECULATION_MOST)
+    return error_set(error, GALE_E_ARGUMENT, "speculate is %d: 0 to %d is accepted", most, SPECULATION_MOST);
+  if (most == 0 || !g->model) return GALE_OK;
   g->speculation = calloc(1, sizeof *g->speculation);
   if (!g->speculation) return error_memory(error, sizeof *g->speculation);
-  return speculation_open(g->speculation, (size_t)o->speculate, o->prompt, o->n_prompt, error);
+  return speculation_open(g->speculation, (size_t)most, prompt, n_prompt, error);
 }
 
 static gale_status open_parts(gale_generation *g, const gale_generation_options *o, gale_error *error) {
@@ -108,7 +109,7 @@ static gale_status open_parts(gale_generation *g, const gale_generation_options 
   g->bound.ends = g->ends;
   g->bound.n_ends = g->n_ends;
   if (!status) status = open_stops(g, o, error);
-  if (!status) status = open_speculation(g, o, error);
+  if (!status) status = generation_speculate(g, o->speculate, o->prompt, o->n_prompt, error);
   if (status || !o->logprobs) return status;
   g->top = (size_t)o->top_logprobs;
   g->logprobs = malloc((g->top + 1) * sizeof *g->logprobs);
@@ -291,17 +292,34 @@ static gale_status find_forced(gale_generation *g, gale_error *error) {
   return status;
 }
 
-gale_status generation_draft(gale_generation *g, size_t most, int32_t *tokens, size_t *n, gale_error *error) {
-  *n = 0;
-  if (!g->speculation) return GALE_OK;
-  if (g->max_tokens >= 0 && most >= (size_t)(g->max_tokens - g->result.n_tokens))
-    most = (size_t)(g->max_tokens - g->result.n_tokens) - 1;
+gale_status generation_outlook(gale_generation *g, size_t most, draft_outlook *outlook, gale_error *error) {
+  *outlook = (draft_outlook){0};
+  if (!g->speculation || g->result.finish) return GALE_OK;
   gale_status status = speculation_wants_forced(g->speculation) ? find_forced(g, error) : GALE_OK;
   if (status) return status;
-  size_t drafted = speculation_draft(g->speculation, most, tokens), fit = 0;
+  if (g->max_tokens >= 0 && most >= (size_t)(g->max_tokens - g->result.n_tokens))
+    most = (size_t)(g->max_tokens - g->result.n_tokens) - 1;
+  *outlook = speculation_outlook(g->speculation);
+  if (outlook->most > most) outlook->most = most;
+  return GALE_OK;
+}
+
+gale_status generation_propose(gale_generation *g, size_t n, int32_t *tokens, size_t *fit, gale_error *error) {
+  size_t known = 0;
   int32_t n_tokens = model_drawable(g->model, g->tokenizer);
-  while (fit < drafted && tokens[fit] < n_tokens) fit++;
-  return fit ? constrained_fit(&g->bound, g->answer, tokens, fit, n, error) : GALE_OK;
+  *fit = 0;
+  speculation_propose(g->speculation, n, tokens);
+  while (known < n && tokens[known] < n_tokens) known++;
+  return known ? constrained_fit(&g->bound, g->answer, tokens, known, fit, error) : GALE_OK;
+}
+
+gale_status generation_draft(gale_generation *g, size_t most, int32_t *tokens, size_t *n, gale_error *error) {
+  draft_outlook outlook;
+  gale_status status = generation_outlook(g, most, &outlook, error);
+  *n = 0;
+  if (status || outlook.most == 0) return status;
+  size_t size = speculation_size(g->speculation, outlook.most);
+  return size ? generation_propose(g, size, tokens, n, error) : GALE_OK;
 }
 
 void generation_timed(gale_generation *g, size_t n, double seconds) {

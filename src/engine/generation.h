@@ -6,11 +6,21 @@
 
 #include "engine/speculation.h"
 
-/* A draft of at most `most` tokens that may follow the last one taken, all fit to be computed, into tokens
- * [SPECULATION_MOST]; *n is 0 where none is worth it, or the generation drafts nothing. */
+/* What generation_options.speculate asks for, with the text of the prompt. At most once, where that is 0. */
+gale_status generation_speculate(gale_generation *g, int32_t most, const int32_t *prompt, size_t n_prompt,
+                                 gale_error *error);
+
+/* What a draft of at most `most` tokens promises that may follow the last one taken; none, if drafts are not wanted. */
+gale_status generation_outlook(gale_generation *g, size_t most, draft_outlook *outlook, gale_error *error);
+
+/* A draft of n tokens, at most what generation_outlook() says, into tokens; the first *fit of them can be computed. */
+gale_status generation_propose(gale_generation *g, size_t n, int32_t *tokens, size_t *fit, gale_error *error);
+
+/* For a step that computes nothing else: a draft of at most `most` tokens that may follow the last one taken, all fit
+ * to be computed, into tokens [SPECULATION_MOST]; *n is 0 where none is worth it, or the generation drafts nothing. */
 gale_status generation_draft(gale_generation *g, size_t most, int32_t *tokens, size_t *n, gale_error *error);
 
-/* A step of one token and a draft of n took so long. */
+/* A step of one token and a draft of n, and nothing else, took so long. */
 void generation_timed(gale_generation *g, size_t n, double seconds);
 
 /* So many tokens of a draft of n were right. */

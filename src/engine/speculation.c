@@ -3,12 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Until steps with drafts were measured, each token of a draft is taken to add this much to the time of a step. */
-#define TOKEN_SHARE 0.15
-/* A draft must be worth so much more than none: measured shares are uncertain. */
-#define LEAST_GAIN 1.05
-/* A single step can be held up by other programs. */
-#define MOST_CHANGE 2.0
 #define MEMORY 32.0 /* tokens or steps that averages go over */
 
 gale_status speculation_open(speculation *s, size_t most, const int32_t *prompt, size_t n_prompt, gale_error *error) {
@@ -71,61 +65,27 @@ void speculation_force(speculation *s, int32_t *tokens, size_t n) {
   expect(s);
 }
 
-/* ---- How many ---- */
+/* ---- Drafts ---- */
 
-/* Where a size was never tried it is taken to cost in proportion to the nearest smaller one that was, or larger one. */
-static double share_of(const speculation *s, int size) {
-  int known = size;
-  while (known >= 0 && s->share[known] == 0) known--;
-  if (known < 0)
-    for (known = size; known < SPECULATION_SIZES && s->share[known] == 0;) known++;
-  double tokens = (double)(1 << size);
-  if (known == SPECULATION_SIZES) return 1 + TOKEN_SHARE * tokens;
-  return 1 + (s->share[known] - 1) * tokens / (double)(1 << known);
-}
-
-/* Tokens that a step is expected to give: 1 + p + p^2 + ... + p^n. */
-static double expected_tokens(double p, size_t n) {
-  double sum = 1, term = 1;
-  for (size_t i = 0; i < n; i++) sum += term *= p;
-  return sum;
-}
-
-/* Sizes are tried from the smallest up: one is a candidate when the one below it was measured. */
-static size_t best_size(const speculation *s, size_t most) {
-  double best = LEAST_GAIN;
-  size_t n = 0;
-  for (int i = 0; i < SPECULATION_SIZES && (size_t)1 << i <= most; i++) {
-    if (i > 0 && s->share[i - 1] == 0) break;
-    double gain = expected_tokens(s->kinds[s->kind].right, (size_t)1 << i) / share_of(s, i);
-    if (gain <= best) continue;
-    best = gain;
-    n = (size_t)1 << i;
-  }
-  return n;
-}
-
-size_t speculation_draft(const speculation *s, size_t most, int32_t *tokens) {
-  if (!s->text || s->expected < 0 || s->plain == 0) return 0;
+draft_outlook speculation_outlook(const speculation *s) {
+  if (!s->text || s->expected < 0) return (draft_outlook){0};
   size_t left = s->kind == 0 ? s->n_forced - s->next_forced : s->most;
-  if (left > s->most) left = s->most;
-  size_t n = best_size(s, most < left ? most : left);
-  if (s->kind != 0) return recall_propose(s->text, tokens, n);
-  memcpy(tokens, s->forced + s->next_forced, n * sizeof *tokens);
-  return n;
+  return (draft_outlook){.right = s->kinds[s->kind].right, .most = left < s->most ? left : s->most};
 }
 
-/* An average that begins with the first value. */
-static void average(double *mean, double value) {
-  if (*mean == 0) *mean = value;
-  if (value > MOST_CHANGE * *mean) value = MOST_CHANGE * *mean;
-  *mean += (value - *mean) / 8;
+void speculation_propose(const speculation *s, size_t n, int32_t *tokens) {
+  if (s->kind == 0)
+    memcpy(tokens, s->forced + s->next_forced, n * sizeof *tokens);
+  else
+    recall_propose(s->text, tokens, n);
+}
+
+size_t speculation_size(const speculation *s, size_t most) {
+  draft_outlook outlook = speculation_outlook(s);
+  drafts_choose(&s->times, 1, most, &outlook, 1);
+  return outlook.n;
 }
 
 void speculation_timed(speculation *s, size_t n, double seconds) {
-  if (!s->text || seconds <= 0) return;
-  if (n == 0) average(&s->plain, seconds);
-  int size = 0;
-  while (size < SPECULATION_SIZES - 1 && (size_t)1 << size < n) size++;
-  if (n > 0 && n == (size_t)1 << size && s->plain > 0) average(&s->share[size], seconds / s->plain);
+  if (s->text) step_times_note(&s->times, 1 + n, seconds);
 }

@@ -2,14 +2,14 @@
  *
  * A draft comes from what a constraint forces, or from what followed earlier in prompt and answer (recall.h). How often
  * the first token of such a draft turns out right is counted for every token that is accepted, whether a draft was
- * computed or not, so that a text which nothing foretells costs no trials. What a step with a draft takes is measured
- * against one without. */
+ * computed or not, so that a text which nothing foretells costs no trials. */
 #ifndef ENGINE_SPECULATION_H
 #define ENGINE_SPECULATION_H
 
+#include "engine/drafting.h"
 #include "engine/recall.h"
 
-enum { SPECULATION_MOST = 32, SPECULATION_SIZES = 6, SPECULATION_KINDS = 7 };
+enum { SPECULATION_MOST = 32, SPECULATION_KINDS = 7 };
 
 typedef struct speculation {
   recall *text; /* NULL: nothing is drafted */
@@ -21,8 +21,7 @@ typedef struct speculation {
   struct {
     double right, seen; /* share of right tokens, over about so many of the last */
   } kinds[SPECULATION_KINDS];
-  double plain;                    /* seconds of a step without a draft; 0: none yet */
-  double share[SPECULATION_SIZES]; /* seconds of a step with a draft of 2^i, over plain; 0: none yet */
+  step_times times; /* of the text's own steps */
 } speculation;
 
 /* most in 1 .. SPECULATION_MOST. On failure speculation_close() releases what there is. */
@@ -38,10 +37,16 @@ bool speculation_wants_forced(const speculation *s);
 /* n tokens that must follow; takes the array, which is from malloc(). */
 void speculation_force(speculation *s, int32_t *tokens, size_t n);
 
-/* A draft of at most `most` tokens, into tokens [SPECULATION_MOST]; returns how many. */
-size_t speculation_draft(const speculation *s, size_t most, int32_t *tokens);
+/* What a draft promises. */
+draft_outlook speculation_outlook(const speculation *s);
 
-/* A step of one token and a draft of n took so long. */
+/* A draft of n tokens, at most what speculation_outlook() says. */
+void speculation_propose(const speculation *s, size_t n, int32_t *tokens);
+
+/* How many of at most `most` tokens are worth it in a step that computes nothing else. */
+size_t speculation_size(const speculation *s, size_t most);
+
+/* A step of one token and a draft of n, and nothing else, took so long. */
 void speculation_timed(speculation *s, size_t n, double seconds);
 
 #endif

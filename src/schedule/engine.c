@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/sized.h"
+#include "engine/speculation.h"
 #include "schedule/schedule.h"
 
 #include <signal.h>
@@ -57,6 +58,8 @@ static void note_stats(gale_engine *e) {
                                  .kv_page_bytes = session.kv_page_bytes,
                                  .kv_reserved_bytes = session.kv_reserved_bytes,
                                  .kv_page_size = c->page_bytes,
+                                 .lookup_right = s->lookup_right,
+                                 .lookup_wrong = s->lookup_wrong,
                                  .kv_active_pages = active,
                                  .kv_cached_pages = c->n_pages - c->n_free - active,
                                  .kv_free_pages = c->n_free};
@@ -140,6 +143,8 @@ gale_status gale_engine_open(const gale_model *model, const gale_engine_options 
     return error_set(error, GALE_E_ARGUMENT, "slowdown is %g: 0 (no limit) and 1 or more is accepted", o.slowdown);
   if (o.kept_texts < 0 || o.kept_texts > MOST_SEQUENCES)
     return error_set(error, GALE_E_ARGUMENT, "kept_texts is %d: 0 to %d is accepted", o.kept_texts, MOST_SEQUENCES);
+  if (o.speculate < 0 || o.speculate > SPECULATION_MOST)
+    return error_set(error, GALE_E_ARGUMENT, "speculate is %d: 0 to %d is accepted", o.speculate, SPECULATION_MOST);
   gale_engine *e = calloc(1, sizeof *e);
   if (!e) return error_memory(error, sizeof *e);
   e->model = model;
@@ -237,7 +242,7 @@ static gale_status enqueue(gale_engine *e, gale_request *r, gale_request **reque
 gale_status gale_engine_submit(gale_engine *engine, const gale_request_options *options, gale_request **request,
                                gale_error *error) {
   gale_request *r = NULL;
-  gale_status status = request_open(engine->model, options, &r, error);
+  gale_status status = request_open(engine->model, engine->options.speculate, options, &r, error);
   if (status) return status;
   status = scheduler_check(&engine->scheduler, r->n_prompt, error);
   if (!status) status = enqueue(engine, r, request, error);

@@ -11,21 +11,23 @@ static const double WEIGHT = 0.25;
 /* Prompts count for so much of a step's time at least, which can be too little to be measured. */
 static const double LEAST_PART = 1.0 / 16;
 
-double pace_room(const pace *p, double bytes) {
+/* Seconds of the step without prompts. */
+static double alone(const pace *p, size_t n, double bytes) {
+  if (n == 0) return 0;
+  double byte_time = step_times_expect(&p->singles, n);
+  return bytes * (byte_time > 0 ? byte_time : BYTE_TIME);
+}
+
+double pace_room(const pace *p, size_t n, double bytes) {
   if (p->most == 0) return INFINITY;
-  double alone = bytes * (p->byte_time > 0 ? p->byte_time : BYTE_TIME);
-  return fmax(0, p->most - 1) * alone / (p->op_time > 0 ? p->op_time : OP_TIME);
+  return fmax(0, p->most - 1) * alone(p, n, bytes) / (p->op_time > 0 ? p->op_time : OP_TIME);
 }
 
-static void learn(double *value, double now) {
-  *value = *value > 0 ? *value + WEIGHT * (now - *value) : now;
-}
-
-void pace_note(pace *p, double bytes, double ops, double seconds) {
+void pace_note(pace *p, size_t n, double bytes, double ops, double seconds) {
   if (ops == 0) {
-    if (bytes > 0) learn(&p->byte_time, seconds / bytes);
+    step_times_note(&p->singles, n, seconds / bytes);
     return;
   }
-  double alone = bytes * (p->byte_time > 0 ? p->byte_time : BYTE_TIME);
-  learn(&p->op_time, fmax(LEAST_PART * seconds, seconds - alone) / ops);
+  double now = fmax(LEAST_PART * seconds, seconds - alone(p, n, bytes)) / ops;
+  p->op_time = p->op_time > 0 ? p->op_time + WEIGHT * (now - p->op_time) : now;
 }

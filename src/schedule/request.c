@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/sized.h"
+#include "engine/generation.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -80,6 +81,16 @@ static gale_status check_options(const gale_model *m, const gale_request_options
   return GALE_OK;
 }
 
+/* Drafts look at all of the prompt, whatever penalties know of it. */
+static gale_status open_generation(const gale_model *model, const gale_request_options *o,
+                                   const gale_generation_options *generation, answering *a, gale_error *error) {
+  gale_generation_options without = *generation;
+  without.speculate = 0;
+  gale_status status = gale_generation_open(model, NULL, &without, &a->generation, error);
+  if (status) return status;
+  return generation_speculate(a->generation, generation->speculate, o->prompt, o->n_prompt, error);
+}
+
 static gale_status open_answer(const gale_model *model, const gale_request_options *o,
                                const gale_generation_options *generation, answering *a, gale_error *error) {
   a->room = (int32_t)o->n_prompt + 64;
@@ -89,7 +100,7 @@ static gale_status open_answer(const gale_model *model, const gale_request_optio
   a->length = (int32_t)o->n_prompt;
   a->row = a->length - 1;
   if (a->index == 0 && o->prompt_logprobs_from > 0) a->row = o->prompt_logprobs_from - 1;
-  if (!o->embed) return gale_generation_open(model, NULL, generation, &a->generation, error);
+  if (!o->embed) return open_generation(model, o, generation, a, error);
   gale_model_info info;
   gale_model_get_info(model, &info);
   a->of->pooling = o->pooling;
@@ -99,8 +110,8 @@ static gale_status open_answer(const gale_model *model, const gale_request_optio
   return a->pooled && a->of->embedding ? GALE_OK : error_memory(error, (size_t)info.dim * sizeof *a->pooled);
 }
 
-static gale_status open_answers(const gale_model *model, const gale_request_options *o, gale_request *r,
-                                gale_error *error) {
+static gale_status open_answers(const gale_model *model, int32_t speculate, const gale_request_options *o,
+                                gale_request *r, gale_error *error) {
   gale_generation_options generation;
   gale_sampler_options sampling;
   gale_generation_defaults(&generation);
@@ -111,6 +122,7 @@ static gale_status open_answers(const gale_model *model, const gale_request_opti
   if (!status && generation.sampling)
     status = sized_read(&sampling, sizeof sampling, generation.sampling, "gale_sampler_options", error);
   generation.sampling = &sampling;
+  if (generation.speculate == 0) generation.speculate = speculate;
   if (!status && o->prompt_logprobs_from > 0) {
     r->n_best = o->prompt_top_logprobs;
     r->logprobs = malloc((1 + (size_t)r->n_best) * sizeof *r->logprobs);
@@ -145,8 +157,8 @@ static void request_free(gale_request *r) {
   free(r);
 }
 
-gale_status request_open(const gale_model *model, const gale_request_options *options, gale_request **request,
-                         gale_error *error) {
+gale_status request_open(const gale_model *model, int32_t speculate, const gale_request_options *options,
+                         gale_request **request, gale_error *error) {
   gale_request_options o;
   gale_request_defaults(&o);
   gale_status status = sized_read(&o, sizeof o, options, "gale_request_options", error);
@@ -169,8 +181,8 @@ gale_status request_open(const gale_model *model, const gale_request_options *op
   time_condition(&r->changed);
   r->answers = calloc((size_t)o.n, sizeof *r->answers);
   r->salt = strdup(o.cache_salt ? o.cache_salt : "");
-  status =
-      r->answers && r->salt ? open_answers(model, &o, r, error) : error_memory(error, (size_t)o.n * sizeof *r->answers);
+  status = r->answers && r->salt ? open_answers(model, speculate, &o, r, error)
+                                 : error_memory(error, (size_t)o.n * sizeof *r->answers);
   if (status)
     request_free(r);
   else
@@ -184,16 +196,20 @@ void request_release(gale_request *r) {
 
 /* ---- Events: the engine's side ---- */
 
-gale_status answering_append(answering *a, int32_t token, gale_error *error) {
-  if (a->length == a->room) {
-    int32_t room = a->room <= 1 << 29 ? 2 * a->room : INT32_MAX;
-    int32_t *text = realloc(a->text, (size_t)room * sizeof *text);
-    if (!text) return error_memory(error, (size_t)room * sizeof *text);
-    a->text = text;
-    a->room = room;
-  }
-  a->text[a->length++] = token;
+gale_status answering_reserve(answering *a, int32_t n, gale_error *error) {
+  if (n <= a->room - a->length) return GALE_OK;
+  int32_t room = a->room <= 1 << 29 ? 2 * a->room : INT32_MAX;
+  int32_t *text = realloc(a->text, (size_t)room * sizeof *text);
+  if (!text) return error_memory(error, (size_t)room * sizeof *text);
+  a->text = text;
+  a->room = room;
   return GALE_OK;
+}
+
+gale_status answering_append(answering *a, int32_t token, gale_error *error) {
+  gale_status status = answering_reserve(a, 1, error);
+  if (!status) a->text[a->length++] = token;
+  return status;
 }
 
 /* Gives an event to the callback; NULL: tells the owner of those in the list, unless it knows. */

@@ -25,9 +25,10 @@ typedef struct answering {
   int32_t n_cached; /* of the prompt, that did not have to be computed */
   int32_t reached;  /* the most of the text that was ever computed */
   int32_t row;      /* the first place of the text whose row of logits, or hidden state, is wanted and was not used */
-  int32_t marks[2]; /* lengths at which the prefix cache gets a fork; 0: none */
-  bool begun;       /* has had a sequence, */
-  int64_t begin;    /* from then on */
+  int32_t n_draft, n_right; /* of its last step: tokens of a draft, and those that were right */
+  int32_t marks[2];         /* lengths at which the prefix cache gets a fork; 0: none */
+  bool begun;               /* has had a sequence, */
+  int64_t begin;            /* from then on */
   bool ended;
   double *pooled;     /* [dim]: of an embedding; NULL: none is wanted */
   gale_finish finish; /* of what is no answer: an embedding, and log-probabilities of the prompt that are cut short */
@@ -65,12 +66,15 @@ struct gale_request {
   kept_event *given; /* the owner's: the event that it looks at */
 };
 
-/* Checks options and copies what they point at. */
-gale_status request_open(const gale_model *model, const gale_request_options *options, gale_request **request,
-                         gale_error *error);
+/* Checks options and copies what they point at. speculate: as in gale_engine_options. */
+gale_status request_open(const gale_model *model, int32_t speculate, const gale_request_options *options,
+                         gale_request **request, gale_error *error);
 
 /* Lets go of a request for one of its holders; the last one frees it. */
 void request_release(gale_request *r);
+
+/* Makes room for n more ids behind the answer's text. */
+gale_status answering_reserve(answering *a, int32_t n, gale_error *error);
 
 /* Adds an id to the answer's text. */
 gale_status answering_append(answering *a, int32_t token, gale_error *error);

@@ -48,28 +48,46 @@ static gale_status score(answering *a, gale_session *session, const float *logit
   return status ? status : request_tell(r, &event, error);
 }
 
-/* The row gives the answer's next token. */
-static gale_status take(answering *a, gale_session *session, size_t row, gale_error *error) {
+/* The row gives the answer's next token. *more: it is what the draft has there, whose row follows. */
+static gale_status take(answering *a, gale_session *session, size_t row, bool *more, gale_error *error) {
   int32_t token;
   gale_status status = gale_generation_take(a->generation, session, a->sequence, row, &token, error);
   if (!status) status = answering_tell(a, token, error);
-  if (!status && !answering_finish(a)) status = answering_append(a, token, error);
   a->row++;
-  return status;
+  *more = false;
+  if (status || answering_finish(a)) return status;
+  *more = a->n_right < a->n_draft && token == a->text[a->length];
+  a->n_right += *more;
+  return answering_append(a, token, error);
+}
+
+/* Takes back what of the draft was not right. */
+static void end_draft(answering *a, gale_session *session) {
+  if (a->n_draft == 0) return;
+  session_take_back(session, a->sequence, a->n_draft - a->n_right);
+  generation_judged(a->generation, (size_t)a->n_draft, (size_t)a->n_right);
+}
+
+gale_status rows_draft(answering *a, size_t n, size_t *fit, gale_error *error) {
+  *fit = 0;
+  gale_status status = answering_reserve(a, (int32_t)n, error);
+  return status ? status : generation_propose(a->generation, n, a->text + a->length, fit, error);
 }
 
 gale_status rows_use(answering *a, gale_session *session, gale_error *error) {
   size_t n_rows = gale_hidden_rows(session, a->sequence);
   int32_t first = gale_sequence_length(session, a->sequence) - (int32_t)n_rows;
   gale_status status = GALE_OK;
-  for (size_t row; !status && !answering_finish(a) && (row = (size_t)(a->row - first)) < n_rows;) {
+  bool more = true;
+  for (size_t row; more && !status && !answering_finish(a) && (row = (size_t)(a->row - first)) < n_rows;) {
     if (!a->generation)
       status = pool(a, session, row, n_rows, error);
     else if (answering_scores(a))
       status = score(a, session, gale_logits(session, a->sequence, row), error);
     else
-      status = take(a, session, row, error);
+      status = take(a, session, row, &more, error);
   }
+  end_draft(a, session);
   request_notify(a->of);
   return status;
 }

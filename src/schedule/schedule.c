@@ -1,6 +1,7 @@
 #include "schedule/schedule.h"
 
 #include "base/error.h"
+#include "engine/generation.h"
 #include "gale_tools.h"
 #include "schedule/rows.h"
 
@@ -24,7 +25,10 @@ gale_status scheduler_open(scheduler *s, gale_session *session, const scheduler_
   atomic_init(&s->queued_requests, 0);
   atomic_init(&s->queued_tokens, 0);
   s->marks = malloc((size_t)session->cache.n_pages * sizeof *s->marks);
-  if (!s->inputs || !s->of || !s->marks) return error_memory(error, (size_t)s->most_running * sizeof *s->inputs);
+  s->drafts = calloc((size_t)s->most_running, sizeof *s->drafts);
+  s->outlooks = calloc((size_t)s->most_running, sizeof *s->outlooks);
+  if (!s->inputs || !s->of || !s->marks || !s->drafts || !s->outlooks)
+    return error_memory(error, (size_t)s->most_running * sizeof *s->inputs);
   return prefix_cache_open(&s->prefixes, session, options->most_kept, error);
 }
 
@@ -33,6 +37,8 @@ void scheduler_close(scheduler *s) {
   gale_session_close(&s->session);
   free(s->inputs);
   free(s->of);
+  free(s->drafts);
+  free(s->outlooks);
   free(s->marks);
 }
 
@@ -282,6 +288,7 @@ static void add_input(scheduler *s, answering *a, int32_t n) {
     if (cuts[i] > first && cuts[i] < first + n) n = cuts[i] - first;
   s->inputs[s->n_inputs] = (gale_input){
       .sequence = a->sequence, .tokens = a->text + first, .n_tokens = n, .logits = rows_wanted(a, first, n)};
+  s->drafts[s->n_inputs] = 0;
   s->of[s->n_inputs++] = a;
   s->n_planned += n;
 }
@@ -308,6 +315,7 @@ static void plan_singles(scheduler *s) {
     length += computed(s, a);
     add_input(s, a, 1);
   }
+  s->n_singles = s->n_planned;
   s->single_bytes = 0;
   if (s->n_planned == 0) return;
   gale_cost cost;
@@ -315,25 +323,54 @@ static void plan_singles(scheduler *s) {
   s->single_bytes = cost.weight_bytes + cost.cache_bytes;
 }
 
+/* Puts a draft of n tokens behind a single token. */
+static void add_draft(scheduler *s, size_t input, size_t n) {
+  answering *a = s->of[input];
+  size_t fit = 0;
+  if (n == 0 || rows_draft(a, n, &fit, NULL) || fit == 0) return;
+  s->drafts[input] = (int32_t)fit;
+  s->inputs[input].tokens = a->text + computed(s, a);
+  s->inputs[input].n_tokens += (int32_t)fit;
+  s->inputs[input].logits = GALE_LOGITS_ALL;
+  s->n_planned += (int32_t)fit;
+  s->n_drafted += (int32_t)fit;
+}
+
+/* Puts drafts behind the single tokens that are listed, in at most half of what is left of the step. */
+static void plan_drafts(scheduler *s, int32_t most) {
+  size_t n = s->n_inputs;
+  for (size_t i = 0; i < n; i++) {
+    const answering *a = s->of[i];
+    int32_t room = s->session->options.context - computed(s, a) - 1;
+    s->outlooks[i] = (draft_outlook){0};
+    if (s->inputs[i].logits == GALE_LOGITS_LAST && room > 0)
+      generation_outlook(a->generation, (size_t)room, &s->outlooks[i], NULL);
+  }
+  drafts_choose(&s->pace.singles, n, (size_t)(most - s->n_planned) / 2, s->outlooks, n);
+  for (size_t i = 0; i < n; i++) add_draft(s, i, s->outlooks[i].n);
+}
+
 /* How many tokens of prompts the step may have, where it may have `most` in all. */
 static int32_t prompt_room(const scheduler *s, int32_t most, double ops_of_one) {
   int32_t left = most - s->n_planned;
   if (s->n_planned == 0) return left;
-  double room = fmax(LEAST_OF_PROMPTS, pace_room(&s->pace, s->single_bytes) / ops_of_one);
+  double room = fmax(LEAST_OF_PROMPTS, pace_room(&s->pace, (size_t)s->n_planned, s->single_bytes) / ops_of_one);
   return room < left ? (int32_t)room : left;
 }
 
-/* Lists single tokens, then parts of longer texts: what is left goes to those of the highest priority, evenly. */
-static void plan(scheduler *s, int32_t most) {
+/* Lists single tokens and drafts, then parts of longer texts: what is left goes to those of the highest priority,
+ * evenly. */
+static void plan(scheduler *s, int32_t most, bool drafts) {
   s->n_inputs = 0;
-  s->n_planned = 0;
+  s->n_planned = s->n_drafted = 0;
   s->prompt_ops = 0;
   plan_singles(s);
+  if (drafts) plan_drafts(s, most);
   answering *a = s->running;
   while (a && missing(s, a) == 1) a = a->next;
   if (!a) return;
   double ops_of_one = token_ops(s, computed(s, a));
-  int32_t singles = s->n_planned, end = singles + prompt_room(s, most, ops_of_one);
+  int32_t others = s->n_planned, end = others + prompt_room(s, most, ops_of_one);
   for (; a && s->n_planned < end; a = a->next) {
     if (missing(s, a) == 1) continue;
     /* NOLINTNEXTLINE(clang-analyzer-core.DivideZero): a itself counts */
@@ -341,20 +378,23 @@ static void plan(scheduler *s, int32_t most) {
     if (share < 1) share = 1;
     add_input(s, a, n < share ? n : share);
   }
-  s->prompt_ops = ops_of_one * (s->n_planned - singles);
+  s->prompt_ops = ops_of_one * (s->n_planned - others);
 }
 
 /* Plans a step for which there are pages. False if nothing is left to compute. */
 static bool plan_with_room(scheduler *s) {
   int32_t most = s->session->options.chunk;
-  for (;;) {
+  for (bool drafts = true;;) {
     uint64_t needed = 0, available = 0;
-    plan(s, most);
+    plan(s, most, drafts);
     if (s->n_inputs == 0) return false;
     gale_status status = gale_step_pages(s->session, s->inputs, s->n_inputs, &needed, &available, NULL);
     if (status || needed <= available) return true;
-    if (prefix_cache_shrink(&s->prefixes, needed)) continue;
-    if (s->n_running > 1)
+    if (s->n_drafted > 0)
+      drafts = false;
+    else if (prefix_cache_shrink(&s->prefixes, needed))
+      continue;
+    else if (s->n_running > 1)
       preempt_last(s);
     else if (s->n_planned > 1)
       most = s->n_planned / 2;
@@ -370,6 +410,33 @@ static int size_class(int32_t n) {
   return i;
 }
 
+/* A step of what was planned. */
+static gale_status step(scheduler *s, gale_error *error) {
+  int64_t begin = time_now();
+  gale_status status = session_step(s->session, s->inputs, s->n_inputs, s->drafts, error);
+  if (status) return status;
+  size_t singles = (size_t)(s->n_singles + s->n_drafted);
+  pace_note(&s->pace, singles, s->single_bytes, s->prompt_ops, (double)(time_now() - begin) / 1e9);
+  s->step_sizes[size_class(s->n_planned)]++;
+  return GALE_OK;
+}
+
+/* What came of the step for one of its inputs. */
+static void settle(scheduler *s, size_t input) {
+  answering *a = s->of[input];
+  gale_error error = {0};
+  gale_status status = GALE_OK;
+  if (computed(s, a) == a->marks[0] || computed(s, a) == a->marks[1])
+    prefix_cache_fork(&s->prefixes, a->sequence, a->of->salt, a->text);
+  a->n_draft = s->drafts[input];
+  a->n_right = 0;
+  if (s->inputs[input].logits) status = rows_use(a, s->session, &error);
+  s->lookup_right += (uint64_t)a->n_right;
+  s->lookup_wrong += (uint64_t)(a->n_draft - a->n_right);
+  if (computed(s, a) > a->reached) a->reached = computed(s, a);
+  if (status || answering_finish(a)) finish(s, a, status ? &error : NULL);
+}
+
 void scheduler_round(scheduler *s) {
   int64_t now = time_now();
   end_unwanted(s, s->waiting, now);
@@ -377,21 +444,10 @@ void scheduler_round(scheduler *s) {
   admit(s);
   if (!plan_with_room(s)) return;
   gale_error error = {0};
-  int64_t begin = time_now();
-  gale_status status = gale_step(s->session, s->inputs, s->n_inputs, &error);
-  if (!status) s->step_sizes[size_class(s->n_planned)]++;
-  if (!status) pace_note(&s->pace, s->single_bytes, s->prompt_ops, (double)(time_now() - begin) / 1e9);
-  for (size_t i = 0; i < s->n_inputs; i++) {
-    answering *a = s->of[i];
-    if (status) {
-      finish(s, a, &error);
-      continue;
-    }
-    if (computed(s, a) > a->reached) a->reached = computed(s, a);
-    if (computed(s, a) == a->marks[0] || computed(s, a) == a->marks[1])
-      prefix_cache_fork(&s->prefixes, a->sequence, a->of->salt, a->text);
-    if (!s->inputs[i].logits) continue;
-    gale_status used = rows_use(a, s->session, &error);
-    if (used || answering_finish(a)) finish(s, a, used ? &error : NULL);
-  }
+  gale_status status = step(s, &error);
+  for (size_t i = 0; i < s->n_inputs; i++)
+    if (status)
+      finish(s, s->of[i], &error);
+    else
+      settle(s, i);
 }

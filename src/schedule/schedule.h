@@ -6,6 +6,7 @@
 #ifndef SCHEDULE_SCHEDULE_H
 #define SCHEDULE_SCHEDULE_H
 
+#include "engine/drafting.h"
 #include "engine/session.h"
 #include "schedule/pace.h"
 #include "schedule/prefix_cache.h"
@@ -18,17 +19,21 @@ typedef struct scheduler {
   int32_t most_running;
   answering *waiting, *running; /* by rank */
   gale_input *inputs;           /* [most_running]: of a step */
-  answering **of;               /* [most_running]: whose they are */
+  answering **of;               /* [most_running]: whose they are, */
+  int32_t *drafts;              /* [most_running]: and how many of their last tokens are a draft */
+  draft_outlook *outlooks;      /* [most_running]: scratch */
   bool *marks;                  /* [pages of the session]: scratch */
   size_t n_inputs;
-  int32_t n_planned;               /* tokens of the inputs */
+  int32_t n_planned;               /* tokens of the inputs, */
+  int32_t n_singles, n_drafted;    /* of these, single ones, and those of drafts behind them */
   double single_bytes, prompt_ops; /* what they cost, as pace_note() takes it */
   pace pace;
   prefix_cache prefixes;
   int32_t n_waiting, n_running;
   uint64_t shared_tokens, cached_tokens, preemptions, recomputed;
-  uint64_t step_sizes[N_STEP_SIZES]; /* as in gale_engine_stats */
-  atomic_int queued_requests;        /* none of whose answers has begun; whoever submits adds */
+  uint64_t lookup_right, lookup_wrong; /* tokens of drafts */
+  uint64_t step_sizes[N_STEP_SIZES];   /* as in gale_engine_stats */
+  atomic_int queued_requests;          /* none of whose answers has begun; whoever submits adds */
   atomic_llong queued_tokens;
 } scheduler;
 

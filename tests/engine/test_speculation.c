@@ -302,7 +302,8 @@ static double follow(speculation *s, const int32_t *text, size_t n, double cost)
   double time = 0;
   int32_t draft[SPECULATION_MOST];
   for (size_t i = 0; i < n;) {
-    size_t drafted = speculation_draft(s, 1000, draft), right = 0;
+    size_t drafted = speculation_size(s, 1000), right = 0;
+    if (drafted) speculation_propose(s, drafted, draft);
     double took = 1 + cost * (double)drafted;
     time += took;
     speculation_timed(s, drafted, took);

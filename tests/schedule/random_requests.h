@@ -94,6 +94,7 @@ static inline void ask(asked *a, uint64_t *random) {
   if (roll(random, 4) == 0) a->sampling.mirostat = 2;
   gale_generation_defaults(&a->generation);
   a->generation.sampling = &a->sampling;
+  a->generation.speculate = (int32_t)roll(random, 2) * (int32_t)roll(random, 33);
   a->generation.max_tokens = roll(random, 8) ? (int32_t)roll(random, 40) : -1;
   a->generation.special = true;
   a->generation.logprobs = roll(random, 2);

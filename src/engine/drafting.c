@@ -1,0 +1,96 @@
+#include "engine/drafting.h"
+
+/* Until steps of different sizes were measured, each token of a step is taken to add this much to the time of one. */
+#define TOKEN_SHARE 0.15
+/* Drafts must be worth so much more than none: measured times are uncertain. */
+#define LEAST_GAIN 1.05
+/* A single step can be held up by other programs. */
+#define MOST_CHANGE 2.0
+
+enum { FORGOTTEN = 512 }; /* steps */
+
+/* ---- Times ---- */
+
+void step_times_note(step_times *t, size_t n, double time) {
+  t->clock++;
+  if (n > STEP_TIMES || !(time > 0)) return;
+  double *mean = &t->of[n].time;
+  t->of[n].noted = t->clock;
+  if (*mean == 0) *mean = time;
+  if (time > MOST_CHANGE * *mean) time = MOST_CHANGE * *mean;
+  *mean += (time - *mean) / 8;
+}
+
+static double known(const step_times *t, size_t n) {
+  return n >= 1 && n <= STEP_TIMES && t->clock - t->of[n].noted < FORGOTTEN ? t->of[n].time : 0;
+}
+
+static double guess(size_t n) {
+  return 1 + TOKEN_SHARE * (double)(n - 1);
+}
+
+/* On the line between the nearest sizes that are known, or beyond the first and the last of them. */
+double step_times_expect(const step_times *t, size_t n) {
+  size_t below = n < STEP_TIMES ? n : STEP_TIMES, above = n + 1, first = 1;
+  while (below > 0 && known(t, below) == 0) below--;
+  while (above <= STEP_TIMES && known(t, above) == 0) above++;
+  if (below == 0 && above > STEP_TIMES) return 0;
+  if (below == n) return known(t, n);
+  if (below == 0) return known(t, above) * guess(n) / guess(above);
+  double time = known(t, below);
+  if (above <= STEP_TIMES) return time + (known(t, above) - time) * (double)(n - below) / (double)(above - below);
+  while (known(t, first) == 0) first++;
+  if (first == below) return time * guess(n) / guess(below);
+  double more = (time - known(t, first)) / (double)(below - first);
+  return time + (more > 0 ? more : 0) * (double)(n - below);
+}
+
+/* ---- Sizes ---- */
+
+/* Sizes are tried from the smallest up: one is a candidate when half of it, or more, was measured. */
+static int is_candidate(const step_times *t, size_t base, size_t total) {
+  if (total == 1) return 1;
+  for (size_t n = base + total / 2; n <= STEP_TIMES; n++)
+    if (known(t, n) > 0) return 1;
+  return 0;
+}
+
+static void clear(draft_outlook *drafts, size_t n_drafts) {
+  for (size_t i = 0; i < n_drafts; i++) {
+    drafts[i].n = 0;
+    drafts[i].next = drafts[i].right;
+  }
+}
+
+/* Gives a token to the draft whose next one is the likeliest to be right. Returns how likely that is; 0: none has a
+ * further one. */
+static double grow_likeliest(draft_outlook *drafts, size_t n_drafts) {
+  draft_outlook *best = NULL;
+  for (size_t i = 0; i < n_drafts; i++)
+    if (drafts[i].n < drafts[i].most && (!best || drafts[i].next > best->next)) best = &drafts[i];
+  if (!best) return 0;
+  double likely = best->next;
+  best->n++;
+  best->next *= best->right;
+  return likely;
+}
+
+void drafts_choose(const step_times *t, size_t base, size_t room, draft_outlook *drafts, size_t n_drafts) {
+  double plain = known(t, base), tokens = (double)base, best = LEAST_GAIN;
+  size_t size = 0;
+  clear(drafts, n_drafts);
+  if (plain == 0) return;
+  for (size_t total = 1; total <= room && base + total <= STEP_TIMES; total++) {
+    double likely = grow_likeliest(drafts, n_drafts);
+    if (likely == 0) break;
+    tokens += likely;
+    if (total & (total - 1)) continue;
+    if (!is_candidate(t, base, total)) break;
+    double gain = tokens / (double)base * plain / step_times_expect(t, base + total);
+    if (gain <= best) continue;
+    best = gain;
+    size = total;
+  }
+  clear(drafts, n_drafts);
+  while (size-- > 0) grow_likeliest(drafts, n_drafts);
+}
