@@ -12,6 +12,12 @@ typedef enum api_family { API_OPENAI, API_MISTRAL, API_ANTHROPIC, API_OLLAMA } a
 
 typedef struct serving serving;
 
+/* What requests may ask for; of the command line. */
+typedef struct request_limits {
+  int depth; /* of JSON */
+  int32_t n, stop, tools;
+} request_limits;
+
 /* An endpoint: a row of the table in endpoints.c. */
 typedef struct endpoint {
   const char *method, *path; /* a path that ends with an asterisk has anything in its place */
@@ -38,10 +44,13 @@ struct serving {
   const char *const *names;  /* [n_names] under which the model may be asked for; the first is the one that is served */
   size_t n_names;
   bool any_name;
+  int32_t context; /* positions of one request */
+  request_limits limits;
+  gale_pooling pooling; /* of embeddings */
   bool draining;
   int64_t created; /* seconds since 1970 when the model was loaded */
   struct metrics *metrics;
-  struct exchange_list *kept; /* exchanges whose requests are with the engine */
+  struct answering *answering; /* answer.h: exchanges whose requests are with the engine, constraints that are kept */
 };
 
 /* ---- Errors ---- */
