@@ -3,6 +3,8 @@
 static const char *const kv_types[] = {"f16", "f32", "q8", NULL};
 static const char *const instruction_sets[] = {"generic", "avx2", "avxvnni", "avx512", "amx", "neon", NULL};
 static const char *const mirostats[] = {"0", "2", NULL};
+static const char *const protocols[] = {"lm-eval", "original", NULL};
+static const char *const splits[] = {"test", "val", NULL};
 static const char *const shells[] = {"bash", "zsh", "fish", NULL};
 
 #define AT(field) .offset = offsetof(options, field)
@@ -129,7 +131,7 @@ const option_spec option_table[OPTION_COUNT] = {
     [OPTION_N_GEN] = {"n-gen", 'n', KIND_INTS, "N,...", AT(n_gen), 0, 1048576,
                       .help = "tokens to decode, one by one (default 64; 0: none)"},
     [OPTION_BATCH] = {"batch", 'b', KIND_INTS, "N,...", AT(batch), 1, 1024,
-                      .help = "texts decoded together (default 1,4,8)"},
+                      .help = "bench: texts decoded together (default 1,4,8); eval: items at a time (default 64)"},
     [OPTION_N_DEPTH] = {"n-depth", 'd', KIND_INTS, "N,...", AT(n_depth), 0, 16777216,
                         .help = "positions that are in the cache before a test begins (default 0,8192)"},
     [OPTION_REPETITIONS] = {"repetitions", 'r', KIND_INT, "N", AT(repetitions), 1, 1000,
@@ -148,6 +150,28 @@ const option_spec option_table[OPTION_COUNT] = {
     [OPTION_RATE] = {"rate", 0, KIND_REAL, "X", AT(rate), 0, 1000000, true,
                      .help =
                          "with --serve: requests a second of the scenario open (default: 0.7 of what 8 clients get)"},
+    [OPTION_SHOTS] = {"shots", 0, KIND_INT, "N", AT(shots), 0, 1024,
+                      .help = "examples in front of each question; default: the protocol's (see --list)"},
+    [OPTION_FEWSHOT] = {"fewshot", 0, KIND_FILE, "FILE", AT(fewshot), .help = "draw the examples from FILE"},
+    [OPTION_PROTOCOL] = {"protocol", 0, KIND_TEXT, "NAME", AT(protocol), .choices = protocols,
+                         .help = "lm-eval (default), or for mmlu original: that of its own script"},
+    [OPTION_SPLIT] = {"split", 0, KIND_TEXT, "NAME", AT(split), .choices = splits,
+                      .help = "questions of mmlu: test (default) or val"},
+    [OPTION_LIMIT] = {"limit", 0, KIND_INT, "N", AT(limit), 0, POSITIONS,
+                      .help = "only the first N questions, of each subject in mmlu (0: all)"},
+    [OPTION_SAMPLES] = {"samples", 0, KIND_FILE, "FILE", AT(samples),
+                        .help = "write each item as a line of JSON, as soon as it is done"},
+    [OPTION_RESUME] = {"resume", 0, KIND_FLAG, AT(resume), .help = "go on with the FILE of --samples"},
+    [OPTION_DRY_RUN] = {"dry-run", 0, KIND_FLAG, AT(dry_run),
+                        .help = "write the items without computing; MODEL may be left out"},
+    [OPTION_REPEATS] = {"repeats", 0, KIND_INT, "K", AT(repeats), 1, 1024,
+                        .help = "gsm8k-cot: draw K answers to each question, of which the most frequent counts"},
+    [OPTION_NO_SHARE] = {"no-share", 0, KIND_FLAG, AT(no_share),
+                         .help = "compute every prompt alone, to compare the time"},
+    [OPTION_COMPLETIONS] = {"completions", 0, KIND_FILE, "FILE", AT(completions),
+                            .help = "humaneval: write the completions for its own evaluator"},
+    [OPTION_RESCORE] = {"rescore", 0, KIND_FILE, "SAMPLES", AT(rescore), .help = "score a file of samples again"},
+    [OPTION_LIST] = {"list", 0, KIND_FLAG, AT(list), .help = "list the tasks, their examples and files"},
     [OPTION_PRUNE] = {"prune", 0, KIND_FLAG, AT(prune), .help = "remove all packed weights that are kept"},
     [OPTION_MAN] = {"man", 0, KIND_FLAG, AT(man), .hidden = true, .help = "print the man page"},
     [OPTION_COMPLETION] = {"completion", 0, KIND_TEXT, "SHELL", AT(completion), .choices = shells, .hidden = true,

@@ -4,7 +4,7 @@
 
 #include "gale.h"
 
-#define MAX_ARGUMENTS 8
+#define MAX_ARGUMENTS 24
 #define MAX_STOPS 16
 #define MAX_TEXTS 1024
 #define MAX_NUMBERS 16
@@ -84,6 +84,19 @@ typedef enum option_id {
   OPTION_SCENARIO,
   OPTION_SCALE,
   OPTION_RATE,
+  OPTION_SHOTS,
+  OPTION_FEWSHOT,
+  OPTION_PROTOCOL,
+  OPTION_SPLIT,
+  OPTION_LIMIT,
+  OPTION_SAMPLES,
+  OPTION_RESUME,
+  OPTION_DRY_RUN,
+  OPTION_REPEATS,
+  OPTION_NO_SHARE,
+  OPTION_COMPLETIONS,
+  OPTION_RESCORE,
+  OPTION_LIST,
   OPTION_PRUNE,
   OPTION_MAN,
   OPTION_COMPLETION,
@@ -164,6 +177,9 @@ struct options {
   const char *file, *system, *template, *lines, *chat, *ids, *out, *type, *kl, *save, *plot, *completion;
   const char *json_schema, *regex, *grammar, *check;
   const char *fim[2];
+  int32_t shots, limit, repeats; /* of eval, with what follows */
+  const char *fewshot, *protocol, *split, *samples, *completions, *rescore;
+  bool resume, dry_run, no_share, list;
   bool verbose, quiet, raw, tensors, json, bos, special, last, csv, markdown, man, help, no_cache, no_memory_check,
       prune, serve;
 };

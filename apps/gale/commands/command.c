@@ -120,6 +120,24 @@ const command command_table[] = {
      "divergence, share of tokens where both find the same one likeliest, change of the probability of the text's "
      "own token. A saved BASE holds the text's tokens, so that -f may be left out. To compare settings of one model, "
      "--save under the one and --kl under the other. docs/EVALUATION.md defines all figures."},
+    {"eval", "MODEL TASK=PATH...", 0, MAX_ARGUMENTS,
+     TAKES(COMPUTING, TALK, OPTION_QUANT, OPTION_SHOTS, OPTION_FEWSHOT, OPTION_PROTOCOL, OPTION_SPLIT, OPTION_LIMIT,
+           OPTION_SAMPLES, OPTION_RESUME, OPTION_DRY_RUN, OPTION_REPEATS, OPTION_TEMP, OPTION_TOP_P, OPTION_PREDICT,
+           OPTION_SEED, OPTION_BATCH, OPTION_NO_SHARE, OPTION_COMPLETIONS, OPTION_RESCORE, OPTION_LIST, OPTION_JSON),
+     eval_main, "; MODEL, or two of them to compare, come before TASK=PATH",
+     "scores by published protocols, from local files",
+     "Scores MODEL on the questions in local files: MMLU, GSM8K, HellaSwag, ARC, Winogrande, PIQA, BoolQ, TruthfulQA, "
+     "completions for HumanEval, and any other choice among texts. --list says which files each task takes. Prompts "
+     "and "
+     "decisions are those of lm-evaluation-harness, or of MMLU's own script (--protocol original). Scores come with "
+     "their standard errors and 95% intervals; -v adds MMLU's subjects. With two models, also how far they are apart "
+     "on "
+     "the same items, and on how many they differ.\n"
+     "What prompts have in common is computed once. --samples FILE gets a line for each item as soon as it is done, "
+     "and "
+     "--resume goes on with it after an interruption, to the same bytes. The seed (-s) is that of the examples and of "
+     "drawn answers, 1234 unless given; drawn answers have temperature 0.6 and top-p 0.95; at most 256 tokens are "
+     "generated (1024 for humaneval) unless -n says otherwise. docs/EVALUATION.md has the protocols and figures."},
     {"quantize", "IN OUT.gguf --type TYPE", 2, 2, TAKES(TALK, OPTION_THREADS, OPTION_TYPE, OPTION_OVERRIDE),
      quantize_main, NULL, "write a model as a GGUF file of another type",
      "Writes the model IN as a GGUF file with its weights in TYPE: f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q4_k, "

@@ -22,6 +22,7 @@ int constrain_main(const options *o);
 int logits_main(const options *o);
 int bench_main(const options *o);
 int perplexity_main(const options *o);
+int eval_main(const options *o);
 int quantize_main(const options *o);
 int synth_main(const options *o);
 int list_main(const options *o);

@@ -10,7 +10,7 @@ _gale() {
   local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} words=
   COMPREPLY=()
   if ((COMP_CWORD == 1)); then
-    COMPREPLY=($(compgen -W 'run info tokenize detokenize constrain logits bench perplexity quantize synth list pull rm help --version --help' -- "$word"))
+    COMPREPLY=($(compgen -W 'run info tokenize detokenize constrain logits bench perplexity eval quantize synth list pull rm help --version --help' -- "$word"))
     return
   fi
   case $before in
@@ -74,6 +74,15 @@ _gale() {
     --scenario) return ;;
     --scale) return ;;
     --rate) return ;;
+    --shots) return ;;
+    --fewshot) _gale_files "$word"; return ;;
+    --protocol) COMPREPLY=($(compgen -W 'lm-eval original' -- "$word")); return ;;
+    --split) COMPREPLY=($(compgen -W 'test val' -- "$word")); return ;;
+    --limit) return ;;
+    --samples) _gale_files "$word"; return ;;
+    --repeats) return ;;
+    --completions) _gale_files "$word"; return ;;
+    --rescore) _gale_files "$word"; return ;;
   esac
   case ${COMP_WORDS[1]} in
     run) words='-t --threads -c --context --window --kv --chunk --cpu --quant --override --no-cache --no-memory-check -n --predict --temp --top-k --top-p --min-p --repeat-penalty --repeat-last-n --presence-penalty --frequency-penalty --dry-multiplier --dry-base --dry-allowed-length --dry-penalty-last-n --dry-sequence-breaker --top-nsigma --typical --xtc-probability --xtc-threshold --mirostat --mirostat-lr --mirostat-ent --logit-bias --min-tokens --ignore-eos -s --seed --stop -v --verbose -q --quiet -f --file --system --template --raw --json --json-schema --regex --choice --grammar -h --help' ;;
@@ -84,6 +93,7 @@ _gale() {
     logits) words='-t --threads -c --context --window --kv --chunk --cpu --quant --override --no-cache --no-memory-check -n --predict --temp --top-k --top-p --min-p --repeat-penalty -s --seed --stop -v --verbose -q --quiet --ids --out --last -h --help' ;;
     bench) words='-t --threads --window --kv --chunk --cpu --quant --override --no-cache --no-memory-check -s --seed -v --verbose -q --quiet --json -p --n-prompt -n --n-gen -b --batch -d --n-depth -r --repetitions --csv --markdown --plot --serve --scenario --scale --rate -h --help' ;;
     perplexity) words='-t --threads -c --context --window --kv --chunk --cpu --override --no-cache --no-memory-check -v --verbose -q --quiet -f --file --json --ids --ppl-stride --chunks --kl --save -h --help' ;;
+    eval) words='-t --threads -c --context --window --kv --chunk --cpu --quant --override --no-cache --no-memory-check -n --predict --temp --top-p -s --seed -v --verbose -q --quiet --json -b --batch --shots --fewshot --protocol --split --limit --samples --resume --dry-run --repeats --no-share --completions --rescore --list -h --help' ;;
     quantize) words='-t --threads --override -v --verbose -q --quiet --type -h --help' ;;
     synth) words='-v --verbose -q --quiet --type -h --help' ;;
     list) words='-v --verbose -q --quiet --json --prune -h --help' ;;
@@ -94,7 +104,7 @@ _gale() {
   if [[ $word == -* ]]; then
     COMPREPLY=($(compgen -W "$words" -- "$word"))
   elif [[ ${COMP_WORDS[1]} == help ]]; then
-    COMPREPLY=($(compgen -W 'run info tokenize detokenize constrain logits bench perplexity quantize synth list pull rm help' -- "$word"))
+    COMPREPLY=($(compgen -W 'run info tokenize detokenize constrain logits bench perplexity eval quantize synth list pull rm help' -- "$word"))
   else
     local models=${XDG_CACHE_HOME:-$HOME/.cache}/gale/models
     COMPREPLY=($(compgen -W "$(command ls "$models" 2>/dev/null)" -- "$word"))
