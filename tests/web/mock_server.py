@@ -132,7 +132,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self):
         path = self.path.split("?")[0]
-        file = WEB / ("index.html" if path == "/" else path[1:])
+        file = WEB / ("index.html" if path == "/" else path.removeprefix("/web/"))
         if file.is_file() and WEB in file.resolve().parents:
             self.reply(200, file.read_bytes(), TYPES.get(file.suffix, "text/plain"),
                        [("Content-Security-Policy", POLICY), ("X-Content-Type-Options", "nosniff"),
