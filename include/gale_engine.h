@@ -32,12 +32,18 @@ typedef struct gale_engine_options {
   /* 0 to 32: generation->speculate of requests that leave it at 0. How many tokens are computed on trial is decided for
    * the step as a whole; their prompts are looked at, whatever generation->prompt says. */
   int32_t speculate;
+  /* A directory in which whole pages of texts are kept for other engines of this user, also of other processes and
+   * later ones; made if need be. NULL, the default: none. Files in it are checked when they are read; nothing that is
+   * wrong with them, or with the disk, fails a request. */
+  const char *cache_dir;
+  uint64_t cache_limit; /* most bytes of all files in it, whoever wrote them; default 8 GiB */
 } gale_engine_options;
 
 #define gale_engine_defaults(options) gale_engine_defaults_sized(options, sizeof *(options))
 GALE_API void gale_engine_defaults_sized(gale_engine_options *options, size_t size);
 
-/* Opens a session on the model, which must outlive the engine, and starts the thread. options NULL: the defaults. */
+/* Opens a session on the model, which must outlive the engine, and starts the thread. options NULL: the defaults.
+ * GALE_E_IO if cache_dir cannot be used. */
 GALE_API gale_status gale_engine_open(const gale_model *model, const gale_engine_options *options, gale_engine **engine,
                                       gale_error *error);
 
@@ -69,11 +75,14 @@ typedef struct gale_engine_stats {
   int32_t kv_active_pages, kv_cached_pages, kv_free_pages; /* that answers hold; that only kept texts do; the others */
   uint64_t lookup_right, lookup_wrong; /* tokens computed on trial, as generation->speculate has it */
   uint64_t step_sizes[17];             /* steps so far, by tokens: [i] of at most 2^i that are more than 2^(i-1) */
+  uint64_t disk_tokens;                /* of prompts, read from cache_dir instead of being computed */
+  uint64_t disk_bytes;                 /* in its files, when this engine last looked */
+  uint64_t disk_evictions;             /* files that this engine removed to make room */
 } gale_engine_stats;
 #define gale_engine_get_stats(engine, stats) gale_engine_get_stats_sized(engine, stats, sizeof *(stats))
 GALE_API void gale_engine_get_stats_sized(gale_engine *engine, gale_engine_stats *stats, size_t size);
 
-/* Forgets what is kept of texts; waits for the step that runs. Not to be called from a callback. */
+/* Forgets what is kept of texts in memory; waits for the step that runs. Not to be called from a callback. */
 GALE_API void gale_engine_forget(gale_engine *engine);
 
 /* ---- Requests ----------------------------------------------------------------------------- */

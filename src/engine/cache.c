@@ -215,15 +215,14 @@ bool cache_extend(cache *c, const cache_growth *growths, size_t n_growths) {
   return true;
 }
 
-/* The first page that a token at position length or later sees. */
-static int32_t first_needed(const cache_group *g, int32_t length) {
+int32_t cache_first_needed(const cache_group *g, int32_t length) {
   return g->window > 0 && length >= g->window ? (length - g->window + 1) / KV_PAGE : 0;
 }
 
 void cache_trim(cache *c, int32_t sequence, int32_t length) {
   for (int32_t i = 0; i < c->n_groups; i++) {
     cache_group *g = &c->groups[i];
-    int32_t needed = first_needed(g, length);
+    int32_t needed = cache_first_needed(g, length);
     for (; g->first[sequence] < needed && g->first[sequence] < g->end[sequence]; g->first[sequence]++)
       drop_page(c, slot(g, sequence, g->first[sequence]));
   }
@@ -250,7 +249,7 @@ bool cache_fill(cache *c, int32_t sequence, int32_t n, int32_t chunk, uint8_t by
 
 bool cache_reaches(const cache *c, int32_t sequence, int32_t length) {
   for (int32_t i = 0; i < c->n_groups; i++)
-    if (c->groups[i].first[sequence] > first_needed(&c->groups[i], length)) return false;
+    if (c->groups[i].first[sequence] > cache_first_needed(&c->groups[i], length)) return false;
   return true;
 }
 

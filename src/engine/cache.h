@@ -64,6 +64,9 @@ bool cache_extend(cache *c, const cache_growth *growths, size_t n_growths);
  * and the sequence empty, if too few pages are free. */
 bool cache_fill(cache *c, int32_t sequence, int32_t n, int32_t chunk, uint8_t byte);
 
+/* The first page that a token at position length or later sees. */
+int32_t cache_first_needed(const cache_group *g, int32_t length);
+
 /* Gives back the pages that no token from position length on can see. */
 void cache_trim(cache *c, int32_t sequence, int32_t length);
 

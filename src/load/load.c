@@ -277,9 +277,14 @@ static void place_all(const job *j, const char *memory) {
 
 /* ---- With the cache ---- */
 
+static void note_sums(load_report *report, const uint64_t *sums, size_t n) {
+  report->summed = true;
+  for (size_t i = 0; i < n; i++) digest_number(&report->sums, sums[i]);
+}
+
 /* False: nothing usable was kept. Mapped pages are shared by all processes, need not be copied, and are large where the
  * file system's are; elsewhere a copy in large pages is worth its time, for every token reads all of it. */
-static bool take_kept(job *j, const char *path, const digest *key) {
+static bool take_kept(job *j, const char *path, const digest *key, load_report *report) {
   model_weights *w = j->w;
   const be_device *device = j->request->device;
   packed_file kept;
@@ -299,6 +304,7 @@ static bool take_kept(job *j, const char *path, const digest *key) {
   if (good) {
     place_all(j, j->mapped ? j->mapped : j->copy);
     packed_cache_touch(&kept);
+    note_sums(report, kept.sums, kept.n_sections);
   } else {
     if (w->mapping) munmap(w->mapping, w->mapping_bytes);
     if (j->copy) device->ops->release(device, j->copy, w->memory_bytes);
@@ -325,7 +331,7 @@ static bool pack_to_file(job *j, const packed_about *about, const char *path, ga
   model_weights *w = j->w;
   gale_error why = {0};
   packed_writer writer;
-  if (packed_cache_make(r->options->cache, &why) ||
+  if (directory_make(r->options->cache, &why) ||
       packed_cache_make_room(r->options->cache, about, r->options->cache_limit, &why) ||
       packed_create(&writer, r->options->cache, w->memory_bytes, &why)) {
     error_fill(&report->note, GALE_OK, "not kept: %s", why.message);
@@ -336,9 +342,12 @@ static bool pack_to_file(job *j, const packed_about *about, const char *path, ga
   j->writer = NULL;
   bool useful = !j->writer_failed;
   if (useful && *status == GALE_OK) {
-    const char *mapped = packed_map(writer.fd, w->memory_bytes, &w->mapping, &w->mapping_bytes);
+    const char *mapped = packed_map(writer.file.fd, w->memory_bytes, &w->mapping, &w->mapping_bytes);
     useful = mapped != NULL;
-    if (useful) place_all(j, mapped);
+    if (useful) {
+      place_all(j, mapped);
+      note_sums(report, writer.sums, (size_t)((w->memory_bytes + PACKED_SECTION - 1) / PACKED_SECTION));
+    }
   }
   if (!useful) {
     error_fill(&report->note, GALE_OK, "not kept: %s", j->writer_failed ? j->error.message : "no mapping");
@@ -367,7 +376,7 @@ static bool load_with_cache(job *j, gale_status *status, load_report *report, ga
   char *whole = realpath(source, NULL), *path = packed_cache_path(r->options->cache, &about.key);
   about.source = whole ? whole : source;
   bool loaded = false;
-  if (path && take_kept(j, path, &about.key)) {
+  if (path && take_kept(j, path, &about.key, report)) {
     report->kept = report->from_cache = loaded = true;
     *status = GALE_OK;
     error_fill(&report->note, GALE_OK, "packed weights were kept in %s", path);

@@ -3,39 +3,22 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
 enum { NANOSECONDS = 1000000000 };
 
-static const char suffix[] = ".packed", unfinished[] = "packing-";
+static const char suffix[] = ".packed";
 
 char *packed_cache_path(const char *directory, const digest *key) {
   char name[64];
   snprintf(name, sizeof name, "%016" PRIx64 "%016" PRIx64 "%s", key->half[0], key->half[1], suffix);
   return path_join(directory, name);
-}
-
-gale_status packed_cache_make(const char *directory, gale_error *error) {
-  char *path = strdup(directory);
-  if (!path) return error_memory(error, strlen(directory) + 1);
-  int reason = 0;
-  for (char *slash = path; slash && !reason;) {
-    slash = strchr(slash + 1, '/');
-    if (slash) *slash = 0;
-    if (mkdir(path, 0700) != 0 && errno != EEXIST) reason = errno;
-    if (slash) *slash = '/';
-  }
-  gale_status status = reason ? error_set(error, GALE_E_IO, "%s: %s", path, strerror(reason)) : GALE_OK;
-  free(path);
-  return status;
 }
 
 void packed_cache_touch(const packed_file *p) {
@@ -127,20 +110,6 @@ static gale_status read_entries(const char *directory, entries *list, gale_error
 
 /* ---- Removing ---- */
 
-/* Removes temporary files of processes that ended while writing. Writers still at work hold a lock on theirs. */
-static void remove_unfinished(const char *directory) {
-  DIR *d = opendir(directory);
-  if (!d) return;
-  for (struct dirent *e; (e = readdir(d));) {
-    if (strncmp(e->d_name, unfinished, sizeof unfinished - 1) != 0) continue;
-    int fd = openat(dirfd(d), e->d_name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    if (fd < 0) continue;
-    if (flock(fd, LOCK_EX | LOCK_NB) == 0) unlinkat(dirfd(d), e->d_name, 0);
-    close(fd);
-  }
-  closedir(d);
-}
-
 /* Removes an entry from the list and its file from the directory. Returns 0 or errno. */
 static int remove_entry(entries *list, size_t i) {
   entry gone = list->items[i];
@@ -166,7 +135,7 @@ static uint64_t usual_limit(const char *directory, uint64_t taken) {
 
 gale_status packed_cache_make_room(const char *directory, const packed_about *about, uint64_t limit,
                                    gale_error *error) {
-  remove_unfinished(directory);
+  fresh_remove_left(directory, PACKED_UNFINISHED);
   entries list;
   gale_status status = read_entries(directory, &list, error);
   if (status) return status;
@@ -223,7 +192,7 @@ gale_status gale_cache_list(const char *directory, gale_cache_entry **out, size_
 }
 
 gale_status gale_cache_prune(const char *directory, uint64_t keep, uint64_t *removed, gale_error *error) {
-  remove_unfinished(directory);
+  fresh_remove_left(directory, PACKED_UNFINISHED);
   entries list;
   gale_status status = read_entries(directory, &list, error);
   if (status) return status;

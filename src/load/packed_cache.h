@@ -8,9 +8,6 @@
 /* The path of the file with a key, for the caller to free; NULL when out of memory. */
 char *packed_cache_path(const char *directory, const digest *key);
 
-/* Makes the directory and those above it, for this user alone. */
-gale_status packed_cache_make(const char *directory, gale_error *error);
-
 /* Makes room for a file of about->data_bytes: removes what unfinished writers left, files of the same source and mix
  * with another key, which are out of date, and then those that were not used for longest, until no more than `limit`
  * bytes (0: half of what the file system would have free without them, up to 64 GiB) are taken. Fails, and removes

@@ -1,14 +1,10 @@
 #include "load/packed_file.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 enum { PAGE = 4096, MOST_TEXT = 1 << 16 };
 
@@ -108,48 +104,21 @@ bool packed_check(const packed_file *p, size_t section, const void *bytes) {
 
 /* ---- Writing ---- */
 
-/* Takes the blocks at once where the file system can: a full disk then shows before the work. */
-static int reserve(int fd, uint64_t n) {
-  if (n > INT64_MAX) return EFBIG;
-  if (fallocate(fd, 0, 0, (off_t)n) == 0) return 0;
-  if (errno != EOPNOTSUPP && errno != ENOSYS) return errno;
-  return ftruncate(fd, (off_t)n) == 0 ? 0 : errno;
-}
-
 gale_status packed_create(packed_writer *w, const char *directory, uint64_t data_bytes, gale_error *error) {
-  *w = (packed_writer){.fd = -1, .data_bytes = data_bytes};
+  *w = (packed_writer){.file.fd = -1, .data_bytes = data_bytes};
   layout l = layout_of(data_bytes, 0, 0);
   w->sums = calloc(l.n_sections, sizeof *w->sums);
-  w->path = path_join(directory, "packing-XXXXXX");
-  if (!w->sums || !w->path) {
-    packed_writer_close(w);
-    return error_memory(error, l.n_sections * sizeof *w->sums);
-  }
-  w->fd = mkostemp(w->path, O_CLOEXEC);
-  int reason = w->fd < 0 ? errno : flock(w->fd, LOCK_EX | LOCK_NB) != 0 ? errno : reserve(w->fd, l.data_end);
-  if (reason == 0) return GALE_OK;
-  gale_status status = error_set(error, GALE_E_IO, "%s: %s", w->path, strerror(reason));
-  packed_writer_close(w);
+  gale_status status = w->sums ? GALE_OK : error_memory(error, l.n_sections * sizeof *w->sums);
+  if (!status) status = fresh_create(&w->file, directory, PACKED_UNFINISHED, error);
+  if (!status) status = fresh_reserve(&w->file, l.data_end, error);
+  if (status) packed_writer_close(w);
   return status;
-}
-
-static gale_status write_all(const packed_writer *w, uint64_t offset, const void *bytes, size_t n, gale_error *error) {
-  const char *from = bytes;
-  while (n > 0) {
-    ssize_t put = pwrite(w->fd, from, n, (off_t)offset);
-    if (put < 0 && errno == EINTR) continue;
-    if (put <= 0) return error_set(error, GALE_E_IO, "%s: %s", w->path, put ? strerror(errno) : "nothing was written");
-    from += put;
-    offset += (uint64_t)put;
-    n -= (size_t)put;
-  }
-  return GALE_OK;
 }
 
 gale_status packed_put(packed_writer *w, size_t section, const void *bytes, gale_error *error) {
   size_t n = packed_section_bytes(w->data_bytes, section);
   w->sums[section] = checksum(bytes, n);
-  return write_all(w, (uint64_t)section * PACKED_SECTION, bytes, n, error);
+  return fresh_write(&w->file, (uint64_t)section * PACKED_SECTION, bytes, n, error);
 }
 
 gale_status packed_commit(packed_writer *w, const packed_about *about, const char *path, gale_error *error) {
@@ -169,24 +138,16 @@ gale_status packed_commit(packed_writer *w, const packed_about *about, const cha
   memcpy(meta + l.source_at, about->source, source_bytes);
   memcpy(meta + l.mix_at, about->mix, mix_bytes);
   foot.sum = meta_sum(meta, l.meta_bytes, foot);
-  gale_status status = write_all(w, l.data_end, meta, l.meta_bytes, error);
-  if (!status) status = write_all(w, l.data_end + l.meta_bytes, &foot, sizeof foot, error);
+  gale_status status = fresh_write(&w->file, l.data_end, meta, l.meta_bytes, error);
+  if (!status) status = fresh_write(&w->file, l.data_end + l.meta_bytes, &foot, sizeof foot, error);
   free(meta);
-  if (!status && rename(w->path, path) != 0) status = error_set(error, GALE_E_IO, "%s: %s", path, strerror(errno));
-  if (status) return status;
-  free(w->path);
-  w->path = NULL;
-  return GALE_OK;
+  return status ? status : fresh_commit(&w->file, path, error);
 }
 
 void packed_writer_close(packed_writer *w) {
-  if (w->fd >= 0) {
-    if (w->path) unlink(w->path);
-    close(w->fd);
-  }
-  free(w->path);
+  fresh_close(&w->file);
   free(w->sums);
-  *w = (packed_writer){.fd = -1};
+  *w = (packed_writer){.file.fd = -1};
 }
 
 /* ---- Mapping ---- */

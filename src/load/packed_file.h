@@ -16,6 +16,7 @@
 
 #include "base/checksum.h"
 #include "base/file.h"
+#include "base/fresh_file.h"
 
 /* 2 MiB: a large page. */
 enum { PACKED_SECTION = CHECKSUM_MOST };
@@ -50,9 +51,11 @@ bool packed_check(const packed_file *p, size_t section, const void *bytes);
 
 /* ---- Writing ---- */
 
+/* What the names of files that are being written begin with. */
+#define PACKED_UNFINISHED "packing-"
+
 typedef struct packed_writer {
-  int fd; /* -1: none */
-  char *path;
+  fresh_file file;
   uint64_t data_bytes;
   uint64_t *sums;
 } packed_writer;

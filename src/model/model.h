@@ -2,6 +2,7 @@
 #ifndef MODEL_MODEL_H
 #define MODEL_MODEL_H
 
+#include "base/checksum.h"
 #include "model/config.h"
 #include "model/weights.h"
 
@@ -16,6 +17,8 @@ typedef struct model_source {
 typedef struct load_report {
   bool kept, from_cache; /* the cache has the packed weights, and had them before */
   gale_error note;       /* its message is for people; "": no cache was asked for */
+  bool summed;           /* the sums of all sections of the packed weights are known: */
+  digest sums;           /* digest_number() of each */
 } load_report;
 
 struct gale_model {

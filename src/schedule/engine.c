@@ -3,10 +3,10 @@
 
 #include "base/error.h"
 #include "base/sized.h"
+#include "base/thread.h"
 #include "engine/speculation.h"
 #include "schedule/schedule.h"
 
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +15,8 @@ enum {
   MOST_SEQUENCES = 1 << 15, /* of answers, and of kept texts */
   STACK = 1 << 20,          /* gale_step() needs 256 KiB, and several times that with sanitizers */
 };
+
+static const uint64_t CACHE_LIMIT = (uint64_t)8 << 30;
 
 struct gale_engine {
   const gale_model *model;
@@ -33,7 +35,7 @@ struct gale_engine {
 
 void gale_engine_defaults_sized(gale_engine_options *options, size_t size) {
   const gale_engine_options defaults = {
-      .queue_requests = 256, .queue_tokens = 1 << 20, .slowdown = 2, .kept_texts = 256};
+      .queue_requests = 256, .queue_tokens = 1 << 20, .slowdown = 2, .kept_texts = 256, .cache_limit = CACHE_LIMIT};
   sized_write(options, size, &defaults, sizeof defaults);
 }
 
@@ -62,7 +64,8 @@ static void note_stats(gale_engine *e) {
                                  .lookup_wrong = s->lookup_wrong,
                                  .kv_active_pages = active,
                                  .kv_cached_pages = c->n_pages - c->n_free - active,
-                                 .kv_free_pages = c->n_free};
+                                 .kv_free_pages = c->n_free,
+                                 .disk_tokens = s->disk_tokens};
   memcpy(e->stats.step_sizes, s->step_sizes, sizeof s->step_sizes);
 }
 
@@ -101,18 +104,10 @@ static void *engine_main(void *user) {
   return NULL;
 }
 
-/* Signals that are sent to the process are not for this thread. */
 static gale_status start_thread(gale_engine *e, gale_error *error) {
-  sigset_t blocked, before;
-  pthread_attr_t attributes;
-  if (pthread_attr_init(&attributes) != 0) return error_memory(error, sizeof attributes);
-  pthread_attr_setstacksize(&attributes, STACK);
-  sigfillset(&blocked);
-  pthread_sigmask(SIG_SETMASK, &blocked, &before);
-  e->started = pthread_create(&e->thread, &attributes, engine_main, e) == 0;
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
-  pthread_attr_destroy(&attributes);
-  return e->started ? GALE_OK : error_set(error, GALE_E_MEMORY, "the system refused a thread");
+  gale_status status = thread_start(&e->thread, STACK, engine_main, e, error);
+  e->started = status == GALE_OK;
+  return status;
 }
 
 /* ---- Opening and closing ---- */
@@ -124,7 +119,8 @@ static gale_status open_scheduler(gale_engine *e, gale_error *error) {
   const gale_session_options *asked = e->options.session;
   gale_status status = asked ? sized_read(&o, sizeof o, asked, "gale_session_options", error) : GALE_OK;
   gale_session *session = NULL;
-  scheduler_options so = {o.max_sequences, e->options.kept_texts, e->options.slowdown};
+  scheduler_options so = {o.max_sequences, e->options.kept_texts, e->options.slowdown, e->options.cache_dir,
+                          e->options.cache_limit};
   if (!status && o.max_sequences > 0 && o.max_sequences <= MOST_SEQUENCES) o.max_sequences += so.most_kept;
   if (!status) status = gale_session_open(e->model, &o, &session, error);
   return status ? status : scheduler_open(&e->scheduler, session, &so, error);
@@ -155,6 +151,7 @@ gale_status gale_engine_open(const gale_model *model, const gale_engine_options 
   status = open_scheduler(e, error);
   if (!status) status = start_thread(e, error);
   e->options.session = NULL;
+  e->options.cache_dir = NULL;
   if (status)
     gale_engine_close(&e);
   else
@@ -202,6 +199,10 @@ void gale_engine_get_stats_sized(gale_engine *e, gale_engine_stats *stats, size_
   pthread_mutex_unlock(&e->lock);
   all.queued_requests = atomic_load(&e->scheduler.queued_requests);
   all.queued_tokens = atomic_load(&e->scheduler.queued_tokens);
+  if (e->scheduler.disk.session) {
+    all.disk_bytes = atomic_load(&e->scheduler.disk.store.bytes);
+    all.disk_evictions = atomic_load(&e->scheduler.disk.store.removed);
+  }
   sized_write(stats, size, &all, sizeof all);
 }
 

@@ -32,6 +32,8 @@ typedef struct answering {
   bool ended;
   double *pooled;     /* [dim]: of an embedding; NULL: none is wanted */
   gale_finish finish; /* of what is no answer: an embedding, and log-probabilities of the prompt that are cut short */
+  struct disk_text *disk; /* of one that has a sequence, where there is a cache on disk; NULL without memory too */
+  int32_t unreadable;     /* positions from here on could not be read from it; 0: none */
   struct answering *next; /* in a list of the scheduler */
   kept_event end;         /* so that an end can be told without memory */
   gale_error error;

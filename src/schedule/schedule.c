@@ -22,17 +22,21 @@ gale_status scheduler_open(scheduler *s, gale_session *session, const scheduler_
   s->most_running = options->most_running < chunk ? options->most_running : chunk;
   s->inputs = calloc((size_t)s->most_running, sizeof *s->inputs);
   s->of = calloc((size_t)s->most_running, sizeof *s->of);
+  s->kept_back = calloc((size_t)s->most_running, sizeof *s->kept_back);
   atomic_init(&s->queued_requests, 0);
   atomic_init(&s->queued_tokens, 0);
   s->marks = malloc((size_t)session->cache.n_pages * sizeof *s->marks);
   s->drafts = calloc((size_t)s->most_running, sizeof *s->drafts);
   s->outlooks = calloc((size_t)s->most_running, sizeof *s->outlooks);
-  if (!s->inputs || !s->of || !s->marks || !s->drafts || !s->outlooks)
+  if (!s->inputs || !s->of || !s->kept_back || !s->marks || !s->drafts || !s->outlooks)
     return error_memory(error, (size_t)s->most_running * sizeof *s->inputs);
-  return prefix_cache_open(&s->prefixes, session, options->most_kept, error);
+  gale_status status = prefix_cache_open(&s->prefixes, session, options->most_kept, error);
+  if (status || !options->cache_dir) return status;
+  return disk_cache_open(&s->disk, session, options->cache_dir, options->cache_limit, error);
 }
 
 void scheduler_close(scheduler *s) {
+  disk_cache_close(&s->disk);
   prefix_cache_close(&s->prefixes);
   gale_session_close(&s->session);
   free(s->inputs);
@@ -40,6 +44,7 @@ void scheduler_close(scheduler *s) {
   free(s->drafts);
   free(s->outlooks);
   free(s->marks);
+  free(s->kept_back);
 }
 
 /* ---- Pages ---- */
@@ -102,8 +107,34 @@ static void leave_queue(scheduler *s, gale_request *r) {
   atomic_fetch_sub(&s->queued_tokens, r->n_prompt);
 }
 
+/* Whether its pages are being read from disk, so that it takes part in nothing else. */
+static bool is_reading(const answering *a) {
+  return a->disk && a->disk->sequence >= 0;
+}
+
+/* Hands out whole pages that it has computed to be written. */
+static void save(scheduler *s, const answering *a, int32_t most) {
+  if (!a->disk) return;
+  a->disk->ids = a->text;
+  disk_cache_save(&s->disk, a->disk, a->sequence, computed(s, a), most);
+}
+
+/* Whether each whole page is to be written before windows let go of it. A step with a draft, which takes itself back to
+ * an end that is not known before, does not go beyond the page. */
+static bool holds_windows(const scheduler *s) {
+  return s->disk.session && s->prefixes.windows;
+}
+
 /* Takes the sequence away. What it has computed stays in the prefix cache. */
 static void stop(scheduler *s, answering *a) {
+  if (is_reading(a)) {
+    disk_cache_stop(&s->disk, a->disk);
+    session_give_up(s->session, a->sequence);
+  } else {
+    save(s, a, INT32_MAX);
+  }
+  disk_text_close(a->disk);
+  a->disk = NULL;
   prefix_cache_keep(&s->prefixes, a->sequence, a->of->salt, a->text);
   a->sequence = -1;
   take_out(&s->running, a);
@@ -181,6 +212,7 @@ static source find_source(scheduler *s, const answering *a) {
   prefix_found kept = prefix_cache_find(&s->prefixes, a->of->salt, a->text, a->row);
   source found = {kept.sequence, kept.length, kept.known, true};
   for (const answering *b = s->running; b; b = b->next) {
+    if (is_reading(b)) continue;
     int32_t shared = common(a, b), now = computed(s, b);
     if (now < shared) shared = now;
     if (shared > found.length && cache_reaches(&s->session->cache, b->sequence, shared))
@@ -232,6 +264,36 @@ static gale_status open_sequence(scheduler *s, answering *a, const source *from,
   return GALE_OK;
 }
 
+/* Begins to read what is on disk of its text, if that is more than is in memory. False: there is nothing to read, or no
+ * room for it; making room may have changed what is in memory. */
+static bool read_beginning(scheduler *s, answering *a, source *from) {
+  int32_t most = a->row, kept = 0;
+  if (!(a->disk = disk_text_open(&s->disk, a->of->salt, a->text))) return false;
+  if (a->unreadable) {
+    a->disk->doubted = (a->unreadable - 1) / KV_PAGE;
+    if (a->unreadable - 1 < most) most = a->unreadable - 1;
+  }
+  int32_t length = disk_cache_find(&s->disk, a->disk, most);
+  if (length <= from->length) return false;
+  if (s->prefixes.windows || from->length < KV_PAGE) {
+    if (gale_sequence_open(s->session, &a->sequence, NULL)) return false;
+  } else {
+    if (gale_sequence_fork(s->session, from->sequence, &a->sequence, NULL)) return false;
+    gale_sequence_truncate(s->session, a->sequence, from->length / KV_PAGE * KV_PAGE, &kept, NULL);
+  }
+  const cache *c = &s->session->cache;
+  int64_t pages = pages_for(s, length, true) - (int64_t)kept / KV_PAGE * c->n_groups;
+  prefix_cache_shrink(&s->prefixes, (uint64_t)pages * c->page_bytes);
+  if (session_reserve(s->session, a->sequence, length)) {
+    disk_cache_read(&s->disk, a->disk, a->sequence, length);
+    return true;
+  }
+  gale_sequence_close(s->session, a->sequence, NULL);
+  a->sequence = -1;
+  *from = find_source(s, a);
+  return false;
+}
+
 /* Where layers have windows, others can begin at the end of its prompt, or where it parts from a text that is known,
  * only if a fork is kept there: the windows move on. */
 static void set_marks(const scheduler *s, answering *a, const source *from) {
@@ -240,9 +302,16 @@ static void set_marks(const scheduler *s, answering *a, const source *from) {
   a->marks[1] = s->prefixes.windows ? last / KV_PAGE * KV_PAGE : 0;
 }
 
-static void start(scheduler *s, answering *a, const source *from) {
+static void note_begun(scheduler *s, answering *a) {
+  if (a->reached > computed(s, a)) s->recomputed += (uint64_t)(a->reached - computed(s, a));
+  a->begun = true;
+}
+
+static void start(scheduler *s, answering *a, source *from) {
   gale_error error = {0};
-  if (open_sequence(s, a, from, &error)) {
+  if (!read_beginning(s, a, from) && open_sequence(s, a, from, &error)) {
+    disk_text_close(a->disk);
+    a->disk = NULL;
     finish(s, a, &error);
     return;
   }
@@ -252,9 +321,8 @@ static void start(scheduler *s, answering *a, const source *from) {
   s->n_running++;
   leave_queue(s, a->of);
   set_marks(s, a, from);
-  if (a->reached > computed(s, a)) s->recomputed += (uint64_t)(a->reached - computed(s, a));
   if (!a->begun) a->begin = time_now();
-  a->begun = true;
+  if (!is_reading(a)) note_begun(s, a);
 }
 
 /* Nobody overtakes one that waits for pages: it would wait for ever. */
@@ -263,7 +331,7 @@ static void admit(scheduler *s) {
     next = a->next;
     const answering *first = &a->of->answers[0];
     if (a != first && !first->ended && answering_scores(first)) continue;
-    const source from = find_source(s, a);
+    source from = find_source(s, a);
     if (waits_for_another(s, a, &from)) continue;
     if (!has_room(s, a)) return;
     start(s, a, &from);
@@ -276,6 +344,31 @@ static void preempt_last(scheduler *s) {
   stop(s, a);
   wait_again(s, a);
   s->preemptions++;
+}
+
+/* Those whose pages were read go on from there; where that failed, they begin anew. */
+static void take_read(scheduler *s) {
+  for (answering *a = s->running, *next; a; a = next) {
+    next = a->next;
+    disk_reading reading = is_reading(a) ? disk_cache_state(&s->disk, a->disk) : DISK_READING;
+    if (reading == DISK_READING) continue;
+    if (reading == DISK_FAILED) {
+      a->unreadable = a->disk->failed * KV_PAGE + 1;
+      stop(s, a);
+      wait_again(s, a);
+      continue;
+    }
+    disk_text *t = a->disk;
+    session_restored(s->session, a->sequence, t->end * KV_PAGE);
+    t->sequence = -1;
+    t->saved = t->end;
+    if (!a->begun) {
+      a->n_cached = t->end * KV_PAGE;
+      s->cached_tokens += (uint64_t)t->first * KV_PAGE;
+      s->disk_tokens += (uint64_t)(t->end - t->first) * KV_PAGE;
+    }
+    note_begun(s, a);
+  }
 }
 
 /* ---- What is computed ---- */
@@ -293,10 +386,15 @@ static void add_input(scheduler *s, answering *a, int32_t n) {
   s->n_planned += n;
 }
 
-/* How many answers from a on are of its priority and miss more than a token. */
+/* Whether it misses more than a token, and can compute it. */
+static bool has_part(const scheduler *s, const answering *a) {
+  return missing(s, a) > 1 && !is_reading(a);
+}
+
+/* How many answers from a on are of its priority and have a part of a prompt to compute. */
 static int32_t count_alike(const scheduler *s, const answering *a) {
   int32_t n = 0, priority = a->of->priority;
-  for (; a && a->of->priority == priority; a = a->next) n += missing(s, a) > 1;
+  for (; a && a->of->priority == priority; a = a->next) n += has_part(s, a);
   return n;
 }
 
@@ -341,7 +439,8 @@ static void plan_drafts(scheduler *s, int32_t most) {
   size_t n = s->n_inputs;
   for (size_t i = 0; i < n; i++) {
     const answering *a = s->of[i];
-    int32_t room = s->session->options.context - computed(s, a) - 1;
+    int32_t room = s->session->options.context - computed(s, a) - 1, in_page = KV_PAGE - 1 - computed(s, a) % KV_PAGE;
+    if (holds_windows(s) && in_page < room) room = in_page;
     s->outlooks[i] = (draft_outlook){0};
     if (s->inputs[i].logits == GALE_LOGITS_LAST && room > 0)
       generation_outlook(a->generation, (size_t)room, &s->outlooks[i], NULL);
@@ -367,12 +466,12 @@ static void plan(scheduler *s, int32_t most, bool drafts) {
   plan_singles(s);
   if (drafts) plan_drafts(s, most);
   answering *a = s->running;
-  while (a && missing(s, a) == 1) a = a->next;
+  while (a && !has_part(s, a)) a = a->next;
   if (!a) return;
   double ops_of_one = token_ops(s, computed(s, a));
   int32_t others = s->n_planned, end = others + prompt_room(s, most, ops_of_one);
   for (; a && s->n_planned < end; a = a->next) {
-    if (missing(s, a) == 1) continue;
+    if (!has_part(s, a)) continue;
     /* NOLINTNEXTLINE(clang-analyzer-core.DivideZero): a itself counts */
     int32_t share = (end - s->n_planned) / count_alike(s, a), n = missing(s, a);
     if (share < 1) share = 1;
@@ -412,8 +511,10 @@ static int size_class(int32_t n) {
 
 /* A step of what was planned. */
 static gale_status step(scheduler *s, gale_error *error) {
+  for (size_t i = 0; i < s->n_inputs; i++)
+    s->kept_back[i] = holds_windows(s) && s->drafts[i] == 0 ? s->inputs[i].n_tokens : s->drafts[i];
   int64_t begin = time_now();
-  gale_status status = session_step(s->session, s->inputs, s->n_inputs, s->drafts, error);
+  gale_status status = session_step(s->session, s->inputs, s->n_inputs, s->kept_back, error);
   if (status) return status;
   size_t singles = (size_t)(s->n_singles + s->n_drafted);
   pace_note(&s->pace, singles, s->single_bytes, s->prompt_ops, (double)(time_now() - begin) / 1e9);
@@ -426,6 +527,10 @@ static void settle(scheduler *s, size_t input) {
   answering *a = s->of[input];
   gale_error error = {0};
   gale_status status = GALE_OK;
+  if (s->drafts[input] == 0) {
+    save(s, a, s->inputs[input].n_tokens / KV_PAGE + 2);
+    if (holds_windows(s)) session_take_back(s->session, a->sequence, 0);
+  }
   if (computed(s, a) == a->marks[0] || computed(s, a) == a->marks[1])
     prefix_cache_fork(&s->prefixes, a->sequence, a->of->salt, a->text);
   a->n_draft = s->drafts[input];
@@ -434,15 +539,22 @@ static void settle(scheduler *s, size_t input) {
   s->lookup_right += (uint64_t)a->n_right;
   s->lookup_wrong += (uint64_t)(a->n_draft - a->n_right);
   if (computed(s, a) > a->reached) a->reached = computed(s, a);
-  if (status || answering_finish(a)) finish(s, a, status ? &error : NULL);
+  if (status || answering_finish(a))
+    finish(s, a, status ? &error : NULL);
+  else if (s->drafts[input])
+    save(s, a, 2);
 }
 
 void scheduler_round(scheduler *s) {
   int64_t now = time_now();
   end_unwanted(s, s->waiting, now);
   end_unwanted(s, s->running, now);
+  take_read(s);
   admit(s);
-  if (!plan_with_room(s)) return;
+  if (!plan_with_room(s)) {
+    if (s->disk.session) disk_cache_wait(&s->disk);
+    return;
+  }
   gale_error error = {0};
   gale_status status = step(s, &error);
   for (size_t i = 0; i < s->n_inputs; i++)

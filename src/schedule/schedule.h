@@ -8,6 +8,7 @@
 
 #include "engine/drafting.h"
 #include "engine/session.h"
+#include "schedule/disk_cache.h"
 #include "schedule/pace.h"
 #include "schedule/prefix_cache.h"
 #include "schedule/request.h"
@@ -29,8 +30,10 @@ typedef struct scheduler {
   double single_bytes, prompt_ops; /* what they cost, as pace_note() takes it */
   pace pace;
   prefix_cache prefixes;
+  disk_cache disk;
+  int32_t *kept_back; /* [most_running]: of a step's inputs, tokens behind which windows let go of nothing yet */
   int32_t n_waiting, n_running;
-  uint64_t shared_tokens, cached_tokens, preemptions, recomputed;
+  uint64_t shared_tokens, cached_tokens, disk_tokens, preemptions, recomputed;
   uint64_t lookup_right, lookup_wrong; /* tokens of drafts */
   uint64_t step_sizes[N_STEP_SIZES];   /* as in gale_engine_stats */
   atomic_int queued_requests;          /* none of whose answers has begun; whoever submits adds */
@@ -40,7 +43,9 @@ typedef struct scheduler {
 typedef struct scheduler_options {
   int32_t most_running,
       most_kept;   /* answers, and texts of the prefix cache: together at most the session's sequences */
-  double slowdown; /* as in gale_engine_options */
+  double slowdown; /* as in gale_engine_options, as what follows */
+  const char *cache_dir;
+  uint64_t cache_limit;
 } scheduler_options;
 
 /* The session is the scheduler's from now on. s must be zeroed; on failure scheduler_close() releases what there is. */

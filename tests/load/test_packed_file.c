@@ -91,14 +91,14 @@ static void test_abandoned(void **state) {
   (void)state;
   packed_writer w;
   assert_int_equal(packed_create(&w, directory, DATA, NULL), GALE_OK);
-  char *path = strdup(w.path);
+  char *path = strdup(w.file.path);
   assert_int_equal(access(path, F_OK), 0);
   packed_writer_close(&w);
   assert_int_equal(access(path, F_OK), -1);
   free(path);
   assert_int_equal(packed_create(&w, at("nothing"), DATA, NULL), GALE_E_IO);
   assert_int_equal(packed_create(&w, directory, (uint64_t)1 << 46, NULL), GALE_E_IO);
-  assert_int_equal(w.fd, -1);
+  assert_int_equal(w.file.fd, -1);
 }
 
 #define IN_A_DIRECTORY(test) cmocka_unit_test_setup_teardown(test, make_directory, remove_directory)

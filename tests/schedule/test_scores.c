@@ -162,6 +162,7 @@ static void test_choices(void **state) {
       assert_int_equal(n, LENGTH);
       gale_request_close(&requests[i]);
     }
+    assert_true(gale_engine_drain(b.engine, -1));
     /* Of each the context's last token, for its row, and all but the last of the continuation. */
     assert_int_equal(stats_of(b.engine).tokens, CONTEXT - 1 + CHOICES * LENGTH);
     bench_close(&b);
