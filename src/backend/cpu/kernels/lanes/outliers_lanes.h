@@ -31,9 +31,12 @@ static inline int64_t next_outlier(const uint8_t *at, int64_t b, int64_t end) {
 
 /* level[r] |= (word r at p >> shift & mask) << up, for the 16 rows of a panel. */
 TILE_INLINE void load_words(const char *p, int shift, uint32_t mask, int up, uint32_t level[PANEL_ROWS]) {
-  uint32_t word[PANEL_ROWS];
-  memcpy(word, p, sizeof word);
-  for (int r = 0; r < PANEL_ROWS; r++) level[r] |= (word[r] >> shift & mask) << up;
+  for (int r = 0; r < PANEL_ROWS; r++) {
+    /* One by one: a copy of all sixteen is written in narrower parts than it is read, and the reading waits. */
+    uint32_t word;
+    memcpy(&word, p + r * sizeof word, sizeof word);
+    level[r] |= (word >> shift & mask) << up;
+  }
 }
 
 /* True levels of input `input` of a block, for 16 rows. */
