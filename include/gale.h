@@ -67,7 +67,7 @@ GALE_API const char *gale_version(void);
 /* Version of the results' bits (docs/NUMERICS.md), of this header and of the library: the same model, tokens and
  * options give the same logits as long as it is the same, and may give others where it is not. Whatever keeps logits or
  * keys and values beyond a process keeps this with them. */
-#define GALE_NUMERICS_VERSION 2
+#define GALE_NUMERICS_VERSION 3
 GALE_API int gale_numerics_version(void);
 
 /* Frees memory that a gale function returned to the caller. NULL is accepted. */

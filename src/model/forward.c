@@ -46,7 +46,7 @@ typedef struct readers {
 static readers find_readers(const gale_model *m) {
   const model_config *c = &m->config;
   /* Attention averages, which leaves no outliers that matter; a product of two factors has many that matter less. */
-  const forms normed = {.outlier_rest = 0.5f}, product = {.outlier_rest = 1.0f / 3};
+  const forms normed = {.outlier_rest = 0.75f}, product = {.outlier_rest = 0.4f};
   readers r = {.x = normed, .expert_x = normed, .activated = product};
   r.x.f32 = r.attended.f32 = true;
   read_by(&r.x, &m->weights.output);

@@ -188,7 +188,7 @@ static void plain_block(const run_of *r, const cpu_kernels *k, int64_t token, in
   int16_t neg_sum[16];
   memcpy(padded, r->q + (token * r->n_heads + head) * l->head_dim, (size_t)l->head_dim * sizeof(float));
   const be_act levels = {.level = level, .scale = scale, .neg_sum = neg_sum};
-  k->quantize(padded, l->head_pad, &levels, 0, 0);
+  k->quantize_query(padded, l->head_pad, &levels, 0);
   attend_task t = {.head_dim = l->head_dim,
                    .head_pad = l->head_pad,
                    .n_queries = 1,

@@ -87,27 +87,36 @@ static void run_to_half(const cpu_kernels *k, const rows *r, int set) {
 }
 
 /* Everything ends at guard pages; levels are compared as floats, and where a row has room the rest. */
-static void quantize(const cpu_kernels *k, const rows *r, int set, const float *x, bool outliers) {
+typedef enum { AS_PLAIN, AS_OUTLIERS, AS_QUERY } quantized;
+
+static void quantize(const cpu_kernels *k, const rows *r, int set, const float *x, quantized as) {
   int blocks = r->n / QUANT_BLOCK, n = blocks * QUANT_BLOCK, end = r->n, room = end - 5 * blocks;
   be_act to = {.level = (int8_t *)r->out[set][1].data + end * 4 - n,
                .scale = (float *)r->out[set][0].data + end - blocks,
                .neg_sum = (int16_t *)r->out[set][2].data + 2 * (end - blocks)};
-  if (outliers) {
+  if (as == AS_OUTLIERS) {
     to.outlier_rest = 0.5f;
     to.outlier_at = (uint8_t *)r->out[set][3].data + end * 4 - blocks;
     to.outlier = (float *)r->out[set][4].data + end - blocks;
   }
-  k->quantize(x + (end - n), n, &to, 0, 2);
+  if (as == AS_QUERY)
+    k->quantize_query(x + (end - n), n, &to, 0);
+  else
+    k->quantize(x + (end - n), n, &to, 0, 2);
   for (int i = 0; i < n && i < room; i++) out(r, set)[i] = (float)to.level[i];
   for (int i = 0; i < 2 * blocks; i++) out(r, set)[end - 3 * blocks + i] = (float)to.neg_sum[i];
-  for (int i = 0; i < blocks && outliers; i++) {
+  for (int i = 0; i < blocks && as == AS_OUTLIERS; i++) {
     out(r, set)[room + i] = (float)to.outlier_at[i];
     out(r, set)[room + blocks + i] = to.outlier[i];
   }
 }
 
 static void run_quantize(const cpu_kernels *k, const rows *r, int set) {
-  quantize(k, r, set, in(r, 0), false);
+  quantize(k, r, set, in(r, 0), AS_PLAIN);
+}
+
+static void run_quantize_query(const cpu_kernels *k, const rows *r, int set) {
+  quantize(k, r, set, in(r, 0), AS_QUERY);
 }
 
 /* One value of each block is up to four times as far from the others as it was. */
@@ -117,7 +126,7 @@ static void run_quantize_outliers(const cpu_kernels *k, const rows *r, int set) 
     int block = (r->n - 1 - i) / QUANT_BLOCK, place = (r->n - 1 - i) % QUANT_BLOCK;
     x[i] = in(r, 0)[i] * (place == block * 11 % QUANT_BLOCK ? 1 : 1 - (float)(block % 4) * 0.25f);
   }
-  quantize(k, r, set, x, true);
+  quantize(k, r, set, x, AS_OUTLIERS);
 }
 
 /* Those that take one row of any floats give one, so that all floats can be swept through them. */
@@ -136,9 +145,18 @@ static const struct {
     {"to_half", run_to_half, true},
     {"quantize", run_quantize, true},
     {"quantize_outliers", run_quantize_outliers, true},
+    {"quantize_query", run_quantize_query, true},
     {"exp", NULL, false},
 };
-enum { NORM = 0, SILU = 1, QUANTIZE = 8, OUTLIERS = 9, EXP = 10, N_KERNELS = sizeof kernels / sizeof *kernels };
+enum {
+  NORM = 0,
+  SILU = 1,
+  QUANTIZE = 8,
+  OUTLIERS = 9,
+  QUERY = 10,
+  EXP = 11,
+  N_KERNELS = sizeof kernels / sizeof *kernels
+};
 
 static const char *type_name(int type) {
   return kernels[type].name;
@@ -167,7 +185,7 @@ static uint64_t sweep_step(const check *c, uint64_t each) {
 static void sweep(check *c, int type) {
   enum { CHUNK = 4096 };
   rows r = rows_new(CHUNK, 0, c->seed);
-  bool blocks = type == QUANTIZE || type == OUTLIERS;
+  bool blocks = type == QUANTIZE || type == OUTLIERS || type == QUERY;
   uint64_t bits = 0, step = sweep_step(c, 10000) * (blocks ? QUANT_BLOCK : 1);
   for (int i = 0; i < CHUNK; i++) in(&r, 1)[i] = 1;
   while (bits < 1ull << 32 && !c->failed) {
@@ -283,6 +301,15 @@ static void exact_norm(check *c) {
   }
 }
 
+/* Of all numbers of four bits the scale is the smallest that is not below max / 127.49, as a float. */
+static void check_scale(check *c, float scale, float max) {
+  int exponent;
+  double bits = ldexp(frexp((double)scale, &exponent), 4), least = (double)(max / 127.49f);
+  check_that(c, bits == rint(bits), "a scale %a of more than four bits", (double)scale);
+  double below = ldexp(bits > 8 ? bits - 1 : 7.5, exponent - 4);
+  check_that(c, (double)scale >= least && below < least, "the scale %a of %a", (double)scale, (double)max);
+}
+
 /* An outlier is the value itself, at least twice as large as the others and above the least one. */
 static void exact_outliers(check *c) {
   check_case(c, "quantize with outliers");
@@ -308,20 +335,27 @@ static void exact_outliers(check *c) {
     check_that(c, (at > 0) == is, "%d at %d, largest %a and %a", i, at, (double)largest[0], (double)largest[1]);
     check_that(c, !is || (outlier == x[at - 1] && fabsf(outlier) == largest[0] && level[at - 1] == 0), "%d is not it",
                i);
-    check_that(c, scale == largest[is] / 127, "the scale of %d", i);
+    check_scale(c, scale, largest[is]);
   }
 }
 
-/* A level is within half a step of the value, but for the rounding of the factor and of the product; and within 127,
- * which the kernels of linear layers rely on. */
-static void exact_quantize(check *c) {
-  check_case(c, "quantize");
+static void quantize_either(check *c, const float *x, int n, const be_act *to, bool query) {
+  if (query)
+    c->portable->quantize_query(x, n, to, 0);
+  else
+    c->portable->quantize(x, n, to, 0, 0);
+}
+
+/* A level is within half a step of the value, but for the rounding of its quotient or factor; and within 127, which the
+ * kernels of linear layers rely on. */
+static void exact_quantize(check *c, bool query) {
+  check_case(c, "quantize%s", query ? " queries" : "");
   rows r = rows_new(LONGEST, 0, c->seed + 4);
   int8_t level[LONGEST];
   float scale[LONGEST / QUANT_BLOCK];
   int16_t neg_sum[LONGEST / 16] = {0};
   const be_act to = {.level = level, .scale = scale, .neg_sum = neg_sum};
-  c->portable->quantize(in(&r, 0), LONGEST, &to, 0, 0);
+  quantize_either(c, in(&r, 0), LONGEST, &to, query);
   int sum = 0;
   for (int i = 0; i < LONGEST; i++) {
     double d = scale[i / QUANT_BLOCK], error = fabs(d * level[i] - in(&r, 0)[i]);
@@ -334,7 +368,7 @@ static void exact_quantize(check *c) {
   for (int i = 0; i < 3; i++) {
     float x[QUANT_BLOCK] = {0};
     x[7] = odd[i];
-    c->portable->quantize(x, QUANT_BLOCK, &to, 0, 0);
+    quantize_either(c, x, QUANT_BLOCK, &to, query);
     check_that(c, odd[i] == 0 ? scale[0] == 0 : isnan(scale[0]), "the scale of a block with %g", (double)odd[i]);
     check_that(c, neg_sum[0] == 0 && neg_sum[1] == 0, "the sums of a block with %g", (double)odd[i]);
   }
@@ -344,7 +378,7 @@ static void exact_quantize(check *c) {
 static void accurate(check *c, int type) {
   if (type == NORM) exact_norm(c);
   if (type == SILU) exact_silu(c);
-  if (type == QUANTIZE) exact_quantize(c);
+  if (type == QUANTIZE || type == QUERY) exact_quantize(c, type == QUERY);
   if (type == OUTLIERS) exact_outliers(c);
   if (type == EXP) exact_exp(c);
 }

@@ -31,7 +31,7 @@ static void quantize_queries(const attend_op *o) {
   for (cpu_rows p; cpu_take_rows(o->w, (int64_t)o->batch->n_tokens * o->n_heads, &p);)
     for (int64_t i = p.first; i < p.end; i++) {
       for (int64_t d = 0; d < pad; d++) padded[d] = d < dim ? o->q[i * dim + d] : 0;
-      c->device->kernels.quantize(padded, pad, &to, i * pad, 0);
+      c->device->kernels.quantize_query(padded, pad, &to, i * pad);
     }
   team_barrier(o->w->member);
 }

@@ -86,11 +86,14 @@ typedef struct cpu_kernels {
   void (*attend[3])(const attend_task *t); /* by gale_kv_type */
 
   /* Blocks of 32 of x [n], n a multiple of 32, become the values of `to` from number `at` on, a multiple of 32 as well:
-   * scale = max |x| / 127, level = x * (127 / max |x|) rounded to even, neg_sum = minus the sums of 16 levels. Where
+   * scale = math_scale(max |x|), level = x / scale rounded to even, neg_sum = minus the sums of 16 levels. Where
    * all values but one are at most to->outlier_rest of the largest, and this is above `least`, it is the block's
    * outlier, and the block is made of the others. A block that holds a value that is not finite gets the scale NaN and
    * levels of 0. */
   void (*quantize)(const float *x, int64_t n, const be_act *to, int64_t at, float least);
+
+  /* The same for queries of a q8 cache, without outliers: scale = max |x| / 127, level = x * (127 / max |x|). */
+  void (*quantize_query)(const float *x, int64_t n, const be_act *to, int64_t at);
 
   /* out = x * weight / sqrt(mean(x^2) + eps), all [n]. Returns the root mean square of out. */
   float (*norm)(const float *x, const float *weight, float eps, float *out, int64_t n);

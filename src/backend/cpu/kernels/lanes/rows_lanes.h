@@ -13,7 +13,7 @@ static inline void note_outlier(const float *x, uint32_t bit, const be_act *to, 
   to->outlier[block] = at ? x[(at - 1) % QUANT_BLOCK] : 0;
 }
 
-static inline void quantize_block(const float *x, const be_act *to, int64_t block, float least) {
+static inline void quantize_block(const float *x, const be_act *to, int64_t block, float least, bool query) {
   lanes low = lanes_load(x), high = lanes_load(x + LANES);
   int8_t *level = to->level + block * QUANT_BLOCK;
   int16_t *neg_sum = to->neg_sum + 2 * block;
@@ -27,12 +27,12 @@ static inline void quantize_block(const float *x, const be_act *to, int64_t bloc
     high = lanes_without(high, above >> LANES);
     bits = lanes_largest_bits(low, high);
   }
-  float max = float_from_bits(bits);
-  to->scale[block] = bits < 0x7F800000u ? max / 127.0f : NAN;
+  float max = float_from_bits(bits), scale = query ? max / 127.0f : math_scale(max);
+  to->scale[block] = bits < 0x7F800000u ? scale : NAN;
   if (math_quantizable(bits)) {
-    lanes inverse = lanes_set(127.0f / max);
-    neg_sum[0] = (int16_t)-lanes_store_i8(level, lanes_mul(low, inverse));
-    neg_sum[1] = (int16_t)-lanes_store_i8(level + LANES, lanes_mul(high, inverse));
+    lanes by = lanes_set(query ? 127.0f / max : scale);
+    neg_sum[0] = (int16_t)-lanes_store_i8(level, query ? lanes_mul(low, by) : lanes_div(low, by));
+    neg_sum[1] = (int16_t)-lanes_store_i8(level + LANES, query ? lanes_mul(high, by) : lanes_div(high, by));
   } else {
     memset(level, 0, QUANT_BLOCK);
     neg_sum[0] = neg_sum[1] = 0;
@@ -40,7 +40,12 @@ static inline void quantize_block(const float *x, const be_act *to, int64_t bloc
 }
 
 static void quantize(const float *x, int64_t n, const be_act *to, int64_t at, float least) {
-  for (int64_t b = 0; b < n / QUANT_BLOCK; b++) quantize_block(x + b * QUANT_BLOCK, to, at / QUANT_BLOCK + b, least);
+  for (int64_t b = 0; b < n / QUANT_BLOCK; b++)
+    quantize_block(x + b * QUANT_BLOCK, to, at / QUANT_BLOCK + b, least, false);
+}
+
+static void quantize_query(const float *x, int64_t n, const be_act *to, int64_t at) {
+  for (int64_t b = 0; b < n / QUANT_BLOCK; b++) quantize_block(x + b * QUANT_BLOCK, to, at / QUANT_BLOCK + b, 0, true);
 }
 
 /* Lanes of the last, partial vector of n; it may be none. */
@@ -136,6 +141,7 @@ static void fold(float *acc, float a, const float *x, float b, int64_t n) {
 
 static void rows_fill(cpu_kernels *k) {
   k->quantize = quantize;
+  k->quantize_query = quantize_query;
   k->norm = norm;
   k->activate[BE_SILU] = silu_mul;
   k->activate[BE_GELU_TANH] = gelu_mul;

@@ -36,8 +36,16 @@ static inline float math_exp(float x) {
   return p * float_from_bits((uint32_t)(half + 127) << 23) * float_from_bits((uint32_t)(rest + 127) << 23);
 }
 
-/* Blocks whose largest magnitude has bits below this (2^-119) are quantised to zero levels: 127 / max would
- * overflow further down. */
+/* The scale of a block's levels, max being its largest magnitude: max / 127.49 rounded up to four significant bits, so
+ * that no level is beyond 127, and products of scales with integers of 20 bits are exact. */
+#define SCALE_DIVISOR 127.49f
+#define SCALE_DROPPED 0xFFFFFu /* bits of the significand */
+static inline float math_scale(float max) {
+  return float_from_bits((float_to_bits(max / SCALE_DIVISOR) + SCALE_DROPPED) & ~SCALE_DROPPED);
+}
+
+/* Blocks whose largest magnitude has bits below this (2^-119) are quantised to zero levels: further down the scale
+ * would be subnormal. */
 #define QUANTIZE_LEAST 0x04000000u
 static inline bool math_quantizable(uint32_t largest_bits) {
   return largest_bits >= QUANTIZE_LEAST && largest_bits < 0x7F800000u;

@@ -24,7 +24,7 @@ static uint8_t take_outlier(float *x, float max, float rest, float *value) {
   return (uint8_t)(1 + at);
 }
 
-static void quantize_block(const float *from, const be_act *to, int64_t block, float least) {
+static void quantize_block(const float *from, const be_act *to, int64_t block, float least, bool query) {
   float x[QUANT_BLOCK], outlier = 0;
   memcpy(x, from, sizeof x);
   uint32_t bits = largest_bits(x);
@@ -34,19 +34,25 @@ static void quantize_block(const float *from, const be_act *to, int64_t block, f
     to->outlier[block] = outlier;
     if (to->outlier_at[block]) bits = largest_bits(x);
   }
-  float max = float_from_bits(bits), inverse = math_quantizable(bits) ? 127.0f / max : 0;
+  float max = float_from_bits(bits), scale = query ? max / 127.0f : math_scale(max);
   int32_t sum[2] = {0};
   for (int i = 0; i < QUANT_BLOCK; i++) {
-    int8_t level = math_quantizable(bits) ? (int8_t)rintf(x[i] * inverse) : 0;
+    float steps = query ? x[i] * (127.0f / max) : x[i] / scale;
+    int8_t level = math_quantizable(bits) ? (int8_t)rintf(steps) : 0;
     to->level[block * QUANT_BLOCK + i] = level;
     sum[i / 16] += level;
   }
-  to->scale[block] = bits < 0x7F800000u ? max / 127.0f : NAN;
+  to->scale[block] = bits < 0x7F800000u ? scale : NAN;
   for (int h = 0; h < 2; h++) to->neg_sum[2 * block + h] = (int16_t)-sum[h];
 }
 
 static void quantize(const float *x, int64_t n, const be_act *to, int64_t at, float least) {
-  for (int64_t b = 0; b < n / QUANT_BLOCK; b++) quantize_block(x + b * QUANT_BLOCK, to, at / QUANT_BLOCK + b, least);
+  for (int64_t b = 0; b < n / QUANT_BLOCK; b++)
+    quantize_block(x + b * QUANT_BLOCK, to, at / QUANT_BLOCK + b, least, false);
+}
+
+static void quantize_query(const float *x, int64_t n, const be_act *to, int64_t at) {
+  for (int64_t b = 0; b < n / QUANT_BLOCK; b++) quantize_block(x + b * QUANT_BLOCK, to, at / QUANT_BLOCK + b, 0, true);
 }
 
 static float mean_square(const float *x, int64_t n) {
@@ -126,6 +132,7 @@ void cpu_kernels_portable(cpu_kernels *k) {
       .attend =
           {[GALE_KV_F16] = portable_attend_f16, [GALE_KV_F32] = portable_attend_f32, [GALE_KV_Q8] = portable_attend_q8},
       .quantize = quantize,
+      .quantize_query = quantize_query,
       .norm = norm,
       .activate = {[BE_SILU] = silu_mul, [BE_GELU_TANH] = gelu_mul},
       .soft_cap = soft_cap,

@@ -72,13 +72,13 @@ static inline values without_outlier(const float *x, float bound, const be_act *
   return (values){lanes_without(v.low, above), lanes_without(v.high, above >> LANES)};
 }
 
-/* Two blocks, times `inverse`, in order. */
-static inline __m512i levels_of_two(const values block[2], const float inverse[2]) {
+/* Two blocks, divided by their scales, in order. */
+static inline __m512i levels_of_two(const values block[2], const float scale[2]) {
   __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), level[2];
   for (int i = 0; i < 2; i++) {
-    __m512 by = _mm512_set1_ps(inverse[i]);
-    __m512i low = _mm512_cvtps_epi32(_mm512_mul_ps(block[i].low, by));
-    __m512i high = _mm512_cvtps_epi32(_mm512_mul_ps(block[i].high, by));
+    __m512 by = _mm512_set1_ps(scale[i]);
+    __m512i low = _mm512_cvtps_epi32(_mm512_div_ps(block[i].low, by));
+    __m512i high = _mm512_cvtps_epi32(_mm512_div_ps(block[i].high, by));
     level[i] = _mm512_packs_epi32(low, high);
   }
   return _mm512_permutexvar_epi32(order, _mm512_packs_epi16(level[0], level[1]));
@@ -97,6 +97,13 @@ static inline __m128i neg_sums_of(__m512i a, __m512i b) {
   return _mm_shuffle_epi8(neg, _mm_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15));
 }
 
+/* math_scale() of four. */
+static inline __m128 scales_of(__m128 max) {
+  const __m128i dropped = _mm_set1_epi32((int)SCALE_DROPPED);
+  __m128i bits = _mm_castps_si128(_mm_div_ps(max, _mm_set1_ps(SCALE_DIVISOR)));
+  return _mm_castsi128_ps(_mm_andnot_si128(dropped, _mm_add_epi32(bits, dropped)));
+}
+
 /* Quantises four blocks; or does nothing and returns false, where one has nothing to divide by or is not finite. */
 static inline bool quantize_four(const float *x, const be_act *to, int64_t block, float least) {
   two_largest largest = of_four(x);
@@ -111,13 +118,12 @@ static inline bool quantize_four(const float *x, const be_act *to, int64_t block
     sound &= quantizable(_mm_castps_si128(max));
   }
   if (sound != 15) return false;
-  float inverse[FOUR], bounds[FOUR];
+  float *scale = to->scale + block, bounds[FOUR];
   values v[FOUR];
-  _mm_storeu_ps(inverse, _mm_div_ps(_mm_set1_ps(127.0f), max));
+  _mm_storeu_ps(scale, scales_of(max));
   _mm_storeu_ps(bounds, bound);
-  _mm_storeu_ps(to->scale + block, _mm_div_ps(max, _mm_set1_ps(127.0f)));
   for (int i = 0; i < FOUR; i++) v[i] = without_outlier(x + i * QUANT_BLOCK, bounds[i], to, block + i);
-  __m512i a = levels_of_two(v, inverse), b = levels_of_two(v + 2, inverse + 2);
+  __m512i a = levels_of_two(v, scale), b = levels_of_two(v + 2, scale + 2);
   _mm512_storeu_si512(to->level + block * QUANT_BLOCK, a);
   _mm512_storeu_si512(to->level + (block + 2) * QUANT_BLOCK, b);
   _mm_storeu_si128((__m128i *)(to->neg_sum + 2 * block), neg_sums_of(a, b));
@@ -128,9 +134,9 @@ static void quantize_fours(const float *x, int64_t n, const be_act *to, int64_t 
   int64_t b = 0, count = n / QUANT_BLOCK, first = at / QUANT_BLOCK;
   for (; b + FOUR <= count; b += FOUR) {
     if (quantize_four(x + b * QUANT_BLOCK, to, first + b, least)) continue;
-    for (int64_t i = b; i < b + FOUR; i++) quantize_block(x + i * QUANT_BLOCK, to, first + i, least);
+    for (int64_t i = b; i < b + FOUR; i++) quantize_block(x + i * QUANT_BLOCK, to, first + i, least, false);
   }
-  for (; b < count; b++) quantize_block(x + b * QUANT_BLOCK, to, first + b, least);
+  for (; b < count; b++) quantize_block(x + b * QUANT_BLOCK, to, first + b, least, false);
 }
 
 void cpu_rows_avx512(cpu_kernels *k) {
