@@ -85,7 +85,7 @@ const command command_table[] = {
      logits_main, NULL, "logits of given token ids, as a NumPy file",
      "Computes the logits at every position of the ids in FILE and writes them as a float32 array [n_tokens, "
      "vocab_size]. A checkpoint without a tokenizer will do. OUT.npy appears under its name only when it is whole."},
-    {"bench", "MODEL...", 1, MAX_ARGUMENTS,
+    {"bench", "MODEL...", 1, 8,
      TAKES(TALK, OPTION_N_PROMPT, OPTION_N_GEN, OPTION_BATCH, OPTION_N_DEPTH, OPTION_REPETITIONS, OPTION_JSON,
            OPTION_CSV, OPTION_MARKDOWN, OPTION_PLOT, OPTION_SERVE, OPTION_SCENARIO, OPTION_SCALE, OPTION_RATE,
            OPTION_SEED, OPTION_THREADS, OPTION_CPU, OPTION_WINDOW, OPTION_KV, OPTION_CHUNK, OPTION_QUANT,
