@@ -12,7 +12,8 @@ typedef enum traffic_arrival {
 } traffic_arrival;
 
 /* One mix of requests. A scenario is what has the same name: its parts take turns, and its figures compare them.
- * Prompts are random tokens, and no answer ends before its length. Sizes are tokens, as they are with --scale 1. */
+ * Prompts are random tokens unless a text is given, answers are greedy unless a temperature is, and no answer ends
+ * before its length. Sizes are tokens, as they are with --scale 1. */
 typedef struct traffic_mix {
   const char *scenario, *part; /* part "": the scenario has no other */
   traffic_arrival arrival;
@@ -25,7 +26,10 @@ typedef struct traffic_mix {
   /* One more request, for one token, that comes when each client has had `settled` tokens. When it is answered, the
    * others are cancelled. 0: none. */
   int32_t late_prompt, settled;
-  double load; /* of POISSON: share of the requests a second of the part before that come, unless --rate says */
+  const char *text; /* the prompt; only for models with a tokenizer */
+  double temperature;
+  int32_t speculate; /* as in gale_generation_options */
+  double load;       /* of POISSON: share of the requests a second of the part before that come, unless --rate says */
 } traffic_mix;
 
 /* One time that a mix was run. */
@@ -34,22 +38,24 @@ typedef struct traffic_run {
   double token_rate;   /* of answers, a second */
   double request_rate; /* requests that were answered, a second */
   double steady_rate;  /* token_rate while all clients stream, before a late request; 0: never */
+  double stream_rate;  /* tokens of an answer a second, after its first; 0: none has more */
   series first;        /* [requests] seconds to the first token, in the order in which they were asked */
   series between;      /* sorted: seconds between tokens of an answer, but for */
   series during;       /* those that end between a late request and its first token */
   double late_seconds; /* that were between those */
   int64_t late_tokens; /* and tokens of the other answers that came meanwhile */
   int64_t prompt_tokens, cached_tokens, answer_tokens;
+  int64_t drafted, right; /* tokens that were computed on trial, and those of them that were right */
 } traffic_run;
 
 typedef struct traffic_result {
   int model;
   const traffic_mix *mix;
-  int32_t requests;                                    /* of a run */
-  double offered;                                      /* of POISSON: requests a second that came, of the last run */
-  series token_rate, request_rate, seconds;            /* a sample a run */
-  series first, between, during;                       /* of all runs, sorted */
-  int64_t prompt_tokens, cached_tokens, answer_tokens; /* of all runs */
+  int32_t requests;                                      /* of a run */
+  double offered;                                        /* of POISSON: requests a second that came, of the last run */
+  series token_rate, request_rate, stream_rate, seconds; /* a sample a run */
+  series first, between, during;                         /* of all runs, sorted */
+  int64_t prompt_tokens, cached_tokens, answer_tokens, drafted, right; /* of all runs */
 } traffic_result;
 
 /* How one mix of a scenario compares with another. */

@@ -51,11 +51,14 @@ int traffic_check_usage(const options *o) {
 
 static int add_run(traffic_result *r, const traffic_run *run) {
   bool good = series_add(&r->token_rate, run->token_rate) && series_add(&r->request_rate, run->request_rate) &&
-              series_add(&r->seconds, run->seconds) && series_append(&r->first, &run->first) &&
-              series_append(&r->between, &run->between) && series_append(&r->during, &run->during);
+              series_add(&r->stream_rate, run->stream_rate) && series_add(&r->seconds, run->seconds) &&
+              series_append(&r->first, &run->first) && series_append(&r->between, &run->between) &&
+              series_append(&r->during, &run->during);
   r->prompt_tokens += run->prompt_tokens;
   r->cached_tokens += run->cached_tokens;
   r->answer_tokens += run->answer_tokens;
+  r->drafted += run->drafted;
+  r->right += run->right;
   return good ? 0 : fail_memory();
 }
 
@@ -128,7 +131,11 @@ static int measure_model(const options *o, const gale_model *model, traffic_repo
   int code = 0, n;
   for (const traffic_mix *m = traffic_mixes; !code && m->scenario; m += n) {
     for (n = 1; m[n].scenario && strcmp(m[n].scenario, m->scenario) == 0; n++) continue;
-    if (wanted(o, m->scenario)) code = measure_scenario(&s, m, n, report);
+    if (!wanted(o, m->scenario)) continue;
+    if (m->text && !gale_model_tokenizer(model))
+      note(o, "gale: %s: left out, since the model has no tokenizer", m->scenario);
+    else
+      code = measure_scenario(&s, m, n, report);
   }
   return code;
 }
@@ -136,7 +143,8 @@ static int measure_model(const options *o, const gale_model *model, traffic_repo
 static void free_report(traffic_report *r) {
   for (size_t i = 0; i < r->n_results; i++) {
     traffic_result *t = &r->results[i];
-    series *all[] = {&t->token_rate, &t->request_rate, &t->seconds, &t->first, &t->between, &t->during};
+    series *all[] = {&t->token_rate, &t->request_rate, &t->stream_rate, &t->seconds,
+                     &t->first,      &t->between,      &t->during};
     for (size_t j = 0; j < sizeof all / sizeof *all; j++) series_free(all[j]);
   }
   for (size_t i = 0; i < r->n_figures; i++) series_free(&r->figures[i].samples);

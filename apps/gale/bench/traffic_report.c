@@ -9,7 +9,7 @@
 
 /* ---- Tables ---- */
 
-enum { MODEL, SCENARIO, REQUESTS, SPEED, RATE, FIRST, BETWEEN, DURING, CACHED, COLUMNS };
+enum { MODEL, SCENARIO, REQUESTS, SPEED, RATE, FIRST, BETWEEN, DURING, CACHED, DRAFTS, COLUMNS };
 
 /* Three digits, but for whole hundreds. */
 static int decimals_of(double milliseconds) {
@@ -42,6 +42,8 @@ static table_row row_of(const traffic_report *r, const traffic_result *t) {
   put_times(to.cells[FIRST], &t->first);
   put_times(to.cells[DURING], &t->during);
   snprintf(to.cells[CACHED], TABLE_CELL, "%.0f%%", 100 * cached_share(t));
+  if (t->mix->speculate)
+    snprintf(to.cells[DRAFTS], TABLE_CELL, "%lld of %lld", (long long)t->right, (long long)t->drafted);
   return to;
 }
 
@@ -68,12 +70,13 @@ static int print_table(const traffic_report *r, bool markdown) {
   if (!rows) return fail_memory();
   bool shown[TABLE_COLUMNS] = {0};
   for (int c = 0; c < COLUMNS; c++) shown[c] = c != MODEL || r->bench->n_models > 1;
-  shown[DURING] = false;
+  shown[DURING] = shown[DRAFTS] = false;
   rows[0] = (table_row){{"model", "scenario", "requests", "answers", "answered", "first token: median / p99",
-                         "between tokens", "while the prompt is computed", "of cache"}};
+                         "between tokens", "while the prompt is computed", "of cache", "right drafts"}};
   for (size_t i = 0; i < r->n_results; i++) {
     rows[i + 1] = row_of(r, &r->results[i]);
     shown[DURING] = shown[DURING] || r->results[i].during.n > 0;
+    shown[DRAFTS] = shown[DRAFTS] || r->results[i].mix->speculate > 0;
   }
   bench_print_title(r->bench, markdown);
   table_print(rows, r->n_results + 1, shown, markdown);
@@ -103,7 +106,8 @@ static void print_percentiles(const series *s) {
 /* The figures of a scenario stand as name=value in the last field of its first part, with blanks between them. */
 static int print_csv(const traffic_report *r) {
   out_printf("model,scenario,part,arrival,clients,requests,offered,prompt_tokens,cached_tokens,answer_tokens,seconds,"
-             "tokens_per_second,requests_per_second,first_token_p50,first_token_p99,between_tokens_p50,"
+             "tokens_per_second,requests_per_second,stream_tokens_per_second,drafted,right,first_token_p50,first_token_"
+             "p99,between_tokens_p50,"
              "between_tokens_p99,during_p50,during_p99,figures\n");
   for (size_t i = 0; i < r->n_results; i++) {
     const traffic_result *t = &r->results[i];
@@ -114,6 +118,8 @@ static int print_csv(const traffic_report *r) {
     out_printf(",%lld,%lld,%lld,%.6g,%.6g,%.6g", (long long)t->prompt_tokens, (long long)t->cached_tokens,
                (long long)t->answer_tokens, median_of(t->seconds.items, t->seconds.n),
                median_of(t->token_rate.items, t->token_rate.n), median_of(t->request_rate.items, t->request_rate.n));
+    out_printf(",%.6g,%lld,%lld", median_of(t->stream_rate.items, t->stream_rate.n), (long long)t->drafted,
+               (long long)t->right);
     print_percentiles(&t->first);
     print_percentiles(&t->between);
     print_percentiles(&t->during);
@@ -152,6 +158,9 @@ static json_t *result_json(const traffic_report *r, const traffic_result *t) {
   json_object_set_new(object, "seconds", samples_json(&t->seconds));
   json_object_set_new(object, "tokens_per_second", json_real(median_of(t->token_rate.items, t->token_rate.n)));
   json_object_set_new(object, "requests_per_second", json_real(median_of(t->request_rate.items, t->request_rate.n)));
+  json_object_set_new(object, "stream_tokens_per_second", json_real(median_of(t->stream_rate.items, t->stream_rate.n)));
+  json_object_set_new(object, "drafted", json_integer(t->drafted));
+  json_object_set_new(object, "right", json_integer(t->right));
   json_object_set_new(object, "samples", samples_json(&t->token_rate));
   if (t->first.n > 0) json_object_set_new(object, "first_token", times_json(&t->first));
   if (t->between.n > 0) json_object_set_new(object, "between_tokens", times_json(&t->between));

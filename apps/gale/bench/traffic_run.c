@@ -1,5 +1,5 @@
 /* Running one mix of requests: one thread asks, the engine's thread notes when tokens come. */
-#include "gale/bench/traffic.h"
+#include "gale/bench/traffic_prompts.h"
 
 #include "gale/cli/console.h"
 #include "gale/cli/opening.h"
@@ -10,9 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-
-/* Sizes that are scaled down stay at least so large, where they were. */
-enum { LEAST_SIZE = 4 };
 
 /* Tokens of the request, and steps without an engine, that come before those that count: they touch the memory first.
  */
@@ -25,8 +22,8 @@ static const double PATIENCE = 0.1;
 typedef struct asked {
   traffic_stage *stage;
   gale_request *request;
-  int32_t *prompt; /* [n_prompt] */
-  int32_t n_prompt, n_answer;
+  const traffic_prompt *prompt;
+  int32_t n_answer;
   bool late;
   double due;               /* seconds after the start, of POISSON */
   double submitted, *times; /* [n_times] of its tokens */
@@ -37,11 +34,10 @@ struct traffic_stage {
   const options *o;
   traffic_mix mix; /* scaled */
   gale_engine *engine;
-  gale_session *session; /* of a bare mix, in place of the engine, */
-  int32_t *sequences;    /* [clients] with these */
-  int32_t n_drawable;
-  uint64_t random;
-  asked *all; /* [n] in the order in which they are submitted */
+  gale_session *session;   /* of a bare mix, in place of the engine, */
+  int32_t *sequences;      /* [clients] with these */
+  traffic_prompt *prompts; /* [n] */
+  asked *all;              /* [n] in the order in which they are submitted */
   int32_t n, n_submitted;
 
   pthread_mutex_t lock; /* of what follows, and of what the engine's thread writes into requests */
@@ -50,70 +46,17 @@ struct traffic_stage {
   gale_error error;
 };
 
-/* ---- Requests ---- */
-
-static int32_t scaled(const options *o, int32_t size) {
-  int32_t least = size < LEAST_SIZE ? size : LEAST_SIZE, now = (int32_t)lround(size * o->scale);
-  return now < least ? least : now;
-}
-
-static traffic_mix scaled_mix(const options *o, const traffic_mix *mix) {
-  traffic_mix m = *mix;
-  m.least_prompt = scaled(o, m.least_prompt);
-  m.most_prompt = scaled(o, m.most_prompt);
-  m.answer = scaled(o, m.answer);
-  m.prefix = scaled(o, m.prefix);
-  m.late_prompt = scaled(o, m.late_prompt);
-  m.settled = scaled(o, m.settled);
-  return m;
-}
-
-/* SplitMix64: evenly distributed 64 bits. */
-static uint64_t draw(uint64_t *state) {
-  uint64_t z = *state += 0x9e3779b97f4a7c15;
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-  return z ^ (z >> 31);
-}
-
-/* In (0, 1]. */
-static double draw_share(uint64_t *state) {
-  return (double)((draw(state) >> 11) + 1) * 0x1p-53;
-}
-
-static void draw_tokens(traffic_stage *s, int32_t *tokens, int32_t n) {
-  for (int32_t i = 0; i < n; i++) tokens[i] = (int32_t)(draw(&s->random) % (uint64_t)s->n_drawable);
-}
-
-static int32_t draw_length(traffic_stage *s) {
-  const traffic_mix *m = &s->mix;
-  return m->least_prompt + (int32_t)(draw(&s->random) % (uint64_t)(m->most_prompt - m->least_prompt + 1));
-}
-
-/* The prompt of request i: what all begin with, and its own part. */
-static int make_request(traffic_stage *s, int32_t i) {
-  const traffic_mix *m = &s->mix;
-  asked *a = &s->all[i];
-  a->stage = s;
-  a->late = m->late_prompt > 0 && i == s->n - 1;
-  a->n_prompt = a->late ? m->late_prompt : m->prefix + draw_length(s);
-  a->n_answer = a->late ? 1 : m->answer;
-  a->prompt = malloc((size_t)a->n_prompt * sizeof *a->prompt);
-  a->times = malloc((size_t)a->n_answer * sizeof *a->times);
-  if (!a->prompt || !a->times) return fail_memory();
-  int32_t alike = i == 0 || a->late ? 0 : m->same ? a->n_prompt : m->prefix;
-  if (alike > 0) memcpy(a->prompt, s->all[0].prompt, (size_t)alike * sizeof *a->prompt);
-  draw_tokens(s, a->prompt + alike, a->n_prompt - alike);
-  return 0;
-}
-
-static int make_requests(traffic_stage *s) {
-  s->n = s->mix.requests + (s->mix.late_prompt > 0);
+static int make_requests(traffic_stage *s, const traffic_setting *setting) {
+  int code = traffic_make_prompts(setting, &s->mix, &s->prompts, &s->n);
+  if (code) return code;
   s->all = calloc((size_t)s->n, sizeof *s->all);
   if (!s->all) return fail_memory();
   for (int32_t i = 0; i < s->n; i++) {
-    int code = make_request(s, i);
-    if (code) return code;
+    asked *a = &s->all[i];
+    bool late = i == s->mix.requests;
+    *a = (asked){.stage = s, .prompt = &s->prompts[i], .late = late, .n_answer = late ? 1 : s->mix.answer};
+    a->times = malloc((size_t)a->n_answer * sizeof *a->times);
+    if (!a->times) return fail_memory();
   }
   return 0;
 }
@@ -129,12 +72,14 @@ static gale_status submit(traffic_stage *s, asked *a, gale_error *error) {
   gale_sampler_defaults(&sampling);
   gale_generation_defaults(&generation);
   gale_request_defaults(&o);
-  sampling.temperature = 0;
+  sampling.temperature = s->mix.temperature;
+  sampling.seed = (uint64_t)(a - s->all);
   sampling.ignore_end = true;
   generation.sampling = &sampling;
   generation.max_tokens = a->n_answer;
-  o.prompt = a->prompt;
-  o.n_prompt = (size_t)a->n_prompt;
+  generation.speculate = s->mix.speculate;
+  o.prompt = a->prompt->tokens;
+  o.n_prompt = (size_t)a->prompt->n;
   o.generation = &generation;
   o.event = take_event;
   o.user = a;
@@ -253,13 +198,14 @@ static double steady_rate(const traffic_stage *s) {
 /* Of requests that each have had a token. */
 static int take_figures(const traffic_stage *s, traffic_run *run) {
   const asked *late = s->all[s->n - 1].late ? &s->all[s->n - 1] : NULL;
-  double end = 0;
+  double end = 0, streaming = 0;
   bool good = true;
   for (int32_t i = 0; good && i < s->n; i++) {
     const asked *a = &s->all[i];
     if (a->n_times == 0) return fail("a request had no answer");
     if (a->times[a->n_times - 1] > end) end = a->times[a->n_times - 1];
-    run->prompt_tokens += a->n_prompt;
+    streaming += a->times[a->n_times - 1] - a->times[0];
+    run->prompt_tokens += a->prompt->n;
     run->cached_tokens += a->n_cached;
     run->answer_tokens += a->n_times;
     good = series_add(&run->first, a->times[0] - a->submitted) && (a == late || note_gaps(a, late, run));
@@ -271,6 +217,7 @@ static int take_figures(const traffic_stage *s, traffic_run *run) {
   run->token_rate = (double)run->answer_tokens / run->seconds;
   run->request_rate = s->n / run->seconds;
   run->steady_rate = steady_rate(s);
+  if (streaming > 0) run->stream_rate = (double)(run->answer_tokens - s->n) / streaming;
   if (late) run->late_seconds = late->times[0] - late->submitted;
   return 0;
 }
@@ -282,7 +229,7 @@ static void set_due(traffic_stage *s, double offered) {
   double due = 0;
   for (int32_t i = 0; i < s->n; i++) {
     s->all[i].due = due;
-    due -= log(draw_share(&random)) / offered;
+    due -= log(traffic_draw_share(&random)) / offered;
   }
 }
 
@@ -292,12 +239,18 @@ static void reset(traffic_stage *s) {
 }
 
 static int run_engine(traffic_stage *s, double offered, traffic_run *run) {
+  gale_engine_stats before, after;
   gale_engine_forget(s->engine);
+  gale_engine_get_stats(s->engine, &before);
   reset(s);
   if (s->mix.arrival == ARRIVE_POISSON) set_due(s, offered);
   int code = ask_all(s, seconds_now());
   pthread_mutex_unlock(&s->lock);
   for (int32_t i = 0; i < s->n; i++) gale_request_close(&s->all[i].request);
+  gale_engine_forget(s->engine); /* so that the counts are those after the last step */
+  gale_engine_get_stats(s->engine, &after);
+  run->right = (int64_t)(after.lookup_right - before.lookup_right);
+  run->drafted = run->right + (int64_t)(after.lookup_wrong - before.lookup_wrong);
   return code ? code : take_figures(s, run);
 }
 
@@ -325,7 +278,7 @@ static int run_bare(traffic_stage *s, traffic_run *run) {
   double start = seconds_now(), before = start;
   /* The first token of an answer comes of its prompt's last step. */
   for (int32_t i = 1; kept && !status && i < s->mix.answer && !signals_caught(); i++) {
-    status = bare_step(s, inputs, &s->all[0].prompt[i % s->all[0].n_prompt], &error);
+    status = bare_step(s, inputs, &s->prompts[0].tokens[i % s->prompts[0].n], &error);
     double now = seconds_now();
     kept = series_add(&run->between, now - before);
     before = now;
@@ -355,10 +308,12 @@ void traffic_run_free(traffic_run *run) {
 
 static void set_session(const traffic_stage *s, gale_session_options *settings) {
   const traffic_mix *m = &s->mix;
-  int32_t longest = m->prefix + m->most_prompt + m->answer;
+  int32_t longest = 0;
+  for (int32_t i = 0; i < s->n; i++)
+    if (s->prompts[i].n + s->all[i].n_answer > longest) longest = s->prompts[i].n + s->all[i].n_answer;
   open_settings(s->o, settings);
   settings->max_sequences = m->clients + (m->late_prompt > 0);
-  settings->context = longest > m->late_prompt + 1 ? longest : m->late_prompt + 1;
+  settings->context = longest;
   if (settings->chunk < settings->max_sequences) settings->chunk = settings->max_sequences;
   if (settings->context < settings->max_sequences) settings->context = settings->max_sequences;
 }
@@ -368,14 +323,16 @@ static int warm_bare(traffic_stage *s) {
   gale_input *inputs = malloc((size_t)s->mix.clients * sizeof *inputs);
   if (!inputs) return fail_memory();
   gale_status status = rewind_bare(s, &error);
-  for (int i = 0; !status && i < FIRST_ANSWER; i++) status = bare_step(s, inputs, s->all[0].prompt, &error);
+  for (int i = 0; !status && i < FIRST_ANSWER; i++) status = bare_step(s, inputs, s->prompts[0].tokens, &error);
   free(inputs);
   return status ? fail_with(&error) : 0;
 }
 
 static int warm_engine(traffic_stage *s) {
+  traffic_prompt prompt = s->prompts[0];
   asked first = s->all[0];
-  if (first.n_prompt > FIRST_PROMPT) first.n_prompt = FIRST_PROMPT;
+  first.prompt = &prompt;
+  if (prompt.n > FIRST_PROMPT) prompt.n = FIRST_PROMPT;
   if (first.n_answer > FIRST_ANSWER) first.n_answer = FIRST_ANSWER;
   pthread_mutex_lock(&s->lock);
   if (!submit(s, &first, &s->error))
@@ -421,14 +378,10 @@ static void open_lock(traffic_stage *s) {
 int traffic_open(const traffic_setting *setting, const traffic_mix *mix, traffic_stage **stage) {
   traffic_stage *s = calloc(1, sizeof *s);
   if (!s) return fail_memory();
-  gale_model_info info;
-  gale_model_get_info(setting->model, &info);
   s->o = setting->o;
-  s->mix = scaled_mix(s->o, mix);
-  s->n_drawable = info.n_drawable;
-  s->random = s->o->seed;
+  s->mix = traffic_scaled(s->o, mix);
   open_lock(s);
-  int code = make_requests(s);
+  int code = make_requests(s, setting);
   if (!code) code = mix->arrival == ARRIVE_BARE ? open_bare(s, setting->model) : open_engine(s, setting->model);
   if (code)
     traffic_close(&s);
@@ -442,11 +395,9 @@ void traffic_close(traffic_stage **stage) {
   if (!s) return;
   gale_engine_close(&s->engine);
   gale_session_close(&s->session);
-  for (int32_t i = 0; s->all && i < s->n; i++) {
-    free(s->all[i].prompt);
-    free(s->all[i].times);
-  }
+  for (int32_t i = 0; s->all && i < s->n; i++) free(s->all[i].times);
   free(s->all);
+  traffic_free_prompts(s->prompts, s->n);
   free(s->sequences);
   pthread_cond_destroy(&s->changed);
   pthread_mutex_destroy(&s->lock);

@@ -106,10 +106,12 @@ const command command_table[] = {
      "clients-1, "
      "-4, -8 and -32 ask again as soon as they are answered; open has requests come at random; running compares 8 "
      "answers with bare steps of 8; long has a prompt of 4,000 tokens come while 8 answers stream; again asks the same "
-     "prompt twice; shared asks 200 questions behind one beginning. Prompts are random tokens, and answers have a "
-     "given "
-     "length. Printed are throughput, the median and the 99th percentile of the times to the first token and between "
-     "tokens, and the share of prompts that did not have to be computed. docs/ENGINE.md defines all figures."},
+     "prompt twice; shared asks 200 questions behind one beginning; editing, an answer that repeats most of its "
+     "prompt, "
+     "and prose compare drafts of tokens with none. Other prompts are random tokens, and answers have a given length. "
+     "Printed are throughput, the median and the 99th percentile of the times to the first token and between tokens, "
+     "and "
+     "the share of prompts that did not have to be computed. docs/ENGINE.md defines all figures."},
     {"perplexity", "MODEL -f TEXT", 1, 1,
      TAKES(COMPUTING, TALK, OPTION_FILE, OPTION_IDS, OPTION_PPL_STRIDE, OPTION_CHUNKS, OPTION_KL, OPTION_SAVE,
            OPTION_JSON),
