@@ -142,7 +142,7 @@ static void set_numbers(options *o, const proposed *p) {
       continue;
     }
     set_number(o, s, x);
-    if (s->kind == KIND_SEED) o->given[key->option] = true;
+    o->given[key->option] = true;
   }
 }
 
