@@ -24,10 +24,13 @@ foreach(layer IN LISTS layers)
   endforeach()
 endforeach()
 
-# In this one allocations and reads go through functions of its own, which can fail.
+# In these some calls go through functions of their own, which can fail.
 set(wrapped malloc calloc realloc strdup strndup posix_memalign mmap munmap pread pwrite)
 list(TRANSFORM wrapped PREPEND "-Wl,--wrap=")
 target_link_options(test_failures PRIVATE ${wrapped})
+set(wrapped pread pwrite rename fallocate mkostemp utimensat flock)
+list(TRANSFORM wrapped PREPEND "-Wl,--wrap=")
+target_link_options(test_disk_failures PRIVATE ${wrapped})
 
 # tests/cli/test_x.py finds the path of the gale command in the environment, as GALE.
 if(TARGET gale)

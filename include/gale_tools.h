@@ -75,6 +75,21 @@ GALE_API gale_status gale_cache_list(const char *directory, gale_cache_entry **e
  * files removed. */
 GALE_API gale_status gale_cache_prune(const char *directory, uint64_t keep, uint64_t *removed, gale_error *error);
 
+/* ---- Sequences in files ---------------------------------------------------------------------- */
+
+/* Writes an open sequence to a file: the ids that it was given [gale_sequence_length()], its part of the cache, and
+ * n_text bytes of the caller's own. The file is synced, is for this user alone, and appears under its name only when it
+ * is whole, in place of what was there. GALE_E_IO if it cannot be written; then what was there stays. */
+GALE_API gale_status gale_sequence_save(const gale_session *session, int32_t sequence, const int32_t *ids,
+                                        const char *text, size_t n_text, const char *path, gale_error *error);
+
+/* Fills an open, empty sequence with what gale_sequence_save() wrote; it goes on as the saved one would have, to the
+ * bit. *ids [gale_sequence_length()] and *text, n_text bytes and a NUL, are allocated for the caller, who gives them to
+ * gale_free(). GALE_E_FORMAT for what is not such a file, damaged, or of another model, type of cache, window, or
+ * version of the numerics; GALE_E_CONTEXT where context or pages do not suffice; then the sequence stays empty. */
+GALE_API gale_status gale_sequence_load(gale_session *session, int32_t sequence, const char *path, int32_t **ids,
+                                        char **text, size_t *n_text, gale_error *error);
+
 /* ---- Measuring ---------------------------------------------------------------------------- */
 
 typedef struct gale_probe gale_probe; /* one caller at a time */

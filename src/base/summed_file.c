@@ -96,7 +96,7 @@ void summed_writer_close(summed_writer *w) {
 /* ---- Reading ---- */
 
 static gale_status read_footer(const file *f, uint64_t kind, footer *foot, size_t *n, gale_error *error) {
-  static const char refused[] = "%s: not a whole file of the expected kind";
+  static const char refused[] = "%s: not a whole file of this kind and version of gale";
   if (f->size < sizeof *foot) return error_set(error, GALE_E_FORMAT, refused, f->path);
   gale_status status = file_read(f, f->size - sizeof *foot, foot, sizeof *foot, error);
   if (status) return status;
@@ -144,9 +144,9 @@ static gale_status read_end(summed_file *f, uint64_t kind, gale_error *error) {
   return place_sections(f, begin, error);
 }
 
-gale_status summed_open(summed_file *f, const char *path, uint64_t kind, gale_error *error) {
+gale_status summed_open(summed_file *f, const char *path, bool own, uint64_t kind, gale_error *error) {
   *f = (summed_file){.file.fd = -1};
-  gale_status status = file_open_own(&f->file, path, error);
+  gale_status status = own ? file_open_own(&f->file, path, error) : file_open(&f->file, path, error);
   if (!status) status = read_end(f, kind, error);
   if (status) summed_close(f);
   return status;

@@ -54,9 +54,9 @@ typedef struct summed_file {
   size_t about_bytes;
 } summed_file;
 
-/* Opens a file of the caller's own user, and checks all but the sections. GALE_E_FORMAT where it is no such file, cut
- * off or damaged. On failure f holds nothing. */
-gale_status summed_open(summed_file *f, const char *path, uint64_t kind, gale_error *error);
+/* Opens a file, where `own` only one that file_open_own() takes, and checks all but the sections. GALE_E_FORMAT where
+ * it is no such file, cut off or damaged. On failure f holds nothing. */
+gale_status summed_open(summed_file *f, const char *path, bool own, uint64_t kind, gale_error *error);
 void summed_close(summed_file *f);
 
 /* Reads a section and checks it. GALE_E_FORMAT where it is damaged. Thread-safe. */

@@ -180,7 +180,7 @@ static bool read_file(disk_cache *d, disk_text *t, int32_t page, int32_t leader,
   summed_file f = {.file.fd = -1};
   size_t section = 0;
   gale_error error;
-  gale_status status = path ? summed_open(&f, path, page_kind, &error) : GALE_E_MEMORY;
+  gale_status status = path ? summed_open(&f, path, true, page_kind, &error) : GALE_E_MEMORY;
   if (!status) status = check_file(d, t, page, window, &f, &error);
   for (int32_t i = leader; i < c->n_groups && !status; i++)
     if (c->groups[i].window == window)

@@ -228,6 +228,34 @@ static gale_status open_weights(const char *path, gale_error *error) {
   return status;
 }
 
+/* A sequence goes to a file and comes back. */
+static gale_status save_and_load(const char *path, gale_error *error) {
+  static gale_model *model;
+  static const int32_t prompt[] = {4, 5, 6};
+  if (!model) return gale_model_open("shape:tiny@q8_0", NULL, &model, error);
+  gale_session_options so;
+  gale_session_defaults(&so);
+  so.threads = 1;
+  so.context = 64;
+  so.max_sequences = 2;
+  gale_session *session = NULL;
+  int32_t one, other, *ids = NULL;
+  char *text = NULL;
+  size_t n;
+  gale_status status = gale_session_open(model, &so, &session, error);
+  if (!status) status = gale_sequence_open(session, &one, error);
+  if (!status) status = gale_sequence_open(session, &other, error);
+  if (!status) status = gale_prefill(session, one, prompt, 3, NULL, NULL, error);
+  if (!status) status = gale_sequence_save(session, one, prompt, "text", 4, path, error);
+  if (!status) status = gale_sequence_load(session, other, path, &ids, &text, &n, error);
+  if (!status) assert_int_equal(gale_sequence_length(session, other), 3);
+  gale_free(ids);
+  gale_free(text);
+  gale_session_close(&session);
+  if (path[0] == 0) gale_model_close(&model);
+  return status;
+}
+
 typedef gale_status (*opener)(const char *path, gale_error *error);
 
 /* Returns how many calls there are that can fail. */
@@ -245,7 +273,7 @@ static long fail_each(kind k, opener open_it, const char *path) {
     if (!reached && status) fail_msg("%s: %s", path, error.message);
     if (!reached) return n - 1;
     if (!status) fail_msg("%s: call %ld failed and nobody noticed", path, n);
-    if (status != (k == READING ? GALE_E_IO : GALE_E_MEMORY)) fail_msg("%s: call %ld: %s", path, n, error.message);
+    if (status != (k == ALLOCATION ? GALE_E_MEMORY : GALE_E_IO)) fail_msg("%s: call %ld: %s", path, n, error.message);
     assert_int_equal(error.code, status);
     assert_int_not_equal(error.message[0], 0);
   }
@@ -306,6 +334,21 @@ static void test_generation(void **state) {
   print_message("             %ld allocations\n", allocations);
   assert_true(allocations > 40);
   assert_int_equal(generate("", NULL), GALE_OK);
+  mapped += before;
+  assert_int_equal(mapped, 0);
+}
+
+static void test_session_file(void **state) {
+  (void)state;
+  char path[512];
+  snprintf(path, sizeof path, "%s", at("saved"));
+  assert_int_equal(save_and_load(path, NULL), GALE_OK);
+  long before = mapped;
+  mapped = 0;
+  assert_true(fail_each(ALLOCATION, save_and_load, path) > 20);
+  assert_int_equal(fail_each(READING, save_and_load, path), 3);
+  assert_int_equal(fail_each(WRITING, save_and_load, path), 2);
+  assert_int_equal(save_and_load("", NULL), GALE_E_IO);
   mapped += before;
   assert_int_equal(mapped, 0);
 }
@@ -382,7 +425,7 @@ int main(void) {
       IN_A_DIRECTORY(test_gguf),      IN_A_DIRECTORY(test_gguf_shards),  IN_A_DIRECTORY(test_hf),
       IN_A_DIRECTORY(test_hf_shards), IN_A_DIRECTORY(test_mistral),      IN_A_DIRECTORY(test_fp8),
       IN_A_DIRECTORY(test_cache),     cmocka_unit_test(test_generation), cmocka_unit_test(test_small_generation),
-      cmocka_unit_test(test_recall),
+      cmocka_unit_test(test_recall),  IN_A_DIRECTORY(test_session_file),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
 
 #include "gale/chat/conversation.h"
 #include "gale/chat/editor.h"
+#include "gale/chat/saved_session.h"
 #include "gale/cli/atomic.h"
 #include "gale/cli/console.h"
 #include "gale/cli/suggest.h"
@@ -20,6 +21,7 @@ typedef struct chat {
   bool answered;  /* there is a last answer */
   bool abandoned; /* the user's last message got no answer at all */
   bool over;
+  bool unsaved; /* the session's file could not be written */
 } chat;
 
 /* ---- One turn ---- */
@@ -41,6 +43,11 @@ static void report_end(const chat *c, const answer *a) {
   if (c->g->o->verbose) answer_report(c->g, a);
 }
 
+/* What was said is kept where --session asks for it. */
+static void keep_session(chat *c) {
+  if (c->g->o->session) c->unsaved = saved_session_keep(c->g, &c->talk) != 0;
+}
+
 /* Answers the conversation so far, and adds the answer. */
 static int take_turn(chat *c) {
   int32_t *ids = NULL;
@@ -55,6 +62,7 @@ static int take_turn(chat *c) {
   gale_free(ids);
   if (!code) code = keep_answer(c, &a);
   if (!code) report_end(c, &a);
+  if (!code) keep_session(c);
   answer_free(&c->last);
   c->last = a;
   c->answered |= !code;
@@ -204,12 +212,25 @@ static void chat_step(chat *c, editor *e) {
   free(t.text.bytes);
 }
 
+/* What the conversation begins with. */
+static int begin_talk(chat *c) {
+  const options *o = c->g->o;
+  int code = o->session ? saved_session_restore(c->g, &c->talk, &c->form) : 0;
+  if (!code && conversation_length(&c->talk))
+    note(o, "%s: %zu messages, %zu tokens", o->session, conversation_length(&c->talk), c->g->n_ids);
+  if (!code && o->system) code = conversation_set_system(&c->talk, o->system);
+  return code;
+}
+
 int chat_loop(generator *g) {
   chat c = {.g = g, .form = {g->tokenizer, g->o->template, g->raw}};
-  int code = g->o->system ? conversation_set_system(&c.talk, g->o->system) : 0;
-  if (code) return code;
-  editor *e = editor_open();
-  if (!e) return fail("standard input: this terminal cannot be edited on; give a prompt or -f FILE");
+  int code = begin_talk(&c);
+  editor *e = code ? NULL : editor_open();
+  if (!code && !e) code = fail("standard input: this terminal cannot be edited on; give a prompt or -f FILE");
+  if (code) {
+    conversation_clear(&c.talk);
+    return code;
+  }
   signals_be_patient();
   note(g->o, "/help lists the commands; Ctrl-C stops an answer, Ctrl-D leaves.");
   while (!c.over && !signals_end_chat() && out_flush()) {
@@ -218,6 +239,8 @@ int chat_loop(generator *g) {
   }
   code = signals_end_chat() ? signals_exit_status() : 0;
   if (!code) fputc('\n', stderr);
+  keep_session(&c);
+  if (!code && c.unsaved) code = 1;
   editor_close(e);
   answer_free(&c.last);
   conversation_clear(&c.talk);

@@ -94,6 +94,8 @@ const option_spec option_table[OPTION_COUNT] = {
     [OPTION_TEMPLATE] = {"template", 0, KIND_TEXT, "NAME", AT(template),
                          .help = "chat template; default: the one the model asks for"},
     [OPTION_RAW] = {"raw", 0, KIND_FLAG, AT(raw), .help = "continue the plain text, without a chat template"},
+    [OPTION_SESSION] = {"session", 0, KIND_FILE, "FILE", AT(session),
+                        .help = "go on with the conversation in FILE, and keep it there after each answer"},
     [OPTION_TENSORS] = {"tensors", 0, KIND_FLAG, AT(tensors), .help = "list the tensors"},
     [OPTION_JSON] = {"json", 0, KIND_FLAG, AT(json), .help = "print one JSON object; run: answers are JSON objects"},
     [OPTION_JSON_SCHEMA] = {"json-schema", 0, KIND_FILE, "FILE", AT(json_schema),

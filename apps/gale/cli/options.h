@@ -52,6 +52,7 @@ typedef enum option_id {
   OPTION_SYSTEM,
   OPTION_TEMPLATE,
   OPTION_RAW,
+  OPTION_SESSION,
   OPTION_TENSORS,
   OPTION_JSON,
   OPTION_JSON_SCHEMA,
@@ -174,7 +175,7 @@ struct options {
   text_list stop, overrides, choices, scenarios;
   int_list n_prompt, n_gen, batch, n_depth;
   const char *kv, *cpu, *quant;
-  const char *file, *system, *template, *lines, *chat, *ids, *out, *type, *kl, *save, *plot, *completion;
+  const char *file, *session, *system, *template, *lines, *chat, *ids, *out, *type, *kl, *save, *plot, *completion;
   const char *json_schema, *regex, *grammar, *check;
   const char *fim[2];
   int32_t shots, limit, repeats; /* of eval, with what follows */

@@ -38,8 +38,8 @@ const char model_help[] =
 
 const command command_table[] = {
     {"run", "MODEL [PROMPT]", 1, 2,
-     TAKES(COMMON, SAMPLING, OPTION_FILE, OPTION_SYSTEM, OPTION_TEMPLATE, OPTION_RAW, OPTION_JSON_SCHEMA, OPTION_JSON,
-           OPTION_REGEX, OPTION_CHOICE, OPTION_GRAMMAR, OPTION_HELP),
+     TAKES(COMMON, SAMPLING, OPTION_FILE, OPTION_SYSTEM, OPTION_TEMPLATE, OPTION_RAW, OPTION_SESSION,
+           OPTION_JSON_SCHEMA, OPTION_JSON, OPTION_REGEX, OPTION_CHOICE, OPTION_GRAMMAR, OPTION_HELP),
      run_main, "; quote a prompt of several words", "answer a prompt, or chat on a terminal",
      "Answers PROMPT (or -f FILE, or standard input, also as '-') on standard output as it is generated. A model with "
      "a chat template gets it. One newline at the end of a prompt that is read from a file or a pipe is dropped.\n"
@@ -51,7 +51,10 @@ const command command_table[] = {
      "answers satisfy that, at any temperature; one that -n cuts is the beginning of one that would.\n"
      "On a terminal without a prompt it is a chat: /help lists its commands, a trailing backslash or \"\"\" makes a "
      "message of several lines, Ctrl-R searches earlier lines, Ctrl-C stops the answer, Ctrl-D leaves. /save writes "
-     "the conversation as the body of an OpenAI-style request, and /load takes any such body, tools included."},
+     "the conversation as the body of an OpenAI-style request, and /load takes any such body, tools included.\n"
+     "--session FILE keeps a conversation with what was computed of it, so that the next run or chat goes on with it "
+     "at "
+     "once. A file of another model, type of cache or window is refused, and stays as it is."},
     {"info", "MODEL", 1, 1, TAKES(OPENING, OPTION_TENSORS, OPTION_JSON), info_main, NULL,
      "hyperparameters, tokenizer, and memory of the KV cache",
      "Prints the model's hyperparameters, sizes, tokenizer and template, and the memory of its key/value cache by "

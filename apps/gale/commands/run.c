@@ -1,4 +1,5 @@
 /* gale run: one answer, or a chat. */
+#include "gale/chat/saved_session.h"
 #include "gale/chat/terminal_chat.h"
 #include "gale/cli/console.h"
 #include "gale/cli/constraining.h"
@@ -44,18 +45,40 @@ static int render_prompt(const generator *g, const text *prompt, int32_t **ids, 
   return status ? fail_with(&error) : 0;
 }
 
+/* The prompt as the next message of the conversation that --session names. */
+static int continue_session(generator *g, const text *prompt, conversation *talk, int32_t **ids, size_t *n_ids) {
+  const options *o = g->o;
+  const prompt_form form = {g->tokenizer, o->template, g->raw};
+  int code = saved_session_restore(g, talk, &form);
+  if (!code && conversation_open_calls(talk))
+    code = fail("%s: its last answer calls tools; /result TEXT of a chat gives a result", o->session);
+  if (!code && o->system) code = conversation_set_system(talk, o->system);
+  if (!code) code = conversation_add(talk, "user", prompt->bytes, prompt->length);
+  return code ? code : conversation_render(talk, &form, ids, n_ids);
+}
+
+static int keep_session(const generator *g, conversation *talk, const answer *a) {
+  const spoken said = {a->content.bytes, a->thinking.bytes, a->calls, a->n_calls};
+  int code = conversation_add_answer(talk, &said);
+  return code ? code : saved_session_keep(g, talk);
+}
+
 static int answer_once(generator *g, const text *prompt) {
   int32_t *ids = NULL;
   size_t n_ids = 0;
   answer a = {0};
-  int code = render_prompt(g, prompt, &ids, &n_ids);
+  conversation talk = {0};
+  bool session = g->o->session != NULL;
+  int code = session ? continue_session(g, prompt, &talk, &ids, &n_ids) : render_prompt(g, prompt, &ids, &n_ids);
   if (!code && n_ids == 0) code = fail("the prompt is empty");
   if (!code) {
     code = generator_answer(g, ids, n_ids, &a);
     if (!code && !g->o->quiet) answer_report(g, &a);
     if (!code && signals_caught()) code = signals_exit_status();
+    if (!code && session) code = keep_session(g, &talk, &a);
   }
   answer_free(&a);
+  conversation_clear(&talk);
   gale_free(ids);
   return code;
 }

@@ -50,6 +50,7 @@ _gale() {
     -f|--file) _gale_files "$word"; return ;;
     --system) return ;;
     --template) COMPREPLY=($(compgen -W 'chatml llama-3 llama-3.1 gemma zephyr llama-2 mistral-v1 mistral-v2 mistral-v3 mistral-v3-tekken mistral-v7 mistral-v7-tekken mistral-v11 mistral-v13 mistral-v15' -- "$word")); return ;;
+    --session) _gale_files "$word"; return ;;
     --json-schema) _gale_files "$word"; return ;;
     --regex) return ;;
     --choice) return ;;
@@ -85,7 +86,7 @@ _gale() {
     --rescore) _gale_files "$word"; return ;;
   esac
   case ${COMP_WORDS[1]} in
-    run) words='-t --threads -c --context --window --kv --chunk --cpu --quant --override --no-cache --no-memory-check -n --predict --temp --top-k --top-p --min-p --repeat-penalty --repeat-last-n --presence-penalty --frequency-penalty --dry-multiplier --dry-base --dry-allowed-length --dry-penalty-last-n --dry-sequence-breaker --top-nsigma --typical --xtc-probability --xtc-threshold --mirostat --mirostat-lr --mirostat-ent --logit-bias --min-tokens --ignore-eos -s --seed --stop -v --verbose -q --quiet -f --file --system --template --raw --json --json-schema --regex --choice --grammar -h --help' ;;
+    run) words='-t --threads -c --context --window --kv --chunk --cpu --quant --override --no-cache --no-memory-check -n --predict --temp --top-k --top-p --min-p --repeat-penalty --repeat-last-n --presence-penalty --frequency-penalty --dry-multiplier --dry-base --dry-allowed-length --dry-penalty-last-n --dry-sequence-breaker --top-nsigma --typical --xtc-probability --xtc-threshold --mirostat --mirostat-lr --mirostat-ent --logit-bias --min-tokens --ignore-eos -s --seed --stop -v --verbose -q --quiet -f --file --system --template --raw --session --json --json-schema --regex --choice --grammar -h --help' ;;
     info) words='-t --threads --cpu --override -v --verbose -q --quiet --tensors --json -h --help' ;;
     tokenize) words='-t --threads --cpu --override -v --verbose -q --quiet -f --file --template --bos --lines --chat --fim -h --help' ;;
     detokenize) words='-t --threads --cpu --override -v --verbose -q --quiet --lines --special -h --help' ;;

@@ -58,6 +58,7 @@ complete -c gale -n '__fish_seen_subcommand_from run' -l file -s f -rF -d 'read 
 complete -c gale -n '__fish_seen_subcommand_from run' -l system -x -d 'begin the conversation with a system message'
 complete -c gale -n '__fish_seen_subcommand_from run' -l template -x -a 'chatml llama-3 llama-3.1 gemma zephyr llama-2 mistral-v1 mistral-v2 mistral-v3 mistral-v3-tekken mistral-v7 mistral-v7-tekken mistral-v11 mistral-v13 mistral-v15' -d 'chat template; default: the one the model asks for'
 complete -c gale -n '__fish_seen_subcommand_from run' -l raw -d 'continue the plain text, without a chat template'
+complete -c gale -n '__fish_seen_subcommand_from run' -l session -rF -d 'go on with the conversation in FILE, and keep it there after each answer'
 complete -c gale -n '__fish_seen_subcommand_from run' -l json -d 'print one JSON object; run: answers are JSON objects'
 complete -c gale -n '__fish_seen_subcommand_from run' -l json-schema -rF -d 'answers are JSON that meets the schema in FILE'
 complete -c gale -n '__fish_seen_subcommand_from run' -l regex -x -d 'answers are what a regular expression matches'
