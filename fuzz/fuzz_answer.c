@@ -51,7 +51,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (size == 0) return 0;
   while (names[n_names]) n_names++;
   const gale_tokenizer *t = fuzz_bytes();
-  if (answer_open(t, names[data[0] % n_names], false, &a, NULL)) abort();
+  if (answer_open(t, &(answer_form){.name = names[data[0] % n_names], .generic_tools = data[0] & 128}, &a, NULL))
+    abort();
   for (size_t i = 1; i < size; i++) {
     bool control = data[i] < ' ' && data[i] != '\n' && data[i] < FUZZ_CONTROL;
     if (answer_push(a, control ? data[i] : FUZZ_CONTROL + data[i], &pieces, NULL)) abort();

@@ -78,7 +78,7 @@ static byte_list parse(const gale_tokenizer *t, const char *name, const int32_t 
   piece_list pieces = {.stopped = -1};
   const gale_tool_call *calls;
   size_t n_calls;
-  if (answer_open(t, name, false, &a, NULL)) abort();
+  if (answer_open(t, &(answer_form){.name = name, .generic_tools = true}, &a, NULL)) abort();
   for (size_t i = 0; i < n; i++) {
     if (answer_push(a, ids[i], &pieces, NULL) || answer_calls(a, &calls, &n_calls, NULL)) abort();
     add_pieces(kinds, &pieces);

@@ -187,6 +187,10 @@ typedef struct gale_chat_options {
   bool continue_final;          /* as if the last message had prefix */
   const char *reasoning_effort; /* "none", "low", "high" ...; NULL: the model's default */
   const char *date;             /* the day that Llama 3.1 to 3.3 are told; NULL: the published "26 Jul 2024" */
+  /* Templates that have no form for tools get one of gale's own: tools as lines of JSON in the system message, calls as
+   * <tool_call>{"name": ..., "arguments": ...}</tool_call>, results as a user's text in <tool_response>. And a
+   * reasoning_effort that the template does not know is left out instead of refused. */
+  bool generic_tools;
 } gale_chat_options;
 
 #define gale_chat_defaults(options) gale_chat_defaults_sized(options, sizeof *(options))
@@ -211,7 +215,7 @@ GALE_API gale_template_source gale_chat_template_source(const gale_tokenizer *to
 /* Names of all templates, ended by NULL; static storage. */
 GALE_API const char *const *gale_chat_templates(void);
 
-/* Ids of the whole prompt of a conversation, up to where the assistant's answer begins. Text in messages never becomes
+/* Ids of the whole prompt of a conversation, up to where the assistant's answer begins or goes on. Text in messages never becomes
  * a control token. options NULL means the defaults. GALE_E_ARGUMENT for what the template cannot express, and, in
  * Mistral's templates, for all that Mistral's own reference refuses; the message says what is wrong. */
 GALE_API gale_status gale_chat_prompt(const gale_tokenizer *tokenizer, const gale_message *messages, size_t n_messages,
@@ -224,6 +228,11 @@ GALE_API gale_status gale_chat_prompt(const gale_tokenizer *tokenizer, const gal
  * to 3.3 know. Other fields are ignored. name NULL means gale_chat_template(). */
 GALE_API gale_status gale_chat_request(const gale_tokenizer *tokenizer, const char *name, const char *json,
                                        size_t length, int32_t **ids, size_t *n_ids, gale_error *error);
+
+/* The same with options (NULL: the defaults), of which template_name and generic_tools count. */
+GALE_API gale_status gale_chat_request_with(const gale_tokenizer *tokenizer, const gale_chat_options *options,
+                                            const char *json, size_t length, int32_t **ids, size_t *n_ids,
+                                            gale_error *error);
 
 /* Ids of a prompt that asks for what belongs between prefix and suffix, texts of any content. The vocabulary must have
  * [PREFIX] and [SUFFIX], as Mistral's have from v3 on. */
@@ -555,6 +564,8 @@ typedef struct gale_generation_options {
    * tokens were right and on what steps have taken. It changes no bit of the answer; it takes memory for each token of
    * prompt and answer, at most 264 bytes. 0: none. */
   int32_t speculate;
+  bool generic_tools; /* as in gale_chat_options: the form's calls, where it has none of its own */
+  bool continued;     /* the answer goes on within a text: the space in front of its first word is part of it */
 } gale_generation_options;
 
 #define gale_generation_defaults(options) gale_generation_defaults_sized(options, sizeof *(options))

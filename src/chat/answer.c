@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-#include "chat/answer_json.h"
+#include "chat/answer_tags.h"
 #include "chat/chat.h"
 
 typedef enum answer_state {
@@ -14,6 +14,7 @@ typedef enum answer_state {
   STATE_ID,
   STATE_ARGUMENTS,
   STATE_OBJECTS, /* all of the answer, where calls are JSON objects: Llama 3 */
+  STATE_TAGS,    /* all of the answer, in gale's own form */
 } answer_state;
 
 enum { FIRST_THINKING = 13 }; /* version of prompts */
@@ -29,22 +30,24 @@ struct answer {
   answer_state state;
   byte_list list; /* text of STATE_LIST */
   json_calls objects;
+  tag_calls tags;
   answer_call *calls;
   gale_tool_call *given;
   size_t n_calls, n_told; /* of the calls, the first n_told were added as pieces */
   uint64_t hash;          /* of the ids so far */
 };
 
-gale_status answer_open(const gale_tokenizer *tokenizer, const char *form, bool special, answer **opened,
-                        gale_error *error) {
-  const chat_template *row = form ? chat_find(tokenizer, form, error) : NULL;
-  if (form && !row) return GALE_E_ARGUMENT;
+gale_status answer_open(const gale_tokenizer *tokenizer, const answer_form *form, answer **opened, gale_error *error) {
+  const chat_template *row = form->name ? chat_find(tokenizer, form->name, error) : NULL;
+  if (form->name && !row) return GALE_E_ARGUMENT;
   answer *a = calloc(1, sizeof *a);
   if (!a) return error_memory(error, sizeof *a);
   a->tokenizer = tokenizer;
   a->version = row ? row->version : 0;
   a->state = row && !row->version && row->tools ? STATE_OBJECTS : STATE_CONTENT;
-  gale_status status = gale_detokenizer_open(tokenizer, special, &a->stream, error);
+  if (row && form->generic_tools && !tools_known(row)) a->state = STATE_TAGS;
+  gale_status status = gale_detokenizer_open(tokenizer, form->special, &a->stream, error);
+  if (!status && form->continued) detokenizer_continue(a->stream);
   if (status)
     free(a);
   else
@@ -62,6 +65,7 @@ void answer_close(answer **opened) {
     free(a->calls[i].arguments.bytes);
   }
   json_calls_free(&a->objects);
+  tag_calls_free(&a->tags);
   free(a->list.bytes);
   free(a->calls);
   free(a->given);
@@ -149,7 +153,8 @@ static gale_status take_objects(answer *a, slice text, piece_list *out, gale_err
   while (text.n > 0 && !status) {
     json_found found;
     slice what;
-    size_t n = json_calls_take(&a->objects, text, &found, &what);
+    size_t n = a->state == STATE_TAGS ? tag_calls_take(&a->tags, text, &found, &what)
+                                      : json_calls_take(&a->objects, text, &found, &what);
     if (found == FOUND_FAILURE) status = error_memory(error, text.n);
     if (found == FOUND_TEXT) status = pieces_add(out, GALE_PIECE_CONTENT, 0, what, error);
     if (found == FOUND_CALL) status = begin_object(a, what, out, error);
@@ -171,6 +176,7 @@ static byte_list *kept_in(answer *a) {
 static gale_status take_text(answer *a, slice text, piece_list *out, gale_error *error) {
   switch (a->state) {
   case STATE_OBJECTS:
+  case STATE_TAGS:
     return take_objects(a, text, out, error);
   case STATE_CONTENT:
     return pieces_add(out, GALE_PIECE_CONTENT, 0, text, error);
@@ -264,6 +270,7 @@ gale_status answer_finish(answer *a, bool cut, piece_list *out, gale_error *erro
   gale_status status = gale_detokenizer_finish(a->stream, &text.s, &text.n, error);
   if (!status && !cut) status = take_text(a, text, out, error);
   if (status) return status;
+  if (a->state == STATE_TAGS) return pieces_add(out, GALE_PIECE_CONTENT, 0, tag_calls_rest(&a->tags), error);
   if (a->state == STATE_OBJECTS) return pieces_add(out, GALE_PIECE_CONTENT, 0, json_calls_rest(&a->objects), error);
   return a->state == STATE_LIST ? finish_list(a, out, error) : tell_calls(a, out, error);
 }

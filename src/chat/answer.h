@@ -6,10 +6,16 @@
 
 typedef struct answer answer;
 
-/* form: the template that asked for the answer; NULL: all is content. special: control tokens that tell nothing apart
- * are content too. The tokenizer must outlive the answer. */
-gale_status answer_open(const gale_tokenizer *tokenizer, const char *form, bool special, answer **opened,
-                        gale_error *error);
+/* How an answer is read. */
+typedef struct answer_form {
+  const char *name;   /* the template that asked for it; NULL: all is content */
+  bool special;       /* control tokens that tell nothing apart are content too */
+  bool generic_tools; /* calls in gale's own form, where the template has none */
+  bool continued;     /* it goes on within a text */
+} answer_form;
+
+/* The tokenizer must outlive the answer. */
+gale_status answer_open(const gale_tokenizer *tokenizer, const answer_form *form, answer **opened, gale_error *error);
 void answer_close(answer **opened);
 
 /* Takes the next id and adds what is sure by then. */

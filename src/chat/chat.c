@@ -176,26 +176,40 @@ static void chat_check(prompt *p, const chat *c) {
   if (c->n == 0) prompt_refuse(p, "there are no messages");
   bool tools = p->row->tools;
   if (c->tools && c->tools->count && !tools) prompt_refuse(p, "tools are not supported by this template");
-  if (c->effort.s) prompt_refuse(p, "reasoning_effort is not supported by this template");
+  if (c->effort.s && !c->generic_tools) prompt_refuse(p, "reasoning_effort is not supported by this template");
   for (size_t i = 0; i < c->n; i++) {
     const chat_message *m = &c->messages[i];
     if ((m->role == ROLE_TOOL || m->n_calls) && !tools)
       prompt_refuse(p, "message %zu is a tool's result or calls a tool; this template knows no tools", i);
     if (!m->has_content && !m->n_calls) prompt_refuse(p, "message %zu has no content", i);
-    if (m->prefix) prompt_refuse(p, "message %zu is to be continued, which this template does not support", i);
+    if (m->prefix && (i + 1 < c->n || m->role != ROLE_ASSISTANT || m->n_calls))
+      prompt_refuse(p, "message %zu is to be continued, which only the last can be, an assistant's without calls", i);
     for (size_t k = 0; k < m->n_parts; k++)
       if (m->parts[k].thinking) prompt_refuse(p, "message %zu has thinking, which this template does not support", i);
   }
-  if (c->n > 0 && c->messages[c->n - 1].role == ROLE_ASSISTANT)
+  const chat_message *last = c->n > 0 ? &c->messages[c->n - 1] : NULL;
+  if (last && last->prefix && c->n == 1) prompt_refuse(p, "there is nothing in front of the message to be continued");
+  if (last && last->role == ROLE_ASSISTANT && !last->prefix)
     prompt_refuse(p, "the last message is the assistant's; the user's turn must come before an answer");
 }
 
-gale_status chat_finish(prompt *p, const chat *c, int32_t **ids, size_t *n_ids) {
+/* What is rendered without its last message ends where that message's text begins. */
+static void render_continued(prompt *p, const chat *c) {
+  chat before = *c;
+  before.n--;
+  chat_render(p, &before);
+  prompt_text(p, p->row->before_answer ? p->row->before_answer : "");
+  if (!p->status) prompt_slice(p, message_text(p, &c->messages[before.n]));
+}
+
+gale_status chat_finish(prompt *p, chat *c, int32_t **ids, size_t *n_ids) {
+  if (c->generic_tools && !tools_known(p->row)) tools_as_text(p, c);
   if (p->row->version)
     mistral_check(p, c);
   else
     chat_check(p, c);
-  if (!p->status) chat_render(p, c);
+  bool continued = c->n > 0 && c->messages[c->n - 1].prefix && !p->row->version;
+  if (!p->status) continued ? render_continued(p, c) : chat_render(p, c);
   prompt_flush(p);
   free(p->run.bytes);
   if (p->status) {
@@ -281,7 +295,10 @@ gale_status gale_chat_prompt(const gale_tokenizer *tokenizer, const gale_message
   prompt p = {.tokenizer = tokenizer, .error = error, .own = !o.template_name};
   p.row = chat_find(tokenizer, o.template_name, error);
   if (!p.row) return error->code;
-  chat c = {.n = n_messages, .effort = slice_of(o.reasoning_effort), .date = slice_of(o.date)};
+  chat c = {.n = n_messages,
+            .effort = slice_of(o.reasoning_effort),
+            .date = slice_of(o.date),
+            .generic_tools = o.generic_tools};
   c.messages = prompt_memory(&p, n_messages, sizeof *c.messages);
   for (size_t i = 0; i < n_messages && c.messages; i++) take_message(&p, &messages[i], i, &c.messages[i]);
   if (!p.status && o.continue_final) {

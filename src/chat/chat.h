@@ -27,7 +27,7 @@ typedef struct chat_message {
   const chat_call *calls;
   size_t n_calls;
   slice call_id, name; /* of a tool's result */
-  bool prefix;
+  bool prefix;         /* to be continued; only the last may be, which is an assistant's */
 } chat_message;
 
 typedef struct chat {
@@ -40,6 +40,7 @@ typedef struct chat {
    * and not in the first user's message. */
   slice date;
   bool tools_in_system;
+  bool generic_tools; /* gale's own form of tools, where the template has none */
 } chat;
 
 /* ---- Prompts ---- */
@@ -100,7 +101,7 @@ bool role_find(slice name, chat_role *role);
 slice message_text(prompt *p, const chat_message *m);
 
 /* The ids of a conversation; p is set up but for its memory and row. */
-gale_status chat_finish(prompt *p, const chat *c, int32_t **ids, size_t *n_ids);
+gale_status chat_finish(prompt *p, chat *c, int32_t **ids, size_t *n_ids);
 /* The row of that name, or with NULL the tokenizer's own; NULL with error set. */
 const chat_template *chat_find(const gale_tokenizer *t, const char *name, gale_error *error);
 
@@ -116,6 +117,11 @@ const model_settings *mistral_settings(const prompt *p);
 /* Refuses tools that are no list of functions, or whose parameters are no JSON schema (draft 7). */
 void tools_check(prompt *p, const value *tools);
 void tools_write(prompt *p, const value *tools);
+
+/* Whether a template has a form for tools. */
+bool tools_known(const chat_template *row);
+/* A conversation with tools becomes one of texts alone, in gale's own form. */
+void tools_as_text(prompt *p, chat *c);
 /* [a-zA-Z0-9_-]{1,64}, as the reference matches it. */
 bool function_name_fits(slice name);
 

@@ -147,7 +147,7 @@ const model_settings *mistral_settings(const prompt *p) {
 static void check_effort(prompt *p, const chat *c) {
   const model_settings *known = mistral_settings(p);
   if (p->row->version < 15) {
-    if (c->effort.s) prompt_refuse(p, "reasoning_effort needs v15 or later");
+    if (c->effort.s && !c->generic_tools) prompt_refuse(p, "reasoning_effort needs v15 or later");
     return;
   }
   if (!known) {

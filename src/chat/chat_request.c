@@ -1,5 +1,7 @@
 /* The body of an OpenAI-style request to a conversation. */
 #include "chat/chat.h"
+
+#include "base/sized.h"
 #include "json/schema.h"
 
 #include <stdlib.h>
@@ -22,11 +24,35 @@ static bool read_flag(prompt *p, const value *object, const char *key, bool miss
 
 /* ---- Messages ---- */
 
+/* Thinking as a list of texts, which is how Mistral's answers have it, as one text. */
+static const value *join_texts(prompt *p, const value *list, size_t index) {
+  size_t total = 0, at = 0;
+  for (const value *item = list->first; item; item = item->next) {
+    const value *text = value_get(item, "text");
+    if (!value_says(value_get(item, "type"), "text") || !value_is(text, VALUE_STRING))
+      prompt_refuse(p, "messages[%zu].content: thinking is a string or a list of texts", index);
+    if (p->status) return NULL;
+    total += text->text.n;
+  }
+  value *joined = prompt_memory(p, 1, sizeof *joined);
+  char *bytes = prompt_memory(p, total + 1, 1);
+  if (!joined || !bytes) return NULL;
+  for (const value *item = list->first; item; item = item->next) {
+    slice text = value_get(item, "text")->text;
+    if (text.n) memcpy(bytes + at, text.s, text.n);
+    at += text.n;
+  }
+  *joined = (value){.kind = VALUE_STRING, .text = {bytes, total}};
+  return joined;
+}
+
 static void read_part(prompt *p, const value *v, size_t index, chat_part *part) {
   const value *type = value_get(v, "type");
   bool text = value_says(type, "text");
   bool thinking = value_says(type, "thinking");
   const value *content = value_get(v, text ? "text" : "thinking");
+  if (thinking && value_is(content, VALUE_ARRAY)) content = join_texts(p, content, index);
+  if (p->status) return;
   if (!text && !thinking)
     prompt_refuse(p, "messages[%zu].content: only parts of the types \"text\" and \"thinking\" are supported", index);
   else if (!value_is(content, VALUE_STRING))
@@ -204,13 +230,26 @@ static void read_body(prompt *p, const char *json, size_t length, chat *c) {
 
 gale_status gale_chat_request(const gale_tokenizer *tokenizer, const char *name, const char *json, size_t length,
                               int32_t **ids, size_t *n_ids, gale_error *error) {
+  gale_chat_options options;
+  gale_chat_defaults(&options);
+  options.template_name = name;
+  return gale_chat_request_with(tokenizer, &options, json, length, ids, n_ids, error);
+}
+
+gale_status gale_chat_request_with(const gale_tokenizer *tokenizer, const gale_chat_options *options, const char *json,
+                                   size_t length, int32_t **ids, size_t *n_ids, gale_error *error) {
   gale_error unused;
+  gale_chat_options o;
   if (!error) error = &unused;
-  prompt p = {.tokenizer = tokenizer, .error = error, .own = !name, .row = chat_find(tokenizer, name, error)};
+  gale_chat_defaults(&o);
+  gale_status status = options ? sized_read(&o, sizeof o, options, "gale_chat_options", error) : GALE_OK;
+  if (status) return status;
+  prompt p = {.tokenizer = tokenizer, .error = error, .own = !o.template_name};
+  p.row = chat_find(tokenizer, o.template_name, error);
   if (!p.row) return error->code;
-  chat c = {0};
+  chat c = {.generic_tools = o.generic_tools};
   read_body(&p, json, length, &c);
-  gale_status status = p.status ? p.status : chat_finish(&p, &c, ids, n_ids);
+  status = p.status ? p.status : chat_finish(&p, &c, ids, n_ids);
   arena_free(&p.memory);
   return status;
 }

@@ -89,6 +89,9 @@ bool encode_word_symbols(const gale_tokenizer *t, const char *text, size_t lengt
 /* Writes hints (which may be NULL) into v; v keeps borrowing them. */
 gale_status vocabulary_apply(vocabulary *v, const tokenizer_hints *hints, gale_error *error);
 
+/* The text goes on behind another: no space in front is dropped. */
+void detokenizer_continue(gale_detokenizer *stream);
+
 /* The byte that "<0xXX>" spells, or -1. */
 int spelled_byte(const char *s, size_t n);
 

@@ -78,6 +78,10 @@ gale_status gale_detokenizer_open(const gale_tokenizer *tokenizer, bool special,
   return GALE_OK;
 }
 
+void detokenizer_continue(gale_detokenizer *stream) {
+  stream->start = false;
+}
+
 void gale_detokenizer_close(gale_detokenizer **stream) {
   if (!stream) return;
   free(*stream);

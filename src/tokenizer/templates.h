@@ -16,11 +16,12 @@ typedef struct chat_template {
   const char *behind_content; /* what the model's own template writes behind each message's content; NULL: anything */
   const char *by_control;
   const char *controls[CHAT_CONTROLS], *control_not;
-  bool bos;            /* prompts begin with BOS, which a vocabulary must have to be recognised by a control token */
-  int kind;            /* vocabulary_kind, or -1: any */
-  int version;         /* of Mistral's prompts; 0: another family's */
-  bool tools;          /* where there is no version: tools can be offered and called */
-  const char *ends[2]; /* control tokens that end an answer, beside EOS, as far as the vocabulary has them */
+  bool bos;    /* prompts begin with BOS, which a vocabulary must have to be recognised by a control token */
+  int kind;    /* vocabulary_kind, or -1: any */
+  int version; /* of Mistral's prompts; 0: another family's */
+  bool tools;  /* where there is no version: tools can be offered and called */
+  const char *before_answer; /* text between a prompt and an answer; NULL: none, or the version says */
+  const char *ends[2];       /* control tokens that end an answer, beside EOS, as far as the vocabulary has them */
 } chat_template;
 
 /* All rows; the last has no name. */

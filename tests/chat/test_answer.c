@@ -71,7 +71,7 @@ static void answers(const char *version, const char *template, const char *const
   told to = {0};
   if (!template) template = gale_chat_template(t);
   assert_non_null(template);
-  if (answer_open(t, template, false, &a, &error)) fail_msg("%s", error.message);
+  if (answer_open(t, &(answer_form){.name = template}, &a, &error)) fail_msg("%s", error.message);
   push_all(a, &pieces, t, parts, &to);
   assert_string_equal(to.content, expected[0]);
   assert_string_equal(to.thinking, expected[1]);
@@ -134,7 +134,7 @@ static void unknown_template(void **state) {
   gale_tokenizer *t = open_version("v13");
   answer *a = NULL;
   gale_error error = {0};
-  assert_int_equal(answer_open(t, "no-such", false, &a, &error), GALE_E_ARGUMENT);
+  assert_int_equal(answer_open(t, &(answer_form){.name = "no-such"}, &a, &error), GALE_E_ARGUMENT);
   assert_null(a);
   assert_non_null(strstr(error.message, "no-such"));
   answer_close(&a);

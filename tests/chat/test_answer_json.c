@@ -89,15 +89,15 @@ static void long_head(void **state) {
   free(out);
 }
 
-static void through_an_answer(const gale_tokenizer *t, const char *text, const char *content,
-                              const char *const *calls) {
+static void read_answer(const gale_tokenizer *t, const answer_form *form, const char *text, const char *content,
+                        const char *const *calls) {
   answer *a;
   piece_list pieces = {.stopped = -1};
   gale_error error = {0};
   char said[400] = "", streamed[4][200] = {{0}};
   int32_t *ids;
   size_t n;
-  if (answer_open(t, "llama-3.1", false, &a, &error)) fail_msg("%s", error.message);
+  if (answer_open(t, form, &a, &error)) fail_msg("%s", error.message);
   assert_int_equal(gale_tokenize(t, text, strlen(text), false, &ids, &n, NULL), GALE_OK);
   for (size_t i = 0; i <= n; i++) {
     gale_status status = i < n ? answer_push(a, ids[i], &pieces, &error) : answer_finish(a, false, &pieces, &error);
@@ -124,6 +124,15 @@ static void through_an_answer(const gale_tokenizer *t, const char *text, const c
   pieces_free(&pieces);
 }
 
+static void through_an_answer(const gale_tokenizer *t, const char *text, const char *content,
+                              const char *const *calls) {
+  read_answer(t, &(answer_form){.name = "llama-3.1"}, text, content, calls);
+}
+
+static void through_tags(const gale_tokenizer *t, const char *text, const char *content, const char *const *calls) {
+  read_answer(t, &(answer_form){.name = "chatml", .generic_tools = true}, text, content, calls);
+}
+
 #define LIST(...) ((const char *const[]){__VA_ARGS__, NULL})
 
 static void answers(void **state) {
@@ -141,11 +150,34 @@ static void answers(void **state) {
   gale_tokenizer_close(&t);
 }
 
+static void tags(void **state) {
+  (void)state;
+  gale_tokenizer *t = load_tokenizer(TEST_DATA "/text/smollm.json");
+  through_tags(t, "Just <text> < 3 <tool_cal", "Just <text> < 3 <tool_cal", NULL);
+  through_tags(t, "<tool_call>{\"name\": \"f\", \"arguments\": {\"a\": [1, \"</tool_call>\"]}}</tool_call>", "",
+               LIST("f", "{\"a\": [1, \"</tool_call>\"]}"));
+  through_tags(t,
+               "Let me look. <tool_call>\n{\"name\": \"f\", \"arguments\": {}}\n</tool_call>\n<tool_call>{\"name\": "
+               "\"g\", \"arguments\": {\"b\": 2}}</tool_call>\n",
+               "Let me look. ", LIST("f", "{}", "g", "{\"b\": 2}"));
+  through_tags(t, "<tool_call>{\"name\": \"f\", \"arguments\": {}}</tool_call>\nDone <<tool_call>.",
+               "\nDone <<tool_call>.", LIST("f", "{}"));
+  through_tags(t, "<tool_call>no JSON</tool_call>", "<tool_call>no JSON</tool_call>", NULL);
+  through_tags(t, "<tool_call>{\"name\": \"f\", \"arg", "<tool_call>{\"name\": \"f\", \"arg", NULL);
+  through_tags(t, "<tool_call>{\"name\": \"f\", \"arguments\": {\"a\": ", "", LIST("f", "{\"a\": "));
+  /* Without being asked for, and in templates with a form of their own, tags are text. */
+  const char *text = "<tool_call>{\"name\": \"f\", \"arguments\": {}}</tool_call>";
+  read_answer(t, &(answer_form){.name = "chatml"}, text, text, NULL);
+  read_answer(t, &(answer_form){.name = "mistral-v3", .generic_tools = true}, text, text, NULL);
+  gale_tokenizer_close(&t);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(cuts),
       cmocka_unit_test(long_head),
       cmocka_unit_test(answers),
+      cmocka_unit_test(tags),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -156,6 +156,71 @@ static void names(void **state) {
   gale_tokenizer_close(&t);
 }
 
+static void renders_request(const gale_tokenizer *t, const char *name, const char *json, const char *expected) {
+  int32_t *ids;
+  size_t n_ids, length;
+  char *text;
+  gale_error error = {0};
+  gale_chat_options options;
+  gale_chat_defaults(&options);
+  options.template_name = name;
+  options.generic_tools = true;
+  if (gale_chat_request_with(t, &options, json, strlen(json), &ids, &n_ids, &error)) fail_msg("%s", error.message);
+  assert_int_equal(gale_detokenize(t, ids, n_ids, true, &text, &length, NULL), GALE_OK);
+  assert_string_equal(text, expected);
+  gale_free(text);
+  gale_free(ids);
+}
+
+static void continued(void **state) {
+  (void)state;
+  static const gale_message talk[] = {{.role = "user", .content = "Hi"},
+                                      {.role = "assistant", .content = "Hello ", .prefix = true}};
+  gale_tokenizer *t = with_template(TEST_DATA "/text/smollm.json", SMOLLM2);
+  renders(t, "chatml", talk, 2, "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nHello ");
+  gale_tokenizer_close(&t);
+  t = of_characters(NULL, false);
+  renders(t, "llama-2", talk, 2, "<s>[INST] Hi [/INST] Hello ");
+  renders(t, "gemma", talk, 2, "<s><start_of_turn>user\nHi<end_of_turn>\n<start_of_turn>model\nHello ");
+  renders(t, "llama-3", talk, 2,
+          "<s><|start_header_id|>user<|end_header_id|>\n\nHi<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"
+          "Hello ");
+  renders(t, "mistral-v1", talk, 2, "<s>[INST] Hi [/INST]Hello ");
+  gale_tokenizer_close(&t);
+}
+
+static void generic_tools(void **state) {
+  (void)state;
+  static const char talk[] =
+      "{\"messages\": [{\"role\": \"system\", \"content\": \"Be short.\"}, {\"role\": \"user\", \"content\": \"Hi\"}, "
+      "{\"role\": \"assistant\", \"content\": null, \"tool_calls\": [{\"id\": \"a\", \"type\": \"function\", "
+      "\"function\": "
+      "{\"name\": \"f\", \"arguments\": \"{\\\"a\\\":1}\"}}]}, {\"role\": \"tool\", \"tool_call_id\": \"a\", "
+      "\"content\": \"2\"}], "
+      "\"tools\": [{\"type\": \"function\", \"function\": {\"name\": \"f\"}}], \"reasoning_effort\": \"low\"}";
+  static const char system[] =
+      "Be short.\n\nYou can call functions. Each line between <tools> and </tools> describes one as JSON:\n<tools>\n"
+      "{\"type\": \"function\", \"function\": {\"name\": \"f\"}}\n</tools>\nTo call a function, write its name and its "
+      "arguments as JSON, in this form:\n<tool_call>{\"name\": \"...\", \"arguments\": {...}}</tool_call>";
+  static const char call[] = "<tool_call>{\"name\": \"f\", \"arguments\": {\"a\": 1}}</tool_call>";
+  char expected[1000];
+  gale_tokenizer *t = with_template(TEST_DATA "/text/smollm.json", SMOLLM2);
+  snprintf(expected, sizeof expected,
+           "<|im_start|>system\n%s<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n%s<|im_end|>\n"
+           "<|im_start|>user\n<tool_response>2</tool_response><|im_end|>\n<|im_start|>assistant\n",
+           system, call);
+  renders_request(t, "chatml", talk, expected);
+  /* The model's own system prompt stays. */
+  snprintf(expected, sizeof expected,
+           "<|im_start|>system\nYou are a test%s<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n",
+           system + strlen("Be short."));
+  renders_request(t, NULL,
+                  "{\"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}], \"tools\": [{\"type\": \"function\", "
+                  "\"function\": {\"name\": \"f\"}}]}",
+                  expected);
+  gale_tokenizer_close(&t);
+}
+
 static void refused(const gale_tokenizer *t, const char *name, const gale_message *messages, size_t n, gale_status code,
                     const char *part) {
   int32_t *ids = NULL;
@@ -196,10 +261,8 @@ static void refusals(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(chatml),
-      cmocka_unit_test(llama_and_gemma),
-      cmocka_unit_test(names),
-      cmocka_unit_test(refusals),
+      cmocka_unit_test(chatml),    cmocka_unit_test(llama_and_gemma), cmocka_unit_test(names),
+      cmocka_unit_test(continued), cmocka_unit_test(generic_tools),   cmocka_unit_test(refusals),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -113,6 +113,9 @@ const option_spec option_table[OPTION_COUNT] = {
                       .help = "work line by line on FILE (-: standard input)"},
     [OPTION_CHAT] = {"chat", 0, KIND_FILE, "REQUEST.json", AT(chat),
                      .help = "ids of the whole prompt of an OpenAI-style request"},
+    [OPTION_TOOLS_GENERIC] = {"tools-generic", 0, KIND_FLAG, AT(tools_generic),
+                              .help =
+                                  "tools in gale's own form where the template has none, as the server writes them"},
     [OPTION_FIM] = {"fim", 0, KIND_PAIR, "PREFIX_FILE SUFFIX_FILE", AT(fim),
                     .help = "ids of a fill-in-the-middle prompt"},
     [OPTION_SPECIAL] = {"special", 0, KIND_FLAG, AT(special), .help = "show control tokens"},

@@ -63,6 +63,7 @@ typedef enum option_id {
   OPTION_BOS,
   OPTION_LINES,
   OPTION_CHAT,
+  OPTION_TOOLS_GENERIC,
   OPTION_FIM,
   OPTION_SPECIAL,
   OPTION_IDS,
@@ -182,7 +183,7 @@ struct options {
   const char *fewshot, *protocol, *split, *samples, *completions, *rescore;
   bool resume, dry_run, no_share, list;
   bool verbose, quiet, raw, tensors, json, bos, special, last, csv, markdown, man, help, no_cache, no_memory_check,
-      prune, serve;
+      prune, tools_generic, serve;
 };
 
 /* Whether a list of options, ended by OPTION_COUNT, has one. */

@@ -61,8 +61,9 @@ const command command_table[] = {
      "context: as it is, as it would be if every query head had keys and values of its own (without grouped-query "
      "attention), and with and without its sliding window. No weights are read."},
     {"tokenize", "MODEL [TEXT]", 1, 2,
-     TAKES(OPENING, OPTION_FILE, OPTION_BOS, OPTION_LINES, OPTION_CHAT, OPTION_TEMPLATE, OPTION_FIM), tokenize_main,
-     "; quote a text of several words", "token ids of a text",
+     TAKES(OPENING, OPTION_FILE, OPTION_BOS, OPTION_LINES, OPTION_CHAT, OPTION_TOOLS_GENERIC, OPTION_TEMPLATE,
+           OPTION_FIM),
+     tokenize_main, "; quote a text of several words", "token ids of a text",
      "Prints the ids of TEXT (or -f FILE, or standard input) on one line. MODEL may be a tokenizer file alone: a "
      "SentencePiece model, tokenizer.json, or a GGUF file that holds only a vocabulary. Text never becomes a control "
      "token.\nWith --lines, each line of FILE is a JSON string and each line of output its ids. With --chat, a request "

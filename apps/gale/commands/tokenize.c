@@ -75,8 +75,12 @@ static int tokenize_chat(const options *o, const gale_tokenizer *tokenizer) {
   int32_t *ids = NULL;
   size_t n = 0;
   gale_error error = {0};
+  gale_chat_options options;
+  gale_chat_defaults(&options);
+  options.template_name = o->template;
+  options.generic_tools = o->tools_generic;
   int code = input_read(o->chat, &t);
-  if (!code && gale_chat_request(tokenizer, o->template, t.bytes, t.length, &ids, &n, &error))
+  if (!code && gale_chat_request_with(tokenizer, &options, t.bytes, t.length, &ids, &n, &error))
     code = fail("%s: %s", input_name(o->chat), error.message);
   if (!code) print_ids(ids, n);
   gale_free(ids);
@@ -104,6 +108,7 @@ int tokenize_main(const options *o) {
   int sources = (o->n_arguments > 1) + (o->file != NULL) + (o->lines != NULL) + (o->chat != NULL) + (o->fim[0] != NULL);
   if (sources > 1) return usage_error(o, "more than one of TEXT, -f, --lines, --chat and --fim was given");
   if (o->template && !o->chat) return usage_error(o, "--template goes with --chat");
+  if (o->tools_generic && !o->chat) return usage_error(o, "--tools-generic goes with --chat");
   if (o->bos && o->chat) return usage_error(o, "--bos does not go with --chat: the template says where BOS is");
   if (o->bos && o->fim[0]) return usage_error(o, "--bos does not go with --fim, which begins with BOS");
   gale_tokenizer *tokenizer = NULL;
