@@ -75,12 +75,12 @@ static int tokenize_chat(const options *o, const gale_tokenizer *tokenizer) {
   int32_t *ids = NULL;
   size_t n = 0;
   gale_error error = {0};
-  gale_chat_options options;
-  gale_chat_defaults(&options);
-  options.template_name = o->template;
-  options.generic_tools = o->tools_generic;
+  gale_chat_options settings;
+  gale_chat_defaults(&settings);
+  settings.template_name = o->template;
+  settings.generic_tools = o->tools_generic;
   int code = input_read(o->chat, &t);
-  if (!code && gale_chat_request_with(tokenizer, &options, t.bytes, t.length, &ids, &n, &error))
+  if (!code && gale_chat_request_with(tokenizer, &settings, t.bytes, t.length, &ids, &n, &error))
     code = fail("%s: %s", input_name(o->chat), error.message);
   if (!code) print_ids(ids, n);
   gale_free(ids);
