@@ -30,6 +30,7 @@ typedef enum gale_constraint_kind {
   GALE_CONSTRAINT_REGEX,       /* text: a regular expression for all of the answer */
   GALE_CONSTRAINT_CHOICE,      /* choices: texts */
   GALE_CONSTRAINT_GRAMMAR,     /* text: GBNF with a rule `root` */
+  GALE_CONSTRAINT_CALLS,       /* calls of tools; text: a JSON list of tools as in OpenAI's requests */
 } gale_constraint_kind;
 
 typedef struct gale_constraint_options {
@@ -46,6 +47,16 @@ typedef struct gale_constraint_options {
   /* Schemas: members of an object may come in any order, where at most 112 are named; else they come in the schema's,
    * and those that it does not name behind them. */
   bool any_order;
+  /* Calls, as the template `form` has them: whole JSON, which meets the schema of a tool that is strict, or of any where
+   * calls are required. Keywords that cannot be enforced are refused in strict tools alone. The form's control tokens
+   * are let through where it has them. */
+  const char *form;     /* name of a template */
+  bool generic_tools;   /* as in gale_chat_options */
+  const char *function; /* the one that may be called; NULL: any */
+  bool required;        /* the answer is calls; else it is a text, in front of them too where the form has that */
+  bool single;          /* one call at most */
+  /* What a text without calls must satisfy; NULL: nothing. Not of this kind itself. */
+  const struct gale_constraint_options *content;
 } gale_constraint_options;
 
 #define gale_constraint_defaults(options) gale_constraint_defaults_sized(options, sizeof *(options))

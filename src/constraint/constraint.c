@@ -2,6 +2,7 @@
 #include "constraint/constraint.h"
 #include "base/sized.h"
 #include "base/utf8.h"
+#include "constraint/call_form.h"
 #include "constraint/compile.h"
 #include "constraint/json_text.h"
 #include "constraint/mask.h"
@@ -43,9 +44,9 @@ typedef struct learned {
 
 struct gale_constraint {
   const gale_mask_table *table;
-  gale_constraint_options options; /* text and choices are its own */
-  char *text;
-  const char **choices;
+  gale_constraint_options options; /* all they point at is its own */
+  arena memory;                    /* of what the options point at */
+  call_marks marks;                /* control tokens that it lets through */
   struct learned *learned;
 };
 
@@ -110,31 +111,36 @@ static gale_status pool_status(const expr_pool *p, const char *what, gale_error 
   return error_set(error, GALE_E_UNSUPPORTED, "%s: %s", what, p->failed);
 }
 
+static gale_status compile_text(expr_pool *p, const gale_constraint_options *o, expr **e, gale_error *error) {
+  slice text = {o->text ? o->text : "", o->text ? o->length : 0};
+  switch (o->kind) {
+  case GALE_CONSTRAINT_JSON:
+    return compile_json(p, e);
+  case GALE_CONSTRAINT_JSON_SCHEMA:
+    return compile_schema(p, o, e, error);
+  case GALE_CONSTRAINT_REGEX:
+    return compile_pattern(p, text, PATTERN_WHOLE, e, error);
+  case GALE_CONSTRAINT_CHOICE:
+    return compile_choices(p, o, e, error);
+  case GALE_CONSTRAINT_GRAMMAR:
+    return compile_grammar(p, text, e, error);
+  default:
+    return error_set(error, GALE_E_ARGUMENT, "kind is %d: 0 to 5 is accepted", (int)o->kind);
+  }
+}
+
+static gale_status compile_all(expr_pool *p, const gale_constraint_options *o, expr **e, gale_error *error) {
+  if (o->kind != GALE_CONSTRAINT_CALLS) return compile_text(p, o, e, error);
+  expr *content = NULL;
+  gale_status status = o->content ? compile_text(p, o->content, &content, error) : GALE_OK;
+  return status ? status : compile_calls(p, o, content, e, error);
+}
+
 static gale_status compile(automaton *a, const gale_constraint_options *o, gale_error *error) {
   expr_pool *p = a->pool;
   expr *e = p->none;
-  slice text = {o->text ? o->text : "", o->text ? o->length : 0};
-  gale_status status;
   p->step_limit = COMPILE_STEPS;
-  switch (o->kind) {
-  case GALE_CONSTRAINT_JSON:
-    status = compile_json(p, &e);
-    break;
-  case GALE_CONSTRAINT_JSON_SCHEMA:
-    status = compile_schema(p, o, &e, error);
-    break;
-  case GALE_CONSTRAINT_REGEX:
-    status = compile_pattern(p, text, PATTERN_WHOLE, &e, error);
-    break;
-  case GALE_CONSTRAINT_CHOICE:
-    status = compile_choices(p, o, &e, error);
-    break;
-  case GALE_CONSTRAINT_GRAMMAR:
-    status = compile_grammar(p, text, &e, error);
-    break;
-  default:
-    status = error_set(error, GALE_E_ARGUMENT, "kind is %d: 0 to 4 is accepted", (int)o->kind);
-  }
+  gale_status status = compile_all(p, o, &e, error);
   if (!status) status = pool_status(p, "byte 0", error);
   if (!status && e == p->none) status = error_set(error, GALE_E_ARGUMENT, "byte 0: no text can satisfy the constraint");
   a->start = e;
@@ -164,24 +170,27 @@ static gale_status make_automaton(const gale_constraint_options *o, automaton **
   return status;
 }
 
-/* Text and choices, of which the caller's need not last. */
+/* Options with all they point at, of which the caller's need not last. */
+static bool copy_options(arena *memory, const gale_constraint_options *o, gale_constraint_options *to) {
+  const char **choices = arena_array(memory, o->n_choices + 1, sizeof *choices);
+  bool good = choices;
+  *to = *o;
+  to->choices = choices;
+  to->content = NULL;
+  for (size_t i = 0; good && i < o->n_choices; i++)
+    good = (choices[i] = arena_string(memory, o->choices[i], strlen(o->choices[i])));
+  if (good && o->text) good = (to->text = arena_string(memory, o->text, o->length));
+  if (good && o->form) good = (to->form = arena_string(memory, o->form, strlen(o->form)));
+  if (good && o->function) good = (to->function = arena_string(memory, o->function, strlen(o->function)));
+  return good;
+}
+
 static gale_status keep_options(gale_constraint *c, const gale_constraint_options *o, gale_error *error) {
-  size_t n = o->text ? o->length : 0;
-  for (size_t i = 0; i < o->n_choices; i++) n += strlen(o->choices[i]) + 1;
-  char *to = c->text = malloc(n + 1);
-  c->choices = malloc((o->n_choices + 1) * sizeof *c->choices);
-  if (!c->text || !c->choices) return error_memory(error, n + 1);
-  c->options = *o;
-  c->options.text = o->text ? to : NULL;
-  c->options.choices = c->choices;
-  if (o->text) memcpy(to, o->text, o->length);
-  to += o->text ? o->length : 0;
-  for (size_t i = 0; i < o->n_choices; i++) {
-    size_t length = strlen(o->choices[i]) + 1;
-    c->choices[i] = memcpy(to, o->choices[i], length);
-    to += length;
-  }
-  return GALE_OK;
+  gale_constraint_options *content = o->content ? arena_alloc(&c->memory, sizeof *content) : NULL;
+  bool good = copy_options(&c->memory, o, &c->options) && (!o->content || content);
+  if (good && content) good = copy_options(&c->memory, o->content, content);
+  c->options.content = content;
+  return good ? GALE_OK : error_memory(error, o->length);
 }
 
 gale_status gale_constraint_open(const gale_mask_table *table, const gale_constraint_options *options,
@@ -190,7 +199,17 @@ gale_status gale_constraint_open(const gale_mask_table *table, const gale_constr
   gale_constraint_defaults(&o);
   gale_status status = sized_read(&o, sizeof o, options, "gale_constraint_options", error);
   if (status) return status;
+  gale_constraint_options content;
+  gale_constraint_defaults(&content);
   if (o.kind != GALE_CONSTRAINT_CHOICE) o.n_choices = 0;
+  if (o.kind != GALE_CONSTRAINT_CALLS) o.content = NULL;
+  if (o.content) {
+    status = sized_read(&content, sizeof content, o.content, "gale_constraint_options", error);
+    if (status) return status;
+    if (content.kind != GALE_CONSTRAINT_CHOICE) content.n_choices = 0;
+    content.content = NULL;
+    o.content = &content;
+  }
   gale_constraint *c = calloc(1, sizeof *c);
   learned *l = calloc(1, sizeof *l);
   if (!c || !l) {
@@ -201,7 +220,9 @@ gale_status gale_constraint_open(const gale_mask_table *table, const gale_constr
   pthread_mutex_init(&l->lock, NULL);
   c->table = table;
   c->learned = l;
-  status = make_automaton(&o, &l->present, error);
+  for (int i = 0; i < MOST_MARKS; i++) c->marks.tokens[i] = -1;
+  if (o.kind == GALE_CONSTRAINT_CALLS) status = call_marks_find(table->tokenizer, &o, &c->marks, error);
+  if (!status) status = make_automaton(&o, &l->present, error);
   if (!status) status = keep_options(c, &o, error);
   if (status)
     gale_constraint_close(&c);
@@ -218,8 +239,7 @@ void gale_constraint_close(gale_constraint **constraint) {
   free(c->learned->walk.path);
   free(c->learned->walk.other);
   free(c->learned);
-  free(c->text);
-  free(c->choices);
+  arena_free(&c->memory);
   free(c);
   *constraint = NULL;
 }
@@ -385,6 +405,34 @@ static gale_status get_scratch(const gale_constraint *c, automaton *a, gale_erro
   return GALE_OK;
 }
 
+static bool has_marks(const gale_constraint *c) {
+  for (int i = 0; i < MOST_MARKS; i++)
+    if (c->marks.tokens[i] >= 0) return true;
+  return false;
+}
+
+/* No text has the byte that marks begin with. */
+static void clear_mark_byte(const gale_mask_table *t, uint32_t *mask) {
+  const token_trie *all = &t->all;
+  for (uint32_t i = 0; i < all->n_nodes; i++) {
+    if (all->nodes[i].byte != MARK_BYTE) continue;
+    uint32_t end = all->nodes[all->nodes[i].skip].first;
+    for (uint32_t k = all->nodes[i].first; k < end; k++) mask[all->ids[k] / 32] &= ~(UINT32_C(1) << (all->ids[k] % 32));
+  }
+}
+
+static void mask_marks(const gale_constraint *c, const gale_constraint_state *s, uint32_t *mask) {
+  expr_pool *p = s->in->pool;
+  if (!has_marks(c)) return;
+  clear_mark_byte(c->table, mask);
+  expr *behind = expr_next(p, s->at, MARK_BYTE);
+  for (int i = 0; i < MOST_MARKS && behind != p->none; i++) {
+    int32_t token = c->marks.tokens[i];
+    if (token >= 0 && expr_next(p, behind, (unsigned)('0' + i)) != p->none)
+      mask[token / 32] |= UINT32_C(1) << (token % 32);
+  }
+}
+
 static void make_mask(const gale_constraint *c, const gale_constraint_state *s, uint32_t *mask) {
   mask_walk *walk = &c->learned->walk;
   memset(mask, 0, c->table->words * sizeof *mask);
@@ -395,6 +443,7 @@ static void make_mask(const gale_constraint *c, const gale_constraint_state *s, 
     mask_of_start(walk, s->at);
   for (size_t i = 0; i < c->table->n_ends && s->at->nullable; i++)
     mask[c->table->ends[i] / 32] |= UINT32_C(1) << (c->table->ends[i] % 32);
+  mask_marks(c, s, mask);
 }
 
 static gale_status find_mask(gale_constraint_state *s, work *w, gale_error *error) {
@@ -445,6 +494,12 @@ static gale_status go_on(gale_constraint_state *s, const work *w, gale_error *er
   return GALE_OK;
 }
 
+static int mark_of(const gale_constraint *c, int32_t token) {
+  for (int i = 0; i < MOST_MARKS; i++)
+    if (c->marks.tokens[i] == token) return i;
+  return -1;
+}
+
 gale_status gale_constraint_accept(gale_constraint_state *s, int32_t token, gale_error *error) {
   const gale_tokenizer *t = s->constraint->table->tokenizer;
   if (token < 0 || token >= gale_tokenizer_size(t))
@@ -455,9 +510,15 @@ gale_status gale_constraint_accept(gale_constraint_state *s, int32_t token, gale
   token_type type = (token_type)t->types[token];
   size_t n;
   const char *text = texts_get(&t->plain, (uint32_t)token, &n);
-  if (n == 0 || type == TOKEN_CONTROL || type == TOKEN_UNKNOWN)
+  const char sign[2] = {(char)MARK_BYTE, (char)('0' + mark_of(s->constraint, token))};
+  bool mark = mark_of(s->constraint, token) >= 0;
+  if (mark) {
+    text = sign;
+    n = sizeof sign;
+  } else if (n == 0 || type == TOKEN_CONTROL || type == TOKEN_UNKNOWN ||
+             (has_marks(s->constraint) && memchr(text, MARK_BYTE, n))) {
     return error_set(error, GALE_E_ARGUMENT, "token %d has no text that the constraint could let through", token);
-  if (!s->started && t->add_space_prefix && *text == ' ' && type != TOKEN_BYTE) {
+  } else if (!s->started && t->add_space_prefix && *text == ' ' && type != TOKEN_BYTE) {
     text++;
     n--;
   }
@@ -466,7 +527,8 @@ gale_status gale_constraint_accept(gale_constraint_state *s, int32_t token, gale
   if (status) return status;
   if (w.taken < n) return error_set(error, GALE_E_ARGUMENT, "token %d may not come here", token);
   status = go_on(s, &w, error);
-  if (!status) s->started = true;
+  /* Behind a control token a text begins anew. */
+  if (!status) s->started = !mark;
   return status;
 }
 
