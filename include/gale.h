@@ -565,6 +565,7 @@ typedef struct gale_generation_options {
    * prompt and answer, at most 264 bytes. 0: none. */
   int32_t speculate;
   bool generic_tools; /* as in gale_chat_options: the form's calls, where it has none of its own */
+  bool no_calls;      /* calls are not told apart: their text is content */
   bool continued;     /* the answer goes on within a text: the space in front of its first word is part of it */
 } gale_generation_options;
 

@@ -27,6 +27,7 @@ struct answer {
   const gale_tokenizer *tokenizer;
   gale_detokenizer *stream;
   int version;
+  bool no_calls;
   answer_state state;
   byte_list list; /* text of STATE_LIST */
   json_calls objects;
@@ -44,8 +45,9 @@ gale_status answer_open(const gale_tokenizer *tokenizer, const answer_form *form
   if (!a) return error_memory(error, sizeof *a);
   a->tokenizer = tokenizer;
   a->version = row ? row->version : 0;
-  a->state = row && !row->version && row->tools ? STATE_OBJECTS : STATE_CONTENT;
-  if (row && form->generic_tools && !tools_known(row)) a->state = STATE_TAGS;
+  a->no_calls = form->no_calls;
+  a->state = row && !form->no_calls && !row->version && row->tools ? STATE_OBJECTS : STATE_CONTENT;
+  if (row && form->generic_tools && !form->no_calls && !tools_known(row)) a->state = STATE_TAGS;
   gale_status status = gale_detokenizer_open(tokenizer, form->special, &a->stream, error);
   if (!status && form->continued) detokenizer_continue(a->stream);
   if (status)
@@ -112,7 +114,8 @@ static answer_state state_after(const answer *a, int32_t id, bool *begins) {
   };
   for (size_t i = 0; i < sizeof CONTROLS / sizeof *CONTROLS; i++) {
     if (a->version < CONTROLS[i].from || a->version >= CONTROLS[i].below) continue;
-    if (tokenizer_control(a->tokenizer, CONTROLS[i].text) != id) continue;
+    bool thinking = CONTROLS[i].from == FIRST_THINKING;
+    if ((a->no_calls && !thinking) || tokenizer_control(a->tokenizer, CONTROLS[i].text) != id) continue;
     bool of_call = CONTROLS[i].state == STATE_ID || CONTROLS[i].state == STATE_ARGUMENTS;
     if (of_call && a->n_calls == 0) continue;
     *begins = CONTROLS[i].state == STATE_NAME;

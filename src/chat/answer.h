@@ -11,6 +11,7 @@ typedef struct answer_form {
   const char *name;   /* the template that asked for it; NULL: all is content */
   bool special;       /* control tokens that tell nothing apart are content too */
   bool generic_tools; /* calls in gale's own form, where the template has none */
+  bool no_calls;      /* calls are content */
   bool continued;     /* it goes on within a text */
 } answer_form;
 

@@ -291,6 +291,10 @@ gale_status gale_constraint_fork(const gale_constraint_state *state, gale_constr
   return GALE_OK;
 }
 
+void constraint_continue(gale_constraint_state *state) {
+  state->started = true;
+}
+
 void gale_constraint_end(gale_constraint_state **state) {
   if (!state || !*state) return;
   gale_constraint_state *s = *state;

@@ -5,15 +5,17 @@
 #include "base/error.h"
 #include "constraint/constraint.h"
 
-gale_status constrained_open(const gale_constraint *constraint, const gale_tokenizer *tokenizer, constrained *c,
-                             gale_error *error) {
+gale_status constrained_open(const gale_constraint *constraint, const gale_tokenizer *tokenizer, bool continued,
+                             constrained *c, gale_error *error) {
   *c = (constrained){0};
   if (!constraint) return GALE_OK;
   if (constraint_tokenizer(constraint) != tokenizer)
     return error_set(error, GALE_E_ARGUMENT, "constraint is of another tokenizer than the answer's");
   c->table = constraint_table(constraint);
   c->tokenizer = tokenizer;
-  return gale_constraint_begin(constraint, &c->state, error);
+  gale_status status = gale_constraint_begin(constraint, &c->state, error);
+  if (!status && continued) constraint_continue(c->state);
+  return status;
 }
 
 void constrained_close(constrained *c) {

@@ -234,8 +234,8 @@ static void refusals(void **state) {
   refused(table, "llama-3.1", TOOLS, "h", "no tool \"h\"");
   refused(table, "llama-3.1", "{}", NULL, "a list of tools");
   refused(table, "llama-3.1",
-          "[{\"function\": {\"name\": \"f\", \"strict\": true, \"parameters\": {\"pattern\": \"(\"}}}]", NULL,
-          "[0].function.parameters: /pattern");
+          "[{\"function\": {\"name\": \"f\", \"parameters\": {\"properties\": {\"a\": {\"pattern\": \"(\"}}}}}]", NULL,
+          "[0].function.parameters: /properties/a/pattern");
   gale_mask_table_close(&table);
   gale_tokenizer_close(&t);
 }

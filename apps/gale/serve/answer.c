@@ -138,6 +138,9 @@ static gale_status submit(reply *r, size_t prompt, gale_error *error) {
   generation.prompt = q->prompts[prompt].ids;
   generation.n_prompt = q->prompts[prompt].n;
   generation.form = q->form;
+  generation.generic_tools = true;
+  generation.no_calls = q->no_calls;
+  generation.continued = q->continued;
   generation.stop = q->stop;
   generation.n_stop = q->n_stop;
   generation.max_tokens = q->max_tokens;

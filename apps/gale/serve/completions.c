@@ -258,6 +258,7 @@ void completions_run(serving *s, http_exchange *x) {
   q->logprobs = top >= 0;
   q->top_logprobs = top > 0 ? (int32_t)top : 0;
   q->prompt_logprobs = q->logprobs && form && form->echo;
+  q->continued = true;
   read_prompts(q, body);
   const gale_constraint_options *content = question_format(q, body, &at, &key);
   question_constrain(q, content, at, key);

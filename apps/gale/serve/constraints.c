@@ -66,7 +66,13 @@ static void add_key(byte_list *key, const gale_constraint_options *o) {
   const char facts[] = {(char)o->kind, (char)o->lenient, (char)o->open, (char)o->any_order};
   bytes_add(key, (slice){facts, sizeof facts});
   for (size_t i = 0; i < o->n_choices; i++) bytes_add(key, (slice){o->choices[i], strlen(o->choices[i]) + 1});
+  const char more[] = {(char)o->required, (char)o->single, (char)o->generic_tools, o->content != NULL,
+                       o->function != NULL};
+  bytes_add(key, (slice){more, sizeof more});
+  if (o->form) bytes_add(key, (slice){o->form, strlen(o->form) + 1});
+  if (o->function) bytes_add(key, (slice){o->function, strlen(o->function) + 1});
   if (o->text) bytes_add(key, (slice){o->text, o->length});
+  if (o->content) add_key(key, o->content);
 }
 
 /* Its place: where it is, or else the place of the one that was not used for longest. */

@@ -195,10 +195,48 @@ static void read_prefix(question *q, const conversation *c) {
   bool prefix = value_is(given, VALUE_TRUE);
   if (!value_says(value_get(last, "role"), "assistant") || !(prefix || c->continued)) return;
   q->prefix_given = prefix && !c->continued;
+  q->continued = true;
   q->prefix = SLICE("");
   if (value_is(content, VALUE_STRING)) q->prefix = content->text;
   for (const value *part = value_is(content, VALUE_ARRAY) ? content->first : NULL; part; part = part->next)
     if (value_says(value_get(part, "type"), "text")) q->prefix = value_get(part, "text")->text;
+}
+
+static bool any_strict(const conversation *c) {
+  for (const value *tool = c->tools.v->first; tool; tool = tool->next)
+    if (value_is(value_get(value_get(tool, "function"), "strict"), VALUE_TRUE)) return true;
+  return false;
+}
+
+/* What the answer must satisfy as a whole: its content, or in place of it calls of tools. */
+static void constrain(question *q, const conversation *c) {
+  bool listed = c->tools.v && c->tools.v->count > 0, must = c->policy == TOOLS_REQUIRED || c->policy == TOOLS_NAMED;
+  q->no_calls = !listed || c->policy == TOOLS_NONE;
+  if (!listed || (c->policy == TOOLS_NONE && c->content)) {
+    question_constrain(q, c->content, c->content_at, c->content_key);
+    return;
+  }
+  if (c->policy == TOOLS_AUTO && !c->one_call && !c->content && !any_strict(c)) return;
+  byte_list tools = {0};
+  gale_constraint_options wanted;
+  gale_constraint_defaults(&wanted);
+  c->policy == TOOLS_NONE ? bytes_add(&tools, SLICE("[]")) : bytes_add_value(&tools, c->tools.v);
+  wanted.kind = GALE_CONSTRAINT_CALLS;
+  wanted.text = tools.bytes;
+  wanted.length = tools.n;
+  wanted.form = q->form;
+  wanted.generic_tools = true;
+  wanted.function = c->policy == TOOLS_NAMED ? fields_string(&q->fields, c->tool) : NULL;
+  wanted.required = must;
+  wanted.single = c->one_call || c->policy == TOOLS_NAMED;
+  wanted.content = must ? NULL : c->content;
+  if (tools.failed)
+    fields_memory(&q->fields);
+  else if (wanted.content)
+    question_constrain(q, &wanted, c->content_at, c->content_key);
+  else
+    question_constrain(q, &wanted, c->tools, NULL);
+  free(tools.bytes);
 }
 
 void question_chat(question *q, const conversation *c) {
@@ -213,9 +251,13 @@ void question_chat(question *q, const conversation *c) {
     return;
   }
   write_conversation(c, &body);
-  gale_status status = body.failed ? GALE_E_MEMORY
-                                   : gale_chat_request(q->serving->tokenizer, q->serving->options->template, body.bytes,
-                                                       body.n, &ids, &n, &error);
+  gale_chat_options settings;
+  gale_chat_defaults(&settings);
+  settings.template_name = q->serving->options->template;
+  settings.generic_tools = true;
+  gale_status status =
+      body.failed ? GALE_E_MEMORY
+                  : gale_chat_request_with(q->serving->tokenizer, &settings, body.bytes, body.n, &ids, &n, &error);
   free(body.bytes);
   if (status == GALE_E_MEMORY)
     fields_memory(&q->fields);
@@ -225,5 +267,5 @@ void question_chat(question *q, const conversation *c) {
   question_prompt(q, ids, n, c->messages, NULL);
   q->form = q->serving->template_name;
   read_prefix(q, c);
-  question_constrain(q, c->content, c->content_at, c->content_key);
+  constrain(q, c);
 }

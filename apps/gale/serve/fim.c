@@ -10,6 +10,7 @@ void fim_run(serving *s, http_exchange *x) {
   openai_common(q, body, &NAMES);
   slice prompt = field_text(body, "prompt"), suffix = field_text(body, "suffix");
   if (!prompt.s) field_refuse(body, "prompt", FAILURE_FIELD, "a string is needed");
+  q->continued = true;
   question_fim(q, prompt, suffix, body, NULL);
   answer_start(q, &CHAT_VIEW);
 }

@@ -144,6 +144,21 @@ const gale_constraint_options *question_format(question *q, place body, place *w
   return q->fields.refused ? NULL : found;
 }
 
+/* The library says where in the constraint something is: "/properties/a: ..." or "[0].function: ...". */
+static void refuse_constraint(place at, const char *key, failure why, const char *message) {
+  const char *end = strstr(message, ": ");
+  size_t n = end ? (size_t)(end - message) : 0;
+  if (n < 2 || (*message != '/' && *message != '[') || memchr(message, ' ', n)) {
+    field_refuse(at, key, why, "%s", message);
+    return;
+  }
+  char *path = arena_printf(&at.f->memory, "%s%.*s", key ? key : "", (int)n, message);
+  for (char *c = path; c && *c; c++)
+    if (*c == '/') *c = '.';
+  if (path && !key) at.path = arena_printf(&at.f->memory, "%s%s", at.path, path);
+  field_refuse(at, key ? path : NULL, why, "%s", message);
+}
+
 void question_constrain(question *q, const gale_constraint_options *wanted, place at, const char *key) {
   gale_error error = {0};
   if (q->fields.refused || !wanted) return;
@@ -151,5 +166,5 @@ void question_constrain(question *q, const gale_constraint_options *wanted, plac
   if (status == GALE_E_MEMORY)
     fields_memory(&q->fields);
   else if (status)
-    field_refuse(at, key, status == GALE_E_UNSUPPORTED ? FAILURE_UNSUPPORTED : FAILURE_FIELD, "%s", error.message);
+    refuse_constraint(at, key, status == GALE_E_UNSUPPORTED ? FAILURE_UNSUPPORTED : FAILURE_FIELD, error.message);
 }

@@ -46,7 +46,8 @@ typedef struct question {
   int32_t top_logprobs; /* 0 to 20 */
   bool prompt_logprobs; /* of the prompt's tokens too: echo */
   const char *form;     /* of answers: the template's name; NULL: all is content */
-  bool generic_tools;   /* the form is gale's own */
+  bool no_calls;        /* calls of tools are text like other text */
+  bool continued;       /* answers go on within a text */
   compiled *constraint; /* held; NULL: none */
   const char *cache_salt;
   gale_pooling pooling; /* of embeddings */
