@@ -157,7 +157,7 @@ static gale_status submit(reply *r, size_t prompt, gale_error *error) {
   o.user = q->serving->http;
   o.notify = wake;
   o.prompt_logprobs_from = q->prompt_logprobs;
-  o.prompt_top_logprobs = q->top_logprobs;
+  o.prompt_top_logprobs = q->prompt_logprobs ? q->top_logprobs : 0;
   o.embed = q->embed;
   o.pooling = q->pooling;
   return gale_engine_submit(q->serving->engine, &o, &r->requests[prompt], error);
@@ -240,8 +240,23 @@ static bool is_end(const question *q, int32_t token) {
   return gale_tokenizer_is_end(q->serving->tokenizer, token);
 }
 
+/* A prompt's log-probabilities come once, and without its first token. Other choices get copies. */
+static void begin_prompt(reply *r, choice *c) {
+  const prompt_ids *p = &r->question->prompts[c->prompt];
+  const choice *first = &r->choices[(size_t)c->prompt * (size_t)r->question->n];
+  if (!r->question->prompt_logprobs) return;
+  if (c == first && c->n_tokens == 0) add_token(r, c, &(gale_event){.token = p->ids[0]});
+  for (size_t i = 0; c != first && i < first->n_prompt; i++)
+    add_token(r, c,
+              &(gale_event){.token = first->tokens[i].token,
+                            .logprobs = first->tokens[i].entries,
+                            .n_logprobs = first->tokens[i].n_entries});
+  c->n_prompt = c->n_tokens;
+}
+
 static void begin(reply *r, choice *c, int32_t n_cached) {
   if (c->begun) return;
+  begin_prompt(r, c);
   c->begun = true;
   c->n_cached = n_cached;
   if (r->streaming && r->view->choice_begin) r->view->choice_begin(r, c);
@@ -311,6 +326,7 @@ static void take_embedding(reply *r, choice *c, const gale_event *e) {
 static void take_event(reply *r, choice *c, const gale_event *e) {
   switch (e->kind) {
   case GALE_EVENT_PROMPT:
+    if (c->n_tokens == 0) add_token(r, c, &(gale_event){.token = r->question->prompts[c->prompt].ids[0]});
     add_token(r, c, e);
     c->n_prompt = c->n_tokens;
     break;

@@ -1,5 +1,6 @@
 /* What an answer must satisfy, in all the ways in which clients say it. */
 #include "gale/serve/question.h"
+#include "gale/serve/schema_words.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +25,16 @@ const gale_constraint_options *format_object(question *q) {
   return new_options(q, GALE_CONSTRAINT_JSON);
 }
 
+/* A schema may come as a string of JSON; one that is none is refused when it is compiled. */
+static void check_words(question *q, place at, const char *key, const value *v) {
+  value *read = NULL;
+  value_report report;
+  const value_form form = {.depth = q->serving->limits.depth};
+  if (v->kind == VALUE_STRING && value_read(&q->fields.memory, v->text, form, &read, &report)) return;
+  const char *path = *at.path ? arena_printf(&q->fields.memory, "%s.%s", at.path, key) : key;
+  if (path) schema_words_check((place){&q->fields, read ? read : v, path});
+}
+
 const gale_constraint_options *format_schema(question *q, place at, const char *key, bool lenient) {
   const value *v = field_any(at, key);
   if (!v) {
@@ -31,6 +42,7 @@ const gale_constraint_options *format_schema(question *q, place at, const char *
     return NULL;
   }
   byte_list text = {0};
+  if (!lenient) check_words(q, at, key, v);
   if (v->kind == VALUE_STRING)
     bytes_add(&text, v->text);
   else
@@ -65,16 +77,20 @@ static const gale_constraint_options *format_text(question *q, place at, const c
   return text.s ? with_text(q, kind, text) : NULL;
 }
 
-static const gale_constraint_options *response_format(question *q, place format) {
+static const gale_constraint_options *response_format(question *q, place format, place *where, const char **key) {
   static const char *const TYPES[] = {"text", "json_object", "json_schema", NULL};
   switch (field_choice(format, "type", TYPES)) {
   case 0:
     return NULL;
   case 1:
+    *where = format;
+    *key = "schema";
     return field_any(format, "schema") ? format_schema(q, format, "schema", false) : format_object(q);
   case 2: {
     place schema = field_object(format, "json_schema");
     if (!schema.v) field_refuse(format, "json_schema", FAILURE_FIELD, "an object is needed");
+    *where = schema;
+    *key = "schema";
     return format_schema(q, schema, "schema", !field_flag(schema, "strict", true));
   }
   default:
@@ -93,11 +109,15 @@ typedef enum format_kind {
   FORMAT_GRAMMAR,
 } format_kind;
 
-static const gale_constraint_options *read_format(question *q, place at, const char *key, format_kind kind) {
+/* *where and *key become the field that says it. */
+static const gale_constraint_options *read_format(question *q, place at, format_kind kind, place *where,
+                                                  const char **name) {
+  const char *key = *name;
+  *where = at;
   switch (kind) {
   case FORMAT_RESPONSE: {
     place format = field_object(at, key);
-    return format.v ? response_format(q, format) : NULL;
+    return format.v ? response_format(q, format, where, name) : NULL;
   }
   case FORMAT_SCHEMA:
     return format_schema(q, at, key, false);
@@ -134,12 +154,14 @@ const gale_constraint_options *question_format(question *q, place body, place *w
   for (size_t i = 0; i < sizeof WAYS / sizeof *WAYS && !q->fields.refused; i++) {
     place at = WAYS[i].structured ? structured : body;
     if (!field_any(at, WAYS[i].key)) continue;
-    const gale_constraint_options *o = read_format(q, at, WAYS[i].key, WAYS[i].kind);
+    place told = at;
+    const char *name = WAYS[i].key;
+    const gale_constraint_options *o = read_format(q, at, WAYS[i].kind, &told, &name);
     if (!o) continue;
     if (found) field_refuse(at, WAYS[i].key, FAILURE_FIELD, "there is another constraint, and one is accepted");
     found = o;
-    *where = at;
-    *key = WAYS[i].key;
+    *where = told;
+    *key = name;
   }
   return q->fields.refused ? NULL : found;
 }
