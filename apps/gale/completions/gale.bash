@@ -88,7 +88,7 @@ _gale() {
   case ${COMP_WORDS[1]} in
     run) words='-t --threads -c --context --window --kv --chunk --cpu --quant --override --no-cache --no-memory-check -n --predict --temp --top-k --top-p --min-p --repeat-penalty --repeat-last-n --presence-penalty --frequency-penalty --dry-multiplier --dry-base --dry-allowed-length --dry-penalty-last-n --dry-sequence-breaker --top-nsigma --typical --xtc-probability --xtc-threshold --mirostat --mirostat-lr --mirostat-ent --logit-bias --min-tokens --ignore-eos -s --seed --stop -v --verbose -q --quiet -f --file --system --template --raw --session --json --json-schema --regex --choice --grammar -h --help' ;;
     info) words='-t --threads --cpu --override -v --verbose -q --quiet --tensors --json -h --help' ;;
-    tokenize) words='-t --threads --cpu --override -v --verbose -q --quiet -f --file --template --bos --lines --chat --fim -h --help' ;;
+    tokenize) words='-t --threads --cpu --override -v --verbose -q --quiet -f --file --template --bos --lines --chat --tools-generic --fim -h --help' ;;
     detokenize) words='-t --threads --cpu --override -v --verbose -q --quiet --lines --special -h --help' ;;
     constrain) words='-t --threads --cpu --override -v --verbose -q --quiet --json --json-schema --regex --choice --grammar --check -h --help' ;;
     logits) words='-t --threads -c --context --window --kv --chunk --cpu --quant --override --no-cache --no-memory-check -n --predict --temp --top-k --top-p --min-p --repeat-penalty -s --seed --stop -v --verbose -q --quiet --ids --out --last -h --help' ;;

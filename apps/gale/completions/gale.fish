@@ -85,6 +85,7 @@ complete -c gale -n '__fish_seen_subcommand_from tokenize' -l template -x -a 'ch
 complete -c gale -n '__fish_seen_subcommand_from tokenize' -l bos -d 'put the mark of the beginning (BOS) in front'
 complete -c gale -n '__fish_seen_subcommand_from tokenize' -l lines -rF -d 'work line by line on FILE (-: standard input)'
 complete -c gale -n '__fish_seen_subcommand_from tokenize' -l chat -rF -d 'ids of the whole prompt of an OpenAI-style request'
+complete -c gale -n '__fish_seen_subcommand_from tokenize' -l tools-generic -d 'tools in gale\'s own form where the template has none, as the server writes them'
 complete -c gale -n '__fish_seen_subcommand_from tokenize' -l fim -x -d 'ids of a fill-in-the-middle prompt'
 complete -c gale -n '__fish_seen_subcommand_from tokenize' -l help -s h -d 'say how the command is used'
 complete -c gale -n '__fish_seen_subcommand_from detokenize' -a "($models)"
