@@ -7,22 +7,15 @@
 /* A single step can be held up by other programs. */
 #define MOST_CHANGE 2.0
 
-enum { FORGOTTEN = 512 }; /* steps */
+/* Steps after which a size is forgotten, and how many of a size are tried before it is known: other programs make
+ * single ones longer, never shorter. */
+enum { FORGOTTEN = 512, TRIALS = 3 };
 
 /* ---- Times ---- */
 
-void step_times_note(step_times *t, size_t n, double time) {
-  t->clock++;
-  if (n > STEP_TIMES || !(time > 0)) return;
-  double *mean = &t->of[n].time;
-  t->of[n].noted = t->clock;
-  if (*mean == 0) *mean = time;
-  if (time > MOST_CHANGE * *mean) time = MOST_CHANGE * *mean;
-  *mean += (time - *mean) / 8;
-}
-
 static double known(const step_times *t, size_t n) {
-  return n >= 1 && n <= STEP_TIMES && t->clock - t->of[n].noted < FORGOTTEN ? t->of[n].time : 0;
+  bool is = n >= 1 && n <= STEP_TIMES && t->of[n].n == TRIALS && t->clock - t->of[n].noted < FORGOTTEN;
+  return is ? t->of[n].time : 0;
 }
 
 static double guess(size_t n) {
@@ -34,7 +27,7 @@ double step_times_expect(const step_times *t, size_t n) {
   size_t below = n < STEP_TIMES ? n : STEP_TIMES, above = n + 1, first = 1;
   while (below > 0 && known(t, below) == 0) below--;
   while (above <= STEP_TIMES && known(t, above) == 0) above++;
-  if (below == 0 && above > STEP_TIMES) return 0;
+  if (below == 0 && above > STEP_TIMES) return n <= STEP_TIMES ? t->of[n].time : 0;
   if (below == n) return known(t, n);
   if (below == 0) return known(t, above) * guess(n) / guess(above);
   double time = known(t, below);
@@ -45,14 +38,29 @@ double step_times_expect(const step_times *t, size_t n) {
   return time + (more > 0 ? more : 0) * (double)(n - below);
 }
 
+void step_times_note(step_times *t, size_t n, double time) {
+  t->clock++;
+  if (n > STEP_TIMES || !(time > 0)) return;
+  step_time *of = &t->of[n];
+  if (t->clock - of->noted >= FORGOTTEN) *of = (step_time){0};
+  double expected = of->n < TRIALS ? step_times_expect(t, n) : 0;
+  of->noted = t->clock;
+  if (time > MOST_CHANGE * of->time && of->n > 0) time = MOST_CHANGE * of->time;
+  if (of->n == 0 || (of->n < TRIALS && time < of->time))
+    of->time = time;
+  else if (of->n >= TRIALS)
+    of->time += (time - of->time) / 8;
+  if (of->n < TRIALS) of->n = time <= expected ? TRIALS : of->n + 1;
+}
+
 /* ---- Sizes ---- */
 
-/* Sizes are tried from the smallest up: one is a candidate when half of it, or more, was measured. */
-static int is_candidate(const step_times *t, size_t base, size_t total) {
-  if (total == 1) return 1;
+/* Sizes are tried from the smallest up: one is a candidate when half of it, or more, is known. */
+static bool is_candidate(const step_times *t, size_t base, size_t total) {
+  if (total == 1) return true;
   for (size_t n = base + total / 2; n <= STEP_TIMES; n++)
-    if (known(t, n) > 0) return 1;
-  return 0;
+    if (known(t, n) > 0) return true;
+  return false;
 }
 
 static void clear(draft_outlook *drafts, size_t n_drafts) {

@@ -3,18 +3,23 @@
 #ifndef ENGINE_DRAFTING_H
 #define ENGINE_DRAFTING_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 enum { STEP_TIMES = 128 };
 
+/* What steps of a size took. */
+typedef struct step_time {
+  double time;    /* the least of the first few, then an average */
+  uint32_t n;     /* of the first few that were seen */
+  uint32_t noted; /* when the last was, by the clock */
+} step_time;
+
 /* What steps of single tokens and drafts took, by how many tokens they had. What was not seen for long is forgotten, so
  * that it is tried again. Zeroed: nothing is known. */
 typedef struct step_times {
-  struct {
-    double time;    /* an average; 0: unknown */
-    uint32_t noted; /* when the last was, by the clock */
-  } of[STEP_TIMES + 1];
+  step_time of[STEP_TIMES + 1];
   uint32_t clock; /* of steps */
 } step_times;
 

@@ -46,7 +46,7 @@ static void note_stats(gale_engine *e) {
   gale_session_stats session;
   gale_session_get_stats(s->session, &session);
   const cache *c = &s->session->cache;
-  int32_t active = scheduler_active_pages(s);
+  int32_t active = (int32_t)scheduler_active_pages(s);
   e->stats = (gale_engine_stats){.n_waiting = s->n_waiting,
                                  .n_running = s->n_running,
                                  .steps = session.steps,

@@ -27,6 +27,9 @@ typedef struct answering {
   int32_t row;      /* the first place of the text whose row of logits, or hidden state, is wanted and was not used */
   int32_t n_draft, n_right; /* of its last step: tokens of a draft, and those that were right */
   int32_t marks[2];         /* lengths at which the prefix cache gets a fork; 0: none */
+  uint64_t start;           /* a number for each time that it got a sequence */
+  uint64_t waits_for;       /* start of the one that computes what this one begins with; 0: none is known */
+  int32_t waits_until;      /* so many tokens of it */
   bool begun;               /* has had a sequence, */
   int64_t begin;            /* from then on */
   bool ended;

@@ -221,31 +221,50 @@ static source find_source(scheduler *s, const answering *a) {
   return found;
 }
 
-/* Whether another one is about to compute more of its text than is there. */
-static bool waits_for_another(const scheduler *s, const answering *a, const source *there) {
+/* Whether it waits for one that computes what it begins with, and has not got there. */
+static bool still_waits(const scheduler *s, const answering *a) {
+  const answering *b = s->running;
+  while (b && (a->waits_for == 0 || b->start != a->waits_for)) b = b->next;
+  return b && missing(s, b) > 1 && computed(s, b) < a->waits_until;
+}
+
+/* Whether another one is about to compute more of its text than is there; notes which one. */
+static bool waits_for_another(const scheduler *s, answering *a, const source *there) {
+  a->waits_for = 0;
   for (const answering *b = s->running; b; b = b->next) {
     if (missing(s, b) == 1 || b->of->priority < a->of->priority) continue;
     int32_t shared = common(a, b);
     bool enough = shared >= LEAST_SHARED || (a->of == b->of && shared > 0);
-    if (enough && shared > there->length && computed(s, b) < shared) return true;
+    if (!enough || shared <= there->length || computed(s, b) >= shared) continue;
+    a->waits_for = b->start;
+    a->waits_until = shared;
+    return true;
   }
   return false;
 }
 
-int32_t scheduler_active_pages(const scheduler *s) {
+/* Pages that running answers of at least that priority hold. */
+static int32_t pages_held(const scheduler *s, int32_t priority) {
   int32_t n = 0;
   memset(s->marks, 0, (size_t)s->session->cache.n_pages * sizeof *s->marks);
-  for (const answering *a = s->running; a; a = a->next) n += cache_mark(&s->session->cache, a->sequence, s->marks);
+  for (const answering *a = s->running; a && a->of->priority >= priority; a = a->next)
+    n += cache_mark(&s->session->cache, a->sequence, s->marks);
   return n;
 }
 
-/* Whether there are pages for all of its text, and for a token of each of the others; those of the prefix cache can be
- * had. */
-static bool has_room(const scheduler *s, const answering *a) {
+int32_t scheduler_active_pages(const scheduler *s) {
+  return pages_held(s, INT32_MIN);
+}
+
+/* Whether there is a place, and pages for all of its text and for a token of each of the others, where those that run
+ * are the ones of at least that priority; pages of the prefix cache can be had. */
+static bool has_room(const scheduler *s, const answering *a, int32_t priority) {
   const cache *c = &s->session->cache;
-  if (s->n_running == 0) return true;
-  int64_t room = c->n_pages - scheduler_active_pages(s);
-  return pages_for(s, a->length, true) + (int64_t)s->n_running * c->n_groups <= room;
+  int32_t n = 0;
+  for (const answering *b = s->running; b && b->of->priority >= priority; b = b->next) n++;
+  if (n == 0) return true;
+  if (n == s->most_running) return false;
+  return pages_for(s, a->length, true) + (int64_t)n * c->n_groups <= c->n_pages - pages_held(s, priority);
 }
 
 static gale_status open_sequence(scheduler *s, answering *a, const source *from, gale_error *error) {
@@ -321,21 +340,9 @@ static void start(scheduler *s, answering *a, source *from) {
   s->n_running++;
   leave_queue(s, a->of);
   set_marks(s, a, from);
+  a->start = ++s->starts;
   if (!a->begun) a->begin = time_now();
   if (!is_reading(a)) note_begun(s, a);
-}
-
-/* Nobody overtakes one that waits for pages: it would wait for ever. */
-static void admit(scheduler *s) {
-  for (answering *a = s->waiting, *next; a && s->n_running < s->most_running; a = next) {
-    next = a->next;
-    const answering *first = &a->of->answers[0];
-    if (a != first && !first->ended && answering_scores(first)) continue;
-    source from = find_source(s, a);
-    if (waits_for_another(s, a, &from)) continue;
-    if (!has_room(s, a)) return;
-    start(s, a, &from);
-  }
 }
 
 static void preempt_last(scheduler *s) {
@@ -344,6 +351,26 @@ static void preempt_last(scheduler *s) {
   stop(s, a);
   wait_again(s, a);
   s->preemptions++;
+}
+
+/* Nobody overtakes one that waits for pages: it would wait for ever. Where that is enough, those of lower priority lose
+ * their places to it. */
+static void admit(scheduler *s) {
+  for (answering *a = s->waiting, *next; a; a = next) {
+    next = a->next;
+    if (s->n_running == s->most_running && !has_room(s, a, a->of->priority)) return;
+    const answering *first = &a->of->answers[0];
+    if (a != first && !first->ended && answering_scores(first)) continue;
+    if (still_waits(s, a)) continue;
+    source from = find_source(s, a);
+    if (waits_for_another(s, a, &from)) continue;
+    if (!has_room(s, a, INT32_MIN)) {
+      if (!has_room(s, a, a->of->priority)) return;
+      while (!has_room(s, a, INT32_MIN)) preempt_last(s);
+      from = find_source(s, a);
+    }
+    start(s, a, &from);
+  }
 }
 
 /* Those whose pages were read go on from there; where that failed, they begin anew. */

@@ -33,6 +33,7 @@ typedef struct scheduler {
   disk_cache disk;
   int32_t *kept_back; /* [most_running]: of a step's inputs, tokens behind which windows let go of nothing yet */
   int32_t n_waiting, n_running;
+  uint64_t starts; /* sequences given out so far */
   uint64_t shared_tokens, cached_tokens, disk_tokens, preemptions, recomputed;
   uint64_t lookup_right, lookup_wrong; /* tokens of drafts */
   uint64_t step_sizes[N_STEP_SIZES];   /* as in gale_engine_stats */

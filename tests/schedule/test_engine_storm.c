@@ -4,7 +4,7 @@
 
 #include <pthread.h>
 
-enum { N_THREADS = 3, N_KINDS = 24, ROUNDS = 700, AT_A_TIME = 6 };
+enum { N_THREADS = 3, N_KINDS = 24, ROUNDS = 3400, AT_A_TIME = 6 };
 
 typedef struct storm {
   const gale_model *model;
