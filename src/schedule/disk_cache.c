@@ -222,13 +222,15 @@ static void *reader_main(void *user) {
     while (!d->texts && !d->closing) pthread_cond_wait(&d->work, &d->lock);
     disk_text *t = d->texts;
     if (!t) break;
+    d->texts = t->next;
+    if (!d->texts) d->last_text = &d->texts;
+    d->current = t;
     pthread_mutex_unlock(&d->lock);
     int32_t failed = buffer ? read_text(d, t, buffer) : t->first;
     pthread_mutex_lock(&d->lock);
     t->failed = failed;
     t->reading = failed < 0 ? DISK_READ : DISK_FAILED;
-    d->texts = t->next;
-    if (!d->texts) d->last_text = &d->texts;
+    d->current = NULL;
     pthread_cond_broadcast(&d->done);
   }
   pthread_mutex_unlock(&d->lock);
@@ -257,10 +259,20 @@ disk_reading disk_cache_state(disk_cache *d, const disk_text *t) {
   return reading;
 }
 
+/* Takes a text out of the queue, if it is there. */
+static void leave_queue(disk_cache *d, const disk_text *t) {
+  disk_text **at = &d->texts;
+  while (*at && *at != t) at = &(*at)->next;
+  if (!*at) return;
+  *at = t->next;
+  if (!*at) d->last_text = at;
+}
+
 void disk_cache_stop(disk_cache *d, disk_text *t) {
   atomic_store(&t->unwanted, true);
   pthread_mutex_lock(&d->lock);
-  while (t->reading == DISK_READING) pthread_cond_wait(&d->done, &d->lock);
+  leave_queue(d, t);
+  while (d->current == t) pthread_cond_wait(&d->done, &d->lock);
   t->reading = DISK_IDLE;
   pthread_mutex_unlock(&d->lock);
 }
@@ -268,7 +280,7 @@ void disk_cache_stop(disk_cache *d, disk_text *t) {
 void disk_cache_wait(disk_cache *d) {
   int64_t until = time_after(time_now(), WAIT_SECONDS);
   pthread_mutex_lock(&d->lock);
-  if (d->texts) time_wait(&d->done, &d->lock, until);
+  if (d->texts || d->current) time_wait(&d->done, &d->lock, until);
   pthread_mutex_unlock(&d->lock);
 }
 

@@ -51,7 +51,8 @@ typedef struct disk_cache {
   pthread_cond_t work, done;
   page_job *jobs, **last_job, *spare; /* to be written, and memory of those that were */
   size_t queued;                      /* bytes of both */
-  disk_text *texts, **last_text;      /* to be read, the one that is being read too */
+  disk_text *texts, **last_text;      /* to be read, */
+  disk_text *current;                 /* and the one that is being read */
   bool closing;
 } disk_cache;
 

@@ -1,10 +1,13 @@
 /* Threads that submit, read, cancel and close as it comes, with few pages: what was not cancelled is what it is alone,
  * and afterwards no page, no place in the queue and no answer is left. The thread sanitizer watches. */
+#include "format/files.h"
 #include "schedule/random_requests.h"
 
 #include <pthread.h>
 
 enum { N_THREADS = 3, N_KINDS = 24, ROUNDS = 3400, AT_A_TIME = 6 };
+
+static const char *cache_dir; /* of the engines */
 
 typedef struct storm {
   const gale_model *model;
@@ -105,6 +108,8 @@ static void open_storm(storm *s, const gale_model *model, int32_t queue) {
   eo.session = &so;
   eo.queue_requests = queue;
   eo.kept_texts = 8;
+  eo.cache_dir = cache_dir;
+  eo.cache_limit = 1 << 19;
   gale_error error = {0};
   s->model = model;
   expect_ok(gale_engine_open(model, &eo, &s->engine, &error), &error);
@@ -155,11 +160,19 @@ static void nothing_is_left(void **state) {
   assert_true(stats.kv_free_pages * stats.kv_page_size == stats.kv_reserved_bytes);
   assert_int_equal(stats.n_running + stats.n_waiting + stats.queued_requests + stats.queued_tokens, 0);
   assert_true(stats.preemptions > 0);
+  if (cache_dir) assert_true(stats.disk_tokens > 0 && stats.disk_evictions > 0);
   gale_request *request = NULL;
   assert_int_equal(gale_engine_submit(s.engine, &s.kinds[0].request, &request, NULL), GALE_E_BUSY);
   assert_null(request);
   close_storm(&s);
   gale_model_close(&model);
+}
+
+/* The same with a cache on disk that has room for a part of it. */
+static void nothing_is_left_with_disk(void **state) {
+  cache_dir = directory;
+  nothing_is_left(state);
+  cache_dir = NULL;
 }
 
 /* An engine that is closed in the midst of its work ends every answer; events stay readable. */
@@ -229,7 +242,9 @@ static void never_fits(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(nothing_is_left), cmocka_unit_test(closed_early),
-                                     cmocka_unit_test(never_fits)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(nothing_is_left),
+      cmocka_unit_test_setup_teardown(nothing_is_left_with_disk, make_directory, remove_directory),
+      cmocka_unit_test(closed_early), cmocka_unit_test(never_fits)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
