@@ -4,5 +4,5 @@
 file(GLOB sources CONFIGURE_DEPENDS apps/gale/serve/*.c)
 add_library(gale_serve STATIC ${sources})
 target_include_directories(gale_serve PUBLIC apps)
-target_link_libraries(gale_serve PUBLIC gale_flags gale_json)
+target_link_libraries(gale_serve PUBLIC gale_flags gale_json gale_http)
 include(cmake/web.cmake)

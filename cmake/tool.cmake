@@ -3,7 +3,7 @@
 
 include(cmake/serve.cmake)
 file(GLOB sources CONFIGURE_DEPENDS apps/gale/*.c apps/gale/*/*.c)
-list(FILTER sources EXCLUDE REGEX "/apps/gale/serve/")
+list(FILTER sources EXCLUDE REGEX "/apps/gale/(serve|http)/")
 if(sources)
   pkg_check_modules(EDIT REQUIRED IMPORTED_TARGET libedit)
   pkg_check_modules(CURL REQUIRED IMPORTED_TARGET libcurl)

@@ -19,6 +19,7 @@ typedef struct http_exchange http_exchange;
 const char *http_method(const http_exchange *x); /* "GET", "POST", ...; HEAD is "GET" for all but the body sent */
 const char *http_path(const http_exchange *x);   /* as it was sent, without the query */
 const char *http_query(const http_exchange *x);  /* behind the question mark; "" if there is none */
+int http_version(const http_exchange *x);        /* 10 or 11 */
 /* The value of a header, by its name in lower case; of several lines with that name the first. NULL: there is none. */
 const char *http_header(const http_exchange *x, const char *name);
 size_t http_header_count(const http_exchange *x, const char *name);
@@ -70,7 +71,7 @@ typedef struct http_handlers {
    * none) and the seconds since the head was read. */
   void (*over)(void *user, http_exchange *x, int status, double seconds);
   void (*woken)(void *user);                 /* after http_wake(), once for any number of calls */
-  void (*signalled)(void *user, int signal); /* SIGTERM or SIGINT */
+  void (*signalled)(void *user, int signal); /* SIGTERM, SIGINT or SIGHUP */
   void (*second)(void *user);                /* once a second */
 } http_handlers;
 
@@ -85,6 +86,9 @@ typedef struct http_limits {
  * 16,384 connections. */
 extern const http_limits HTTP_LIMITS;
 
+/* Whether a host is this machine alone: 127.0.0.0/8, ::1, or a name that stands for one of them. */
+bool http_is_loopback(const char *host);
+
 /* Listens, but serves nobody before http_run(): who connects waits. port 0 takes a free one. On failure returns NULL
  * and *why says what could not be done (of why_size bytes). */
 http_server *http_listen(const char *host, int port, const http_limits *limits, const http_handlers *handlers,
@@ -93,7 +97,8 @@ http_server *http_listen(const char *host, int port, const http_limits *limits, 
 const char *http_address(const http_server *s);
 /* Serves until http_stop(). */
 void http_run(http_server *s);
-/* Takes no new connections, and closes those that have no exchange; the others close behind their responses. */
+/* Takes no new connections from here on; those that there are close behind their next responses. When no exchange is
+ * left, and all is sent, http_run() returns. */
 void http_drain(http_server *s);
 /* Makes http_run() return, at the end of the loop's turn. */
 void http_stop(http_server *s);
