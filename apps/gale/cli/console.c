@@ -124,6 +124,9 @@ int signals_caught(void) {
 bool signals_end_chat(void) {
   return caught && caught != SIGINT;
 }
+void signals_note(int number) {
+  caught = number;
+}
 void signals_forget(void) {
   caught = 0;
 }

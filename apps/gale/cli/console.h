@@ -37,6 +37,8 @@ void signals_start(void);
 void signals_be_patient(void);
 /* The signal that asked to stop, or 0. */
 int signals_caught(void);
+/* As if this signal had come: for who is told of signals otherwise. */
+void signals_note(int number);
 void signals_forget(void);
 /* Whether it was another than SIGINT, which only ends an answer. */
 bool signals_end_chat(void);

@@ -7,8 +7,13 @@ static const char *const protocols[] = {"lm-eval", "original", NULL};
 static const char *const splits[] = {"test", "val", NULL};
 static const char *const shells[] = {"bash", "zsh", "fish", NULL};
 
+static const char *const on_off[] = {"on", "off", NULL};
+static const char *const poolings[] = {"mean", "last", NULL};
+static const char *const parallel_also[] = {"--slots", "-np", NULL};
+
 #define AT(field) .offset = offsetof(options, field)
 #define POSITIONS 2147483647
+#define TEBIBYTE 1099511627776.0
 
 const option_spec option_table[OPTION_COUNT] = {
     [OPTION_THREADS] = {"threads", 't', KIND_INT, "N", AT(threads), 0, 1024,
@@ -178,6 +183,59 @@ const option_spec option_table[OPTION_COUNT] = {
     [OPTION_RESCORE] = {"rescore", 0, KIND_FILE, "SAMPLES", AT(rescore), .help = "score a file of samples again"},
     [OPTION_LIST] = {"list", 0, KIND_FLAG, AT(list), .help = "list the tasks, their examples and files"},
     [OPTION_PRUNE] = {"prune", 0, KIND_FLAG, AT(prune), .help = "remove all packed weights that are kept"},
+    [OPTION_HOST] = {"host", 0, KIND_TEXT, "ADDRESS", AT(host), .help = "address to listen at (default 127.0.0.1)"},
+    [OPTION_PORT] = {"port", 0, KIND_INT, "N", AT(port), 0, 65535,
+                     .help = "port to listen at (0: a free one; default 8080)"},
+    [OPTION_API_KEY] = {"api-key", 0, KIND_TEXTS, "KEY", AT(api_keys), .high = MAX_TEXTS,
+                        .help = "a key that clients must send; may be repeated; also GALE_API_KEY in the environment"},
+    [OPTION_API_KEY_FILE] = {"api-key-file", 0, KIND_TEXTS, "FILE", AT(api_key_files), .high = MAX_TEXTS,
+                             .help = "keys, one a line; may be repeated"},
+    [OPTION_INSECURE_NO_KEY] = {"insecure-no-key", 0, KIND_FLAG, AT(insecure_no_key),
+                                .help = "serve other machines without a key"},
+    [OPTION_ALIAS] = {"alias", 0, KIND_TEXTS, "NAME", AT(aliases), .high = MAX_TEXTS,
+                      .help = "a further name of the model (*: any name); may be repeated"},
+    [OPTION_PARALLEL] = {"parallel", 0, KIND_INT, "N", AT(parallel), 1, 1024,
+                         .help = "answers that are computed together (default 8)", .also = parallel_also},
+    [OPTION_QUEUE] = {"queue", 0, KIND_INT, "N", AT(queue), 0, 1048576, .help = "requests that may wait (default 256)"},
+    [OPTION_QUEUE_TOKENS] = {"queue-tokens", 0, KIND_COUNT, "N", AT(queue_tokens), 0, TEBIBYTE,
+                             .help = "tokens of prompts that may wait (default 1048576)"},
+    [OPTION_KV_MEMORY] = {"kv-memory", 0, KIND_SIZE, "SIZE", AT(kv_memory), 1048576, 1024 * TEBIBYTE,
+                          .help = "memory of the key/value cache, e.g. 4G (default: half of what is free)"},
+    [OPTION_CACHE_DIR] = {"cache-dir", 0, KIND_FILE, "DIR", AT(cache_dir),
+                          .help = "keep what prompts have in common in DIR too, for the next start"},
+    [OPTION_CACHE_LIMIT] = {"cache-limit", 0, KIND_SIZE, "SIZE", AT(cache_limit), 0, 1024 * TEBIBYTE,
+                            .help = "most bytes in --cache-dir (default 8G)"},
+    [OPTION_NO_PREFIX_CACHE] = {"no-prefix-cache", 0, KIND_FLAG, AT(no_prefix_cache),
+                                .help = "compute every prompt anew"},
+    [OPTION_DRAFT] = {"draft", 0, KIND_FILE, "MODEL", AT(draft),
+                      .help = "a small model of the same vocabulary, which guesses tokens ahead; no answer changes"},
+    [OPTION_LOOKUP] = {"lookup", 0, KIND_TEXT, "on|off", AT(lookup), .choices = on_off,
+                       .help = "guess tokens ahead from the text so far; no answer changes (default on)"},
+    [OPTION_POOLING] = {"pooling", 0, KIND_TEXT, "KIND", AT(pooling), .choices = poolings,
+                        .help = "embeddings: mean or last; default: what the model's files say, else mean"},
+    [OPTION_DRAIN] = {"drain", 0, KIND_REAL, "SECONDS", AT(drain), 0, 86400,
+                      .help = "how long requests may go on when the server is asked to end (default 30)"},
+    [OPTION_HEADER_TIMEOUT] = {"header-timeout", 0, KIND_REAL, "SECONDS", AT(header_timeout), 0, 86400, true,
+                               .help = "time for the head of a request (default 10)"},
+    [OPTION_BODY_TIMEOUT] = {"body-timeout", 0, KIND_REAL, "SECONDS", AT(body_timeout), 0, 86400, true,
+                             .help = "time for the body of a request (default 30)"},
+    [OPTION_STALL_TIMEOUT] = {"stall-timeout", 0, KIND_REAL, "SECONDS", AT(stall_timeout), 0, 86400, true,
+                              .help = "a client that takes nothing for so long is cut off (default 10)"},
+    [OPTION_MAX_BODY] = {"max-body", 0, KIND_SIZE, "SIZE", AT(max_body), 1, 4294967295.0,
+                         .help = "longest body of a request (default 10M)"},
+    [OPTION_MAX_DEPTH] = {"max-depth", 0, KIND_INT, "N", AT(max_depth), 1, 400, .help = "depth of JSON (default 64)"},
+    [OPTION_MAX_N] = {"max-n", 0, KIND_INT, "N", AT(max_n), 1, 1024, .help = "answers to one request (default 16)"},
+    [OPTION_MAX_STOP] = {"max-stop", 0, KIND_INT, "N", AT(max_stop), 0, 1024,
+                         .help = "stop texts of one request (default 16)"},
+    [OPTION_MAX_TOOLS] = {"max-tools", 0, KIND_INT, "N", AT(max_tools), 0, 65536,
+                          .help = "tools of one request (default 128)"},
+    [OPTION_MAX_CONNECTIONS] = {"max-connections", 0, KIND_INT, "N", AT(max_connections), 1, 1048576,
+                                .help = "connections at a time (default 16384)"},
+    [OPTION_CORS] = {"cors", 0, KIND_TEXTS, "ORIGIN", AT(cors), .high = MAX_TEXTS,
+                     .help = "let pages of ORIGIN use the server, e.g. https://chat.example; may be repeated"},
+    [OPTION_ALLOW_HOST] = {"allow-host", 0, KIND_TEXTS, "NAME", AT(allow_hosts), .high = MAX_TEXTS,
+                           .help = "a name of this server beside localhost and its addresses; may be repeated"},
+    [OPTION_NO_WEB] = {"no-web", 0, KIND_FLAG, AT(no_web), .help = "leave out the web page"},
     [OPTION_MAN] = {"man", 0, KIND_FLAG, AT(man), .hidden = true, .help = "print the man page"},
     [OPTION_COMPLETION] = {"completion", 0, KIND_TEXT, "SHELL", AT(completion), .choices = shells, .hidden = true,
                            .help = "print the completions of a shell"},

@@ -100,6 +100,35 @@ typedef enum option_id {
   OPTION_RESCORE,
   OPTION_LIST,
   OPTION_PRUNE,
+  OPTION_HOST,
+  OPTION_PORT,
+  OPTION_API_KEY,
+  OPTION_API_KEY_FILE,
+  OPTION_INSECURE_NO_KEY,
+  OPTION_ALIAS,
+  OPTION_PARALLEL,
+  OPTION_QUEUE,
+  OPTION_QUEUE_TOKENS,
+  OPTION_KV_MEMORY,
+  OPTION_CACHE_DIR,
+  OPTION_CACHE_LIMIT,
+  OPTION_NO_PREFIX_CACHE,
+  OPTION_DRAFT,
+  OPTION_LOOKUP,
+  OPTION_POOLING,
+  OPTION_DRAIN,
+  OPTION_HEADER_TIMEOUT,
+  OPTION_BODY_TIMEOUT,
+  OPTION_STALL_TIMEOUT,
+  OPTION_MAX_BODY,
+  OPTION_MAX_DEPTH,
+  OPTION_MAX_N,
+  OPTION_MAX_STOP,
+  OPTION_MAX_TOOLS,
+  OPTION_MAX_CONNECTIONS,
+  OPTION_CORS,
+  OPTION_ALLOW_HOST,
+  OPTION_NO_WEB,
   OPTION_MAN,
   OPTION_COMPLETION,
   OPTION_HELP,
@@ -111,6 +140,8 @@ typedef enum option_kind {
   KIND_INT,   /* int32_t in [low, high] */
   KIND_INTS,  /* int_list of those, with commas between them; may be given again and again */
   KIND_SEED,  /* uint64_t, any */
+  KIND_COUNT, /* int64_t in [low, high] */
+  KIND_SIZE,  /* uint64_t in [low, high], of bytes: 500M */
   KIND_REAL,  /* double in [low, high], or (low, high] if open */
   KIND_TEXT,  /* const char *, one of choices unless that is NULL */
   KIND_FILE,  /* const char *, the name of a file */
@@ -129,6 +160,7 @@ typedef struct option_spec {
   const char *const *choices; /* ended by NULL */
   bool hidden;                /* left out of help, man page and completions */
   const char *help;
+  const char *const *also; /* other names, with their dashes, ended by NULL; not shown */
 } option_spec;
 
 extern const option_spec option_table[OPTION_COUNT];
@@ -182,6 +214,14 @@ struct options {
   int32_t shots, limit, repeats; /* of eval, with what follows */
   const char *fewshot, *protocol, *split, *samples, *completions, *rescore;
   bool resume, dry_run, no_share, list;
+  /* Of the server. */
+  const char *host, *cache_dir, *draft, *lookup, *pooling;
+  int32_t port, parallel, queue, max_depth, max_n, max_stop, max_tools, max_connections;
+  int64_t queue_tokens;
+  uint64_t kv_memory, cache_limit, max_body;
+  double drain, header_timeout, body_timeout, stall_timeout;
+  text_list api_keys, api_key_files, aliases, cors, allow_hosts;
+  bool insecure_no_key, no_prefix_cache, no_web;
   bool verbose, quiet, raw, tensors, json, bos, special, last, csv, markdown, man, help, no_cache, no_memory_check,
       prune, tools_generic, serve;
 };

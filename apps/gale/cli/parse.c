@@ -1,6 +1,7 @@
 /* Reading a command line by option_table. */
 #include "gale/cli/console.h"
 #include "gale/cli/suggest.h"
+#include "gale/cli/units.h"
 
 #include <errno.h>
 #include <math.h>
@@ -52,10 +53,30 @@ static void set_defaults(options *o, const command *c) {
       .mirostat_ent = sampler.mirostat_tau,
       .repetitions = 3,
       .scale = 1,
+      .host = "127.0.0.1",
+      .port = 8080,
+      .parallel = 8,
+      .queue = 256,
+      .queue_tokens = 1048576,
+      .cache_limit = UINT64_C(8) << 30,
+      .lookup = "on",
+      .drain = 30,
+      .header_timeout = 10,
+      .body_timeout = 30,
+      .stall_timeout = 10,
+      .max_body = 10 << 20,
+      .max_depth = 64,
+      .max_n = 16,
+      .max_stop = 16,
+      .max_tools = 128,
+      .max_connections = 16384,
   };
 }
 
 static int range_error(const options *o, const char *shown, const option_spec *s, const char *value) {
+  if (s->kind == KIND_SIZE)
+    return usage_error(o, "%s: '%s' is not a size from %.0f bytes to %s, such as 500M", shown, value, s->low,
+                       exact_bytes((uint64_t)s->high).text);
   const char *kind = s->kind == KIND_REAL ? "number" : "whole number";
   if (s->kind == KIND_SEED)
     return usage_error(o, "%s: '%s' is not a whole number from 0 to 18446744073709551615", shown, value);
@@ -65,13 +86,20 @@ static int range_error(const options *o, const char *shown, const option_spec *s
 }
 
 /* The number that `value` is, plain decimal and in the option's range. */
-static bool read_int(const option_spec *s, const char *value, int32_t *number) {
+static bool read_count(const option_spec *s, const char *value, int64_t *read) {
   char *end = NULL;
   errno = 0;
   bool plain = value[0] != 0 && value[strspn(value, "+-0123456789")] == 0;
   long long n = plain ? strtoll(value, &end, 10) : 0;
   if (!plain || *end || end == value || errno || (double)n < s->low || (double)n > s->high) return false;
-  *number = (int32_t)n;
+  *read = n;
+  return true;
+}
+
+static bool read_int(const option_spec *s, const char *value, int32_t *read) {
+  int64_t n;
+  if (!read_count(s, value, &n)) return false;
+  *read = (int32_t)n;
   return true;
 }
 
@@ -100,6 +128,12 @@ static int set_number(options *o, const char *shown, const option_spec *s, const
     *(uint64_t *)(void *)field = n;
   } else if (s->kind == KIND_INT) {
     if (!read_int(s, value, (int32_t *)(void *)field)) return range_error(o, shown, s, value);
+  } else if (s->kind == KIND_COUNT) {
+    if (!read_count(s, value, (int64_t *)(void *)field)) return range_error(o, shown, s, value);
+  } else if (s->kind == KIND_SIZE) {
+    uint64_t n;
+    if (!parse_bytes(value, &n) || (double)n < s->low || (double)n > s->high) return range_error(o, shown, s, value);
+    *(uint64_t *)(void *)field = n;
   } else {
     double x = plain ? strtod(value, &end) : 0;
     bool outside = !plain || *end || end == value || !isfinite(x) || x < s->low || x > s->high;
@@ -134,18 +168,23 @@ static int set_text(options *o, const char *shown, const option_spec *s, const c
   return 0;
 }
 
+/* Whether [word, word + n), with its dashes, is a name of an option. */
+static bool is_named(const option_spec *s, const char *word, size_t n) {
+  if (word[1] == '-' ? strlen(s->name) == n - 2 && memcmp(s->name, word + 2, n - 2) == 0
+                     : n == 2 && s->letter == word[1])
+    return true;
+  for (const char *const *also = s->also; also && *also; also++)
+    if (strlen(*also) == n && memcmp(*also, word, n) == 0) return true;
+  return false;
+}
+
 /* The option that a word names, or OPTION_COUNT; *value is what follows its '='. */
 static option_id find_option(const command *c, const char *word, const char **value) {
-  *value = NULL;
   bool is_long = word[1] == '-';
-  size_t n = is_long ? strcspn(word + 2, "=") : 1;
-  if (is_long && word[2 + n] == '=') *value = word + 2 + n + 1;
-  if (!is_long && word[2]) return OPTION_COUNT;
-  for (option_id id = 0; id < OPTION_COUNT; id++) {
-    const option_spec *s = &option_table[id];
-    if (!options_have(c->options, id)) continue;
-    if (is_long ? strlen(s->name) == n && memcmp(s->name, word + 2, n) == 0 : s->letter == word[1]) return id;
-  }
+  size_t n = is_long ? strcspn(word, "=") : strlen(word);
+  *value = word[n] ? word + n + 1 : NULL;
+  for (option_id id = 0; id < OPTION_COUNT; id++)
+    if (options_have(c->options, id) && is_named(&option_table[id], word, n)) return id;
   return OPTION_COUNT;
 }
 
@@ -189,8 +228,8 @@ static int parse_option(cursor *at, const char *word) {
   }
   if (!value) value = at->argv[at->next++];
   if (s->kind == KIND_INTS) return set_numbers(o, shown, s, value);
-  bool number = s->kind == KIND_INT || s->kind == KIND_SEED || s->kind == KIND_REAL;
-  return number ? set_number(o, shown, s, value) : set_text(o, shown, s, value);
+  bool is_number = s->kind != KIND_TEXT && s->kind != KIND_FILE && s->kind != KIND_TEXTS;
+  return is_number ? set_number(o, shown, s, value) : set_text(o, shown, s, value);
 }
 
 int options_parse(options *o, const command *c, int argc, char **argv) {

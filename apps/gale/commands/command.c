@@ -23,6 +23,12 @@ enum {
       OPTION_DRY_ALLOWED, OPTION_DRY_LAST, OPTION_DRY_BREAKER, OPTION_TOP_NSIGMA, OPTION_TYPICAL,                      \
       OPTION_XTC_PROBABILITY, OPTION_XTC_THRESHOLD, OPTION_MIROSTAT, OPTION_MIROSTAT_LR, OPTION_MIROSTAT_ENT,          \
       OPTION_LOGIT_BIAS, OPTION_MIN_TOKENS, OPTION_IGNORE_EOS
+#define SERVING                                                                                                        \
+  OPTION_HOST, OPTION_PORT, OPTION_API_KEY, OPTION_API_KEY_FILE, OPTION_INSECURE_NO_KEY, OPTION_ALIAS,                 \
+      OPTION_PARALLEL, OPTION_QUEUE, OPTION_QUEUE_TOKENS, OPTION_KV_MEMORY, OPTION_DRAIN, OPTION_HEADER_TIMEOUT,       \
+      OPTION_BODY_TIMEOUT, OPTION_STALL_TIMEOUT, OPTION_MAX_BODY, OPTION_MAX_DEPTH, OPTION_MAX_N, OPTION_MAX_STOP,     \
+      OPTION_MAX_TOOLS, OPTION_MAX_CONNECTIONS, OPTION_CORS, OPTION_ALLOW_HOST, OPTION_NO_WEB, OPTION_NO_PREFIX_CACHE, \
+      OPTION_CACHE_DIR, OPTION_CACHE_LIMIT, OPTION_LOOKUP, OPTION_POOLING
 #define TAKES(...)                                                                                                     \
   (const option_id[]) {                                                                                                \
     __VA_ARGS__, OPTION_COUNT                                                                                          \
@@ -55,6 +61,15 @@ const command command_table[] = {
      "--session FILE keeps a conversation with what was computed of it, so that the next run or chat goes on with it "
      "at "
      "once. A file of another model, type of cache or window is refused, and stays as it is."},
+    {"serve", "MODEL", 1, 1, TAKES(COMMON, SERVING, OPTION_TEMPLATE, OPTION_HELP), serve_main, NULL,
+     "serve a model over HTTP",
+     "Answers the clients of OpenAI's, Mistral's, Anthropic's and Ollama's APIs, and serves a web page to chat with. "
+     "When "
+     "the model is loaded, 'gale: ready at ADDRESS' is written to standard error, also with -q. Options of sampling "
+     "are "
+     "for requests that say nothing.\nOther machines than this one are served only with a key (--api-key, "
+     "--api-key-file, or GALE_API_KEY in the environment), which clients send as 'Authorization: Bearer KEY' or "
+     "'x-api-key: KEY'. SIGTERM, or Ctrl-C, lets what runs go on for --drain seconds; a second Ctrl-C ends at once."},
     {"info", "MODEL", 1, 1, TAKES(OPENING, OPTION_TENSORS, OPTION_JSON), info_main, NULL,
      "hyperparameters, tokenizer, and memory of the KV cache",
      "Prints the model's hyperparameters, sizes, tokenizer and template, and the memory of its key/value cache by "

@@ -101,5 +101,12 @@ char *failure_body(api_family family, failure f, const char *param, const char *
 /* Answers with an error. */
 void serve_fail(serving *s, http_exchange *x, failure f, const char *param, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
+/* The same with a whole message; close: the connection is closed behind it. */
+void serve_refuse(serving *s, http_exchange *x, failure f, const char *param, const char *message, bool close);
+
+/* ---- The command ---- */
+
+/* Serves until it is asked to end. Returns the exit status. */
+int serve_run(const options *o);
 
 #endif
