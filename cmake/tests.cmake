@@ -34,6 +34,7 @@ target_link_options(test_disk_failures PRIVATE ${wrapped})
 set(wrapped malloc calloc realloc strdup posix_memalign)
 list(TRANSFORM wrapped PREPEND "-Wl,--wrap=")
 target_link_options(test_engine_failures PRIVATE ${wrapped})
+target_link_options(test_engine_same PRIVATE -Wl,--wrap=gale_step)
 
 # tests/cli/test_x.py finds the path of the gale command in the environment, as GALE.
 if(TARGET gale)

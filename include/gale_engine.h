@@ -32,6 +32,9 @@ typedef struct gale_engine_options {
   /* 0 to 32: generation->speculate of requests that leave it at 0. How many tokens are computed on trial is decided for
    * the step as a whole; their prompts are looked at, whatever generation->prompt says. */
   int32_t speculate;
+  /* A smaller model with the same tokens, which drafts what answers go on with, where that is worth its time; NULL:
+   * none. It must outlive the engine. It changes no bit of what comes out. GALE_E_ARGUMENT where tokens differ. */
+  const gale_model *draft;
   /* A directory in which whole pages of texts are kept for other engines of this user, also of other processes and
    * later ones; made if need be. NULL, the default: none. Files in it are checked when they are read; nothing that is
    * wrong with them, or with the disk, fails a request. */
@@ -73,7 +76,8 @@ typedef struct gale_engine_stats {
   uint64_t kv_reserved_bytes;
   uint64_t kv_page_size;                                   /* bytes of a page */
   int32_t kv_active_pages, kv_cached_pages, kv_free_pages; /* that answers hold; that only kept texts do; the others */
-  uint64_t lookup_right, lookup_wrong; /* tokens computed on trial, as generation->speculate has it */
+  uint64_t lookup_right, lookup_wrong; /* tokens computed on trial, as generation->speculate has it, */
+  uint64_t draft_right, draft_wrong;   /* and as the draft model says */
   uint64_t step_sizes[17];             /* steps so far, by tokens: [i] of at most 2^i that are more than 2^(i-1) */
   uint64_t disk_tokens;                /* of prompts, read from cache_dir instead of being computed */
   uint64_t disk_bytes;                 /* in its files, when this engine last looked */

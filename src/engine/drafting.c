@@ -83,6 +83,14 @@ static double grow_likeliest(draft_outlook *drafts, size_t n_drafts) {
   return likely;
 }
 
+/* What drafting takes before the step. */
+static double time_before(const draft_outlook *drafts, size_t n_drafts) {
+  double most = 0;
+  for (size_t i = 0; i < n_drafts; i++)
+    if ((double)drafts[i].n * drafts[i].round > most) most = (double)drafts[i].n * drafts[i].round;
+  return most;
+}
+
 void drafts_choose(const step_times *t, size_t base, size_t room, draft_outlook *drafts, size_t n_drafts) {
   double plain = known(t, base), tokens = (double)base, best = LEAST_GAIN;
   size_t size = 0;
@@ -94,7 +102,7 @@ void drafts_choose(const step_times *t, size_t base, size_t room, draft_outlook 
     tokens += likely;
     if (total & (total - 1)) continue;
     if (!is_candidate(t, base, total)) break;
-    double gain = tokens / (double)base * plain / step_times_expect(t, base + total);
+    double gain = tokens / (double)base * plain / (step_times_expect(t, base + total) + time_before(drafts, n_drafts));
     if (gain <= best) continue;
     best = gain;
     size = total;

@@ -33,6 +33,7 @@ double step_times_expect(const step_times *t, size_t n);
 typedef struct draft_outlook {
   double right; /* how likely its first token is right, and each further one if those before it were */
   size_t most;  /* tokens that it may have */
+  double round; /* time that each of them takes beforehand, for all drafts that have such a time together; 0: none */
   size_t n;     /* that it gets, */
   double next;  /* and how likely the one behind them is right */
 } draft_outlook;

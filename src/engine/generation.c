@@ -293,25 +293,40 @@ static gale_status find_forced(gale_generation *g, gale_error *error) {
   return status;
 }
 
+size_t generation_room(const gale_generation *g, size_t most) {
+  if (g->result.finish) return 0;
+  size_t left = g->max_tokens >= 0 ? (size_t)(g->max_tokens - g->result.n_tokens) : SIZE_MAX;
+  return most < left ? most : left - 1;
+}
+
 gale_status generation_outlook(gale_generation *g, size_t most, draft_outlook *outlook, gale_error *error) {
   *outlook = (draft_outlook){0};
   if (!g->speculation || g->result.finish) return GALE_OK;
   gale_status status = speculation_wants_forced(g->speculation) ? find_forced(g, error) : GALE_OK;
   if (status) return status;
-  if (g->max_tokens >= 0 && most >= (size_t)(g->max_tokens - g->result.n_tokens))
-    most = (size_t)(g->max_tokens - g->result.n_tokens) - 1;
+  most = generation_room(g, most);
   *outlook = speculation_outlook(g->speculation);
   if (outlook->most > most) outlook->most = most;
   return GALE_OK;
 }
 
-gale_status generation_propose(gale_generation *g, size_t n, int32_t *tokens, size_t *fit, gale_error *error) {
+gale_status generation_fit(gale_generation *g, size_t n, const int32_t *tokens, size_t *fit, gale_error *error) {
   size_t known = 0;
   int32_t n_tokens = model_drawable(g->model, g->tokenizer);
   *fit = 0;
-  speculation_propose(g->speculation, n, tokens);
   while (known < n && tokens[known] < n_tokens) known++;
   return known ? constrained_fit(&g->bound, g->answer, tokens, known, fit, error) : GALE_OK;
+}
+
+gale_status generation_propose(gale_generation *g, size_t n, int32_t *tokens, size_t *fit, gale_error *error) {
+  speculation_propose(g->speculation, n, tokens);
+  return generation_fit(g, n, tokens, fit, error);
+}
+
+gale_status generation_guess(gale_generation *g, gale_session *session, int32_t sequence, size_t ahead,
+                             int32_t *token) {
+  const float *logits = gale_logits(session, sequence, 0);
+  return sampler_choose(g->sampler, session->sampling, logits, g->result.n_tokens + (int64_t)ahead, NULL, token, NULL);
 }
 
 gale_status generation_draft(gale_generation *g, size_t most, int32_t *tokens, size_t *n, gale_error *error) {

@@ -13,6 +13,16 @@ gale_status generation_speculate(gale_generation *g, int32_t most, const int32_t
 /* What a draft of at most `most` tokens promises that may follow the last one taken; none, if drafts are not wanted. */
 gale_status generation_outlook(gale_generation *g, size_t most, draft_outlook *outlook, gale_error *error);
 
+/* How many of at most `most` tokens a draft may have. */
+size_t generation_room(const gale_generation *g, size_t most);
+
+/* How many of n tokens of a draft can be computed. */
+gale_status generation_fit(gale_generation *g, size_t n, const int32_t *tokens, size_t *fit, gale_error *error);
+
+/* What the answer's sampler would choose `ahead` tokens from now, from the first row that a sequence of another model's
+ * session has; n_drawable of that is at least the model's own. */
+gale_status generation_guess(gale_generation *g, gale_session *session, int32_t sequence, size_t ahead, int32_t *token);
+
 /* A draft of n tokens, at most what generation_outlook() says, into tokens; the first *fit of them can be computed. */
 gale_status generation_propose(gale_generation *g, size_t n, int32_t *tokens, size_t *fit, gale_error *error);
 

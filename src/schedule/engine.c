@@ -62,6 +62,8 @@ static void note_stats(gale_engine *e) {
                                  .kv_page_size = c->page_bytes,
                                  .lookup_right = s->lookup_right,
                                  .lookup_wrong = s->lookup_wrong,
+                                 .draft_right = s->draft_right,
+                                 .draft_wrong = s->draft_wrong,
                                  .kv_active_pages = active,
                                  .kv_cached_pages = c->n_pages - c->n_free - active,
                                  .kv_free_pages = c->n_free,
@@ -123,7 +125,10 @@ static gale_status open_scheduler(gale_engine *e, gale_error *error) {
                           e->options.cache_limit};
   if (!status && o.max_sequences > 0 && o.max_sequences <= MOST_SEQUENCES) o.max_sequences += so.most_kept;
   if (!status) status = gale_session_open(e->model, &o, &session, error);
-  return status ? status : scheduler_open(&e->scheduler, session, &so, error);
+  if (!status) status = scheduler_open(&e->scheduler, session, &so, error);
+  if (status || !e->options.draft) return status;
+  const gale_session_options *like = &session->options;
+  return draft_model_open(&e->scheduler.drafting, e->options.draft, e->model, like, e->scheduler.most_running, error);
 }
 
 gale_status gale_engine_open(const gale_model *model, const gale_engine_options *options, gale_engine **engine,

@@ -131,7 +131,7 @@ static gale_status open_answers(const gale_model *model, int32_t speculate, cons
   for (int32_t i = 0; i < o->n && !status; i++, sampling.seed++) {
     r->answers[i].of = r;
     r->answers[i].index = i;
-    r->answers[i].sequence = -1;
+    r->answers[i].sequence = r->answers[i].draft_sequence = -1;
     status = open_answer(model, o, &generation, &r->answers[i], error);
   }
   return status;

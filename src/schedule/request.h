@@ -25,13 +25,17 @@ typedef struct answering {
   int32_t n_cached; /* of the prompt, that did not have to be computed */
   int32_t reached;  /* the most of the text that was ever computed */
   int32_t row;      /* the first place of the text whose row of logits, or hidden state, is wanted and was not used */
-  int32_t n_draft, n_right; /* of its last step: tokens of a draft, and those that were right */
-  int32_t marks[2];         /* lengths at which the prefix cache gets a fork; 0: none */
-  uint64_t start;           /* a number for each time that it got a sequence */
-  uint64_t waits_for;       /* start of the one that computes what this one begins with; 0: none is known */
-  int32_t waits_until;      /* so many tokens of it */
-  bool begun;               /* has had a sequence, */
-  int64_t begin;            /* from then on */
+  int32_t n_draft, n_right;         /* of its last step: tokens of a draft, and those that were right */
+  bool by_model;                    /* a draft model made it */
+  int32_t draft_sequence;           /* of the draft model's session; -1: none */
+  int32_t draft_length, draft_more; /* tokens of the text that it has read, and of a draft behind them */
+  double draft_right, draft_seen;   /* share of right tokens of such drafts, over about so many of the last */
+  int32_t marks[2];                 /* lengths at which the prefix cache gets a fork; 0: none */
+  uint64_t start;                   /* a number for each time that it got a sequence */
+  uint64_t waits_for;               /* start of the one that computes what this one begins with; 0: none is known */
+  int32_t waits_until;              /* so many tokens of it */
+  bool begun;                       /* has had a sequence, */
+  int64_t begin;                    /* from then on */
   bool ended;
   double *pooled;     /* [dim]: of an embedding; NULL: none is wanted */
   gale_finish finish; /* of what is no answer: an embedding, and log-probabilities of the prompt that are cut short */

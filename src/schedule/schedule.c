@@ -28,7 +28,9 @@ gale_status scheduler_open(scheduler *s, gale_session *session, const scheduler_
   s->marks = malloc((size_t)session->cache.n_pages * sizeof *s->marks);
   s->drafts = calloc((size_t)s->most_running, sizeof *s->drafts);
   s->outlooks = calloc((size_t)s->most_running, sizeof *s->outlooks);
-  if (!s->inputs || !s->of || !s->kept_back || !s->marks || !s->drafts || !s->outlooks)
+  s->wanted = calloc((size_t)s->most_running, sizeof *s->wanted);
+  s->fit = calloc((size_t)s->most_running, sizeof *s->fit);
+  if (!s->inputs || !s->of || !s->kept_back || !s->marks || !s->drafts || !s->outlooks || !s->wanted || !s->fit)
     return error_memory(error, (size_t)s->most_running * sizeof *s->inputs);
   gale_status status = prefix_cache_open(&s->prefixes, session, options->most_kept, error);
   if (status || !options->cache_dir) return status;
@@ -43,6 +45,9 @@ void scheduler_close(scheduler *s) {
   free(s->of);
   free(s->drafts);
   free(s->outlooks);
+  free(s->wanted);
+  free(s->fit);
+  draft_model_close(&s->drafting);
   free(s->marks);
   free(s->kept_back);
 }
@@ -135,6 +140,7 @@ static void stop(scheduler *s, answering *a) {
   }
   disk_text_close(a->disk);
   a->disk = NULL;
+  draft_model_leave(&s->drafting, a);
   prefix_cache_keep(&s->prefixes, a->sequence, a->of->salt, a->text);
   a->sequence = -1;
   take_out(&s->running, a);
@@ -448,32 +454,48 @@ static void plan_singles(scheduler *s) {
   s->single_bytes = cost.weight_bytes + cost.cache_bytes;
 }
 
-/* Puts a draft of n tokens behind a single token. */
+/* A draft of n tokens stands behind the text of a single token's answer. */
 static void add_draft(scheduler *s, size_t input, size_t n) {
   answering *a = s->of[input];
-  size_t fit = 0;
-  if (n == 0 || rows_draft(a, n, &fit, NULL) || fit == 0) return;
-  s->drafts[input] = (int32_t)fit;
-  s->inputs[input].tokens = a->text + computed(s, a);
-  s->inputs[input].n_tokens += (int32_t)fit;
+  s->inputs[input].tokens = a->text + computed(s, a); /* which may have moved to make room */
+  if (n == 0) return;
+  s->drafts[input] = (int32_t)n;
+  s->inputs[input].n_tokens += (int32_t)n;
   s->inputs[input].logits = GALE_LOGITS_ALL;
-  s->n_planned += (int32_t)fit;
-  s->n_drafted += (int32_t)fit;
+  s->n_planned += (int32_t)n;
+  s->n_drafted += (int32_t)n;
+}
+
+/* What can be drafted behind a single token: what was said or is forced, or what the draft model says if that is
+ * likelier to be right. */
+static draft_outlook outlook_of(scheduler *s, size_t input) {
+  answering *a = s->of[input];
+  draft_outlook found = {0};
+  int32_t room = s->session->options.context - computed(s, a) - 1, in_page = KV_PAGE - 1 - computed(s, a) % KV_PAGE;
+  if (holds_windows(s) && in_page < room) room = in_page;
+  a->by_model = false;
+  if (s->inputs[input].logits != GALE_LOGITS_LAST || room <= 0) return found;
+  generation_outlook(a->generation, (size_t)room, &found, NULL);
+  draft_outlook other =
+      draft_model_outlook(&s->drafting, a, generation_room(a->generation, (size_t)room), (size_t)s->n_singles);
+  if (other.most == 0 || (found.most > 0 && found.right >= other.right)) return found;
+  a->by_model = true;
+  other.round /= s->single_bytes;
+  return other;
 }
 
 /* Puts drafts behind the single tokens that are listed, in at most half of what is left of the step. */
 static void plan_drafts(scheduler *s, int32_t most) {
   size_t n = s->n_inputs;
-  for (size_t i = 0; i < n; i++) {
-    const answering *a = s->of[i];
-    int32_t room = s->session->options.context - computed(s, a) - 1, in_page = KV_PAGE - 1 - computed(s, a) % KV_PAGE;
-    if (holds_windows(s) && in_page < room) room = in_page;
-    s->outlooks[i] = (draft_outlook){0};
-    if (s->inputs[i].logits == GALE_LOGITS_LAST && room > 0)
-      generation_outlook(a->generation, (size_t)room, &s->outlooks[i], NULL);
-  }
+  for (size_t i = 0; i < n; i++) s->outlooks[i] = outlook_of(s, i);
   drafts_choose(&s->pace.singles, n, (size_t)(most - s->n_planned) / 2, s->outlooks, n);
-  for (size_t i = 0; i < n; i++) add_draft(s, i, s->outlooks[i].n);
+  for (size_t i = 0; i < n; i++) s->wanted[i] = s->of[i]->by_model ? s->outlooks[i].n : 0;
+  if (s->drafting.session) draft_model_run(&s->drafting, s->of, n, s->wanted, s->fit);
+  for (size_t i = 0; i < n; i++) {
+    size_t fit = s->fit[i];
+    if (!s->of[i]->by_model && (s->outlooks[i].n == 0 || rows_draft(s->of[i], s->outlooks[i].n, &fit, NULL))) fit = 0;
+    add_draft(s, i, fit);
+  }
 }
 
 /* How many tokens of prompts the step may have, where it may have `most` in all. */
@@ -563,8 +585,9 @@ static void settle(scheduler *s, size_t input) {
   a->n_draft = s->drafts[input];
   a->n_right = 0;
   if (s->inputs[input].logits) status = rows_use(a, s->session, &error);
-  s->lookup_right += (uint64_t)a->n_right;
-  s->lookup_wrong += (uint64_t)(a->n_draft - a->n_right);
+  *(a->by_model ? &s->draft_right : &s->lookup_right) += (uint64_t)a->n_right;
+  *(a->by_model ? &s->draft_wrong : &s->lookup_wrong) += (uint64_t)(a->n_draft - a->n_right);
+  if (a->by_model && a->n_draft > 0) draft_model_judge(a);
   if (computed(s, a) > a->reached) a->reached = computed(s, a);
   if (status || answering_finish(a))
     finish(s, a, status ? &error : NULL);

@@ -9,6 +9,7 @@
 #include "engine/drafting.h"
 #include "engine/session.h"
 #include "schedule/disk_cache.h"
+#include "schedule/draft_model.h"
 #include "schedule/pace.h"
 #include "schedule/prefix_cache.h"
 #include "schedule/request.h"
@@ -31,13 +32,15 @@ typedef struct scheduler {
   pace pace;
   prefix_cache prefixes;
   disk_cache disk;
-  int32_t *kept_back; /* [most_running]: of a step's inputs, tokens behind which windows let go of nothing yet */
+  draft_model drafting;
+  size_t *wanted, *fit; /* [most_running]: tokens of the draft model's drafts; scratch */
+  int32_t *kept_back;   /* [most_running]: of a step's inputs, tokens behind which windows let go of nothing yet */
   int32_t n_waiting, n_running;
   uint64_t starts; /* sequences given out so far */
   uint64_t shared_tokens, cached_tokens, disk_tokens, preemptions, recomputed;
-  uint64_t lookup_right, lookup_wrong; /* tokens of drafts */
-  uint64_t step_sizes[N_STEP_SIZES];   /* as in gale_engine_stats */
-  atomic_int queued_requests;          /* none of whose answers has begun; whoever submits adds */
+  uint64_t lookup_right, lookup_wrong, draft_right, draft_wrong; /* tokens of drafts */
+  uint64_t step_sizes[N_STEP_SIZES];                             /* as in gale_engine_stats */
+  atomic_int queued_requests; /* none of whose answers has begun; whoever submits adds */
   atomic_llong queued_tokens;
 } scheduler;
 

@@ -131,6 +131,7 @@ static void test_requests(void **state) {
   gale_engine_options eo;
   gale_engine_defaults(&eo);
   eo.session = &so;
+  eo.draft = model;
   eo.kept_texts = 3;
   outcome sum = {0};
   expect_ok(gale_engine_open(model, &eo, &engine, &error), &error);
@@ -163,6 +164,7 @@ static void test_opening(void **state) {
   so.threads = 1;
   gale_engine_defaults(&eo);
   eo.session = &so;
+  eo.draft = model;
   gale_status status = GALE_E_MEMORY;
   int failures = 0;
   for (long n = 1; status; n++) {

@@ -249,9 +249,30 @@ static void test_refused(void **state) {
   bench_close(&b);
 }
 
+/* A draft model with other tokens, which the message names. */
+static void test_other_tokens(void **state) {
+  (void)state;
+  gale_model *model = NULL, *other = NULL;
+  gale_error error = {0};
+  gale_model_options mo;
+  gale_model_defaults(&mo);
+  mo.metadata_only = true;
+  expect_ok(gale_model_open("shape:tiny@q8_0", NULL, &model, &error), &error);
+  expect_ok(gale_model_open("shape:mistral-7b:layers=1@q4_0", &mo, &other, &error), &error);
+  gale_engine *engine = NULL;
+  gale_engine_options eo;
+  gale_engine_defaults(&eo);
+  eo.draft = other;
+  assert_int_equal(gale_engine_open(model, &eo, &engine, &error), GALE_E_ARGUMENT);
+  assert_non_null(strstr(error.message, "draft model"));
+  assert_null(engine);
+  gale_model_close(&other);
+  gale_model_close(&model);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_as_drawn), cmocka_unit_test(test_all),
-                                     cmocka_unit_test(test_choices), cmocka_unit_test(test_embeddings),
-                                     cmocka_unit_test(test_refused)};
+                                     cmocka_unit_test(test_choices),  cmocka_unit_test(test_embeddings),
+                                     cmocka_unit_test(test_refused),  cmocka_unit_test(test_other_tokens)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
