@@ -340,8 +340,8 @@ int main(int argc, char **argv) {
   setvbuf(stdout, NULL, _IOLBF, 0);
   model_name = argc > 1 ? argv[1] : "shape:mistral-7b:layers=8@q4_0";
   directory = argc > 2 ? argv[2] : "bench-pages";
-  n_prompt = argc > 3 ? atoi(argv[3]) : 4000;
-  n_rounds = argc > 4 ? atoi(argv[4]) : 3;
+  n_prompt = argc > 3 ? (int32_t)strtol(argv[3], NULL, 10) : 4000;
+  n_rounds = argc > 4 ? (int)strtol(argv[4], NULL, 10) : 3;
   if (n_prompt < 64 || n_prompt > 1 << 20 || n_rounds < 1 || n_rounds > MOST_ROUNDS) {
     fprintf(stderr, "usage: bench_disk_cache [MODEL] [DIRECTORY] [TOKENS, at least 64] [ROUNDS, 1 to %d]\n",
             MOST_ROUNDS);
