@@ -1,5 +1,6 @@
 """The files of the web page: the libraries are those that were pinned, and nothing needs what its policy forbids."""
 
+import json
 import re
 import subprocess
 import sys
@@ -28,6 +29,24 @@ class Files(unittest.TestCase):
         for file in [*WEB.glob("*.js"), WEB / "index.html"]:
             for name in re.findall(r"(?:from '|(?:href|src)=\")(\.?/?[\w./-]+\.\w+)", file.read_text()):
                 self.assertTrue((WEB / name.removeprefix("web/")).is_file(), f"{file.name}: {name}")
+
+    def test_the_description_of_the_api_is_whole(self):
+        document = json.loads((WEB / "openapi.json").read_text())
+        names = {f"#/components/{kind}/{name}" for kind, parts in document["components"].items() for name in parts}
+
+        def referred(value):
+            if isinstance(value, dict):
+                yield from [value["$ref"]] if "$ref" in value else []
+                value = list(value.values())
+            if isinstance(value, list):
+                for part in value:
+                    yield from referred(part)
+
+        self.assertEqual({r for r in referred(document) if r not in names}, set())
+        operations = [operation for path in document["paths"].values() for operation in path.values()]
+        self.assertEqual(len({operation["operationId"] for operation in operations}), len(operations))
+        for operation in operations:
+            self.assertLessEqual({"200", "4XX", "5XX"}, set(operation["responses"]))
 
 
 if __name__ == "__main__":

@@ -38,7 +38,9 @@ function memory(facts, served) {
   const draw = () => {
     const rows = facts.kv_cache.filter((row) => row.type === type.value);
     const title = `Memory of one text's KV cache in ${type.value}, ${part.selectedOptions[0].textContent}`;
-    shown.replaceChildren(drawPlot(rows, series, part.value, served.context, title),
+    const plot = h('div', {class: 'table', tabindex: 0, role: 'region', 'aria-label': 'Plot'},
+                   drawPlot(rows, series, part.value, served.context, title));
+    shown.replaceChildren(plot,
                           drawTable(rows, series, part.value, title));
   };
   type.addEventListener('change', draw);
