@@ -43,6 +43,8 @@ if(TARGET gale)
     get_filename_component(name ${test} NAME_WE)
     gale_test(cli/${name} ${CMAKE_COMMAND} -E env GALE=$<TARGET_FILE:gale> ${Python3_EXECUTABLE} ${test})
   endforeach()
+  gale_test(web/served ${CMAKE_COMMAND} -E env GALE=$<TARGET_FILE:gale> ${Python3_EXECUTABLE}
+            ${CMAKE_SOURCE_DIR}/tests/web/test_served.py)
 endif()
 
 # examples/x.c knows gale.h and libgale.so only. One that ends with 2 wants arguments and counts as skipped.

@@ -7,6 +7,10 @@
 #include <string.h>
 
 const endpoint endpoint_table[] = {
+    {"GET", "/", API_OPENAI, true, page_run, NULL, NULL},
+    {"GET", "/web/*", API_OPENAI, true, page_file_run, NULL, NULL},
+    {"GET", "/openapi.json", API_OPENAI, false, openapi_run, NULL, NULL},
+    {"GET", "/v1/gale/info", API_OPENAI, false, info_run, NULL, NULL},
     {"GET", "/health", API_OPENAI, true, health_run, NULL, NULL},
     {"GET", "/ready", API_OPENAI, true, ready_run, NULL, NULL},
     {"POST", "/v1/chat/completions", API_OPENAI, false, chat_run, answer_gone, answer_quiet},

@@ -10,5 +10,9 @@ const endpoint *endpoint_find(const char *method, const char *path, char *allow,
 
 void health_run(serving *s, http_exchange *x);
 void ready_run(serving *s, http_exchange *x);
+void page_run(serving *s, http_exchange *x);
+void page_file_run(serving *s, http_exchange *x);
+void openapi_run(serving *s, http_exchange *x);
+void info_run(serving *s, http_exchange *x);
 
 #endif
