@@ -257,7 +257,10 @@ static void begin_prompt(reply *r, choice *c) {
 static void begin(reply *r, choice *c, int32_t n_cached) {
   if (c->begun) return;
   begin_prompt(r, c);
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
   c->begun = true;
+  c->begun_at = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
   c->n_cached = n_cached;
   if (r->streaming && r->view->choice_begin) r->view->choice_begin(r, c);
 }

@@ -44,6 +44,7 @@ typedef struct choice {
   ending ended;
   int32_t stop; /* ENDING_STOP_TEXT: index into the question's */
   bool begun;
+  int64_t begun_at;                           /* nanoseconds since 1970 */
   int32_t n_completion, n_thinking, n_cached; /* at the end; n_cached is known when the choice begins */
   void *extra;                                /* the view's; in the fields' memory */
   float *embedding;                           /* [n_embedding] of the prompt, where it was asked for */

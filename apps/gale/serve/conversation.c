@@ -216,7 +216,7 @@ static void constrain(question *q, const conversation *c) {
     question_constrain(q, c->content, c->content_at, c->content_key);
     return;
   }
-  if (c->policy == TOOLS_AUTO && !c->one_call && !c->content && !any_strict(c)) return;
+  if (c->policy == TOOLS_AUTO && !c->one_call && !c->objects && !c->content && !any_strict(c)) return;
   byte_list tools = {0};
   gale_constraint_options wanted;
   gale_constraint_defaults(&wanted);

@@ -1,7 +1,10 @@
 #include "gale/serve/endpoints.h"
 
 #include "gale/serve/answer.h"
+#include "gale/serve/anthropic.h"
+#include "gale/serve/ollama.h"
 #include "gale/serve/openai.h"
+#include "gale/serve/responses.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -17,6 +20,24 @@ const endpoint endpoint_table[] = {
     {"POST", "/v1/completions", API_OPENAI, false, completions_run, answer_gone, answer_quiet},
     {"POST", "/v1/embeddings", API_OPENAI, false, embeddings_run, answer_gone, answer_quiet},
     {"POST", "/v1/fim/completions", API_MISTRAL, false, fim_run, answer_gone, answer_quiet},
+    {"POST", "/v1/responses", API_OPENAI, false, responses_run, answer_gone, answer_quiet},
+    {"POST", "/v1/messages", API_ANTHROPIC, false, messages_run, answer_gone, answer_quiet},
+    {"POST", "/v1/messages/count_tokens", API_ANTHROPIC, false, count_tokens_run, NULL, NULL},
+    {"POST", "/api/chat", API_OLLAMA, false, ollama_chat_run, answer_gone, NULL},
+    {"POST", "/api/generate", API_OLLAMA, false, ollama_generate_run, answer_gone, NULL},
+    {"POST", "/api/embed", API_OLLAMA, false, ollama_embed_run, answer_gone, NULL},
+    {"POST", "/api/embeddings", API_OLLAMA, false, ollama_embeddings_run, answer_gone, NULL},
+    {"GET", "/api/tags", API_OLLAMA, false, ollama_tags_run, NULL, NULL},
+    {"GET", "/api/ps", API_OLLAMA, false, ollama_ps_run, NULL, NULL},
+    {"POST", "/api/show", API_OLLAMA, false, ollama_show_run, NULL, NULL},
+    {"GET", "/api/version", API_OLLAMA, false, ollama_version_run, NULL, NULL},
+    {"POST", "/api/pull", API_OLLAMA, false, ollama_store_run, NULL, NULL},
+    {"POST", "/api/push", API_OLLAMA, false, ollama_store_run, NULL, NULL},
+    {"POST", "/api/create", API_OLLAMA, false, ollama_store_run, NULL, NULL},
+    {"POST", "/api/copy", API_OLLAMA, false, ollama_store_run, NULL, NULL},
+    {"DELETE", "/api/delete", API_OLLAMA, false, ollama_store_run, NULL, NULL},
+    {"POST", "/api/blobs/*", API_OLLAMA, false, ollama_store_run, NULL, NULL},
+    {"GET", "/api/blobs/*", API_OLLAMA, false, ollama_store_run, NULL, NULL},
     {0},
 };
 

@@ -263,7 +263,8 @@ void messages_run(serving *s, http_exchange *x) {
   place body = question_body(q);
   question_model(q, body);
   question_sampling(q, body, &NAMES, &DEFAULTS);
-  if (!q->max_given) field_refuse(body, "max_tokens", FAILURE_FIELD, "a number from 1 on is needed");
+  if (!q->max_given || q->max_tokens < 1)
+    field_refuse(body, "max_tokens", FAILURE_FIELD, "a number from 1 on is needed");
   q->n = 1;
   q->stream = field_flag(body, "stream", false);
   q->cache_salt = field_string(body, "cache_salt");

@@ -27,10 +27,10 @@ time_text ollama_time(int64_t nanoseconds) {
 
 /* ---- The view ---- */
 
-/* What the endpoint keeps: which of the two it is, and when things happened. */
+/* What the endpoint keeps: which of the two it is, and when it was asked. */
 typedef struct ollama_reply {
   bool generate;
-  int64_t begun, first; /* nanoseconds since 1970; first: when the prompt was computed */
+  int64_t begun; /* nanoseconds since 1970 */
 } ollama_reply;
 
 static ollama_reply *own(const reply *r) {
@@ -92,7 +92,7 @@ static void write_logprobs(reply *r, choice *c) {
 
 static void write_end(reply *r, const choice *c) {
   const ollama_reply *o = own(r);
-  int64_t now = ollama_now(), first = o->first ? o->first : now;
+  int64_t now = ollama_now(), first = c->begun_at;
   usage u = reply_usage(r);
   bool cut = c->ended == ENDING_LENGTH || c->ended == ENDING_CONTEXT;
   out_format(r,
@@ -100,11 +100,6 @@ static void write_end(reply *r, const choice *c) {
              "\"prompt_eval_count\":%" PRId64 ",\"prompt_eval_duration\":%" PRId64 ",\"eval_count\":%" PRId64
              ",\"eval_duration\":%" PRId64 "}",
              cut ? "length" : "stop", now - o->begun, u.prompt, first - o->begun, u.completion, now - first);
-}
-
-static void ollama_choice_begin(reply *r, choice *c) {
-  (void)c;
-  own(r)->first = ollama_now();
 }
 
 static void ollama_piece(reply *r, choice *c, const gale_piece *p) {
@@ -155,7 +150,6 @@ static void ollama_whole(reply *r) {
 
 static const view OLLAMA_VIEW = {
     .stream_type = "application/x-ndjson",
-    .choice_begin = ollama_choice_begin,
     .piece = ollama_piece,
     .choice_end = ollama_choice_end,
     .failed = ollama_failed,

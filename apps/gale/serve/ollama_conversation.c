@@ -98,6 +98,7 @@ void ollama_conversation(question *q, place body, conversation *c) {
   free(w.out.bytes);
   if (body.f->refused) return;
   question_conversation(q, (place){body.f, root, ""}, c);
+  c->objects = true;
   const value *last = c->messages.v ? c->messages.v->first : NULL;
   while (last && last->next) last = last->next;
   c->continued = value_says(value_get(last, "role"), "assistant");

@@ -94,6 +94,7 @@ typedef struct conversation {
   tool_policy policy;
   slice tool;                             /* TOOLS_NAMED */
   bool one_call;                          /* at most one */
+  bool objects;                           /* the API gives arguments as objects, so they must be some */
   bool continued;                         /* the last message, the assistant's, goes on */
   slice effort;                           /* of reasoning; not there: none was asked for */
   const value *keywords;                  /* chat_template_kwargs */
