@@ -95,6 +95,9 @@ target_sources(fuzz_chat PRIVATE apps/gale/chat/conversation.c apps/gale/chat/ty
 target_include_directories(fuzz_chat PRIVATE apps)
 target_link_libraries(fuzz_chat PRIVATE PkgConfig::JANSSON)
 
+# The server's endpoints, without HTTP and the engine.
+target_link_libraries(fuzz_serve_request PRIVATE gale_serve)
+
 # tests/project/ looks at the sources and at what is installed; once is enough.
 if(NOT GALE_SANITIZE)
   set(project ${CMAKE_SOURCE_DIR}/tests/project)
