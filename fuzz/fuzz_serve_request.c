@@ -37,8 +37,8 @@ void http_set_user(http_exchange *x, void *user) {
 void *http_user(const http_exchange *x) {
   return x->user;
 }
-void http_add_header(http_exchange *x, const char *name, const char *value) {
-  (void)x, (void)name, (void)value;
+void http_add_header(http_exchange *x, const char *name, const char *text) {
+  (void)x, (void)name, (void)text;
 }
 static void respond(http_exchange *x, int status, const char *bytes, size_t n) {
   if (x->over || x->stream) abort();

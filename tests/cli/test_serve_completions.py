@@ -4,6 +4,7 @@ environment is the tool's path."""
 import base64
 import math
 import os
+import re
 import struct
 import subprocess
 import tempfile
@@ -86,7 +87,10 @@ class Completions(unittest.TestCase):
         with open(given, "w") as f:
             f.write(" ".join(map(str, ids)))
         subprocess.run([GALE, "logits", self.model, "--ids", given, "--out", out], check=True, capture_output=True)
-        rows = read_npy(out)
+        # Rows beyond the tokenizer's words, which this model has too many of, are never drawn.
+        r = self.server.post(PATH, {"prompt": "x", "logit_bias": {"999999": 0}})
+        drawable = int(re.search(r'to "(\d+)"', r.json["error"]["message"])[1]) + 1
+        rows = [row[:drawable] for row in read_npy(out)]
         answer = self.good(prompt=ids, max_tokens=0, echo=True, logprobs=3)["choices"][0]
         lists = answer["logprobs"]
         self.assertEqual(answer["text"], TEXT)
