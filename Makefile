@@ -11,7 +11,7 @@ JOBS := $(shell nproc)
 SOURCES = $(shell find include src apps examples tests bench fuzz -name '*.[ch]')
 build = cmake --preset $(1) --log-level=WARNING >/dev/null && cmake --build --preset $(1)
 
-.PHONY: all demo test test-parity bench lint format fuzz install clean
+.PHONY: all demo test test-parity test-clients bench lint format fuzz install clean
 .NOTPARALLEL:
 
 all:
@@ -42,6 +42,15 @@ test-parity:
 	@python3 -m venv build/parity
 	@build/parity/bin/python -m pip install -q --disable-pip-version-check -r tools/requirements-parity.txt
 	@build/parity/bin/python tools/parity.py build/release/libgale.so --count $(PARITY_COUNT) --seed $(PARITY_SEED)
+
+# The server, driven by the clients of the APIs that it speaks; they go into build/clients.
+test-clients:
+	@tools/install-deps demo parity
+	@tools/fetch-demo-model
+	@$(call build,release) --target gale
+	@python3 -m venv build/clients
+	@build/clients/bin/python -m pip install -q --disable-pip-version-check -r tools/requirements-clients.txt
+	@GALE='$(CURDIR)/build/release/gale' build/clients/bin/python tests/clients/test_clients.py
 
 bench:
 	@tools/install-deps build
