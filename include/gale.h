@@ -215,9 +215,9 @@ GALE_API gale_template_source gale_chat_template_source(const gale_tokenizer *to
 /* Names of all templates, ended by NULL; static storage. */
 GALE_API const char *const *gale_chat_templates(void);
 
-/* Ids of the whole prompt of a conversation, up to where the assistant's answer begins or goes on. Text in messages never becomes
- * a control token. options NULL means the defaults. GALE_E_ARGUMENT for what the template cannot express, and, in
- * Mistral's templates, for all that Mistral's own reference refuses; the message says what is wrong. */
+/* Ids of the whole prompt of a conversation, up to where the assistant's answer begins or goes on. Text in messages
+ * never becomes a control token. options NULL means the defaults. GALE_E_ARGUMENT for what the template cannot express,
+ * and, in Mistral's templates, for all that Mistral's own reference refuses; the message says what is wrong. */
 GALE_API gale_status gale_chat_prompt(const gale_tokenizer *tokenizer, const gale_message *messages, size_t n_messages,
                                       const gale_chat_options *options, int32_t **ids, size_t *n_ids,
                                       gale_error *error);
@@ -567,6 +567,9 @@ typedef struct gale_generation_options {
   bool generic_tools; /* as in gale_chat_options: the form's calls, where it has none of its own */
   bool no_calls;      /* calls are not told apart: their text is content */
   bool continued;     /* the answer goes on within a text: the space in front of its first word is part of it */
+  const char
+      *begun; /* [n_begun] that text, as far as the constraint counts it as the content's beginning; may be NULL */
+  size_t n_begun;
 } gale_generation_options;
 
 #define gale_generation_defaults(options) gale_generation_defaults_sized(options, sizeof *(options))

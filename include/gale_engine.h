@@ -110,7 +110,7 @@ typedef struct gale_event {
    * GALE_FINISH_CANCELLED. */
   gale_finish finish;
   int32_t stop, n_tokens, n_thinking;
-  int32_t n_cached; /* END: tokens of the prompt that were not computed, since they were there */
+  int32_t n_cached; /* TOKEN, END: tokens of the prompt that were not computed, since they were there */
   double waited;    /* END: seconds from submission until the answer first had a sequence, or ended without */
   const gale_error *error;
   int32_t position;       /* PROMPT: the token's place in the prompt */

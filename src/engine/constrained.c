@@ -5,16 +5,26 @@
 #include "base/error.h"
 #include "constraint/constraint.h"
 
-gale_status constrained_open(const gale_constraint *constraint, const gale_tokenizer *tokenizer, bool continued,
-                             constrained *c, gale_error *error) {
+static gale_status take_begun(gale_constraint_state *state, const gale_generation_options *o, gale_error *error) {
+  size_t taken = 0;
+  gale_status status = gale_constraint_accept_bytes(state, o->begun, o->n_begun, &taken, error);
+  if (status || taken == o->n_begun) return status;
+  return error_set(error, GALE_E_ARGUMENT, "the constraint does not let through byte %zu of the text that goes on",
+                   taken);
+}
+
+gale_status constrained_open(const gale_generation_options *o, const gale_tokenizer *tokenizer, constrained *c,
+                             gale_error *error) {
   *c = (constrained){0};
-  if (!constraint) return GALE_OK;
-  if (constraint_tokenizer(constraint) != tokenizer)
+  if (!o->constraint) return GALE_OK;
+  if (constraint_tokenizer(o->constraint) != tokenizer)
     return error_set(error, GALE_E_ARGUMENT, "constraint is of another tokenizer than the answer's");
-  c->table = constraint_table(constraint);
+  c->table = constraint_table(o->constraint);
   c->tokenizer = tokenizer;
-  gale_status status = gale_constraint_begin(constraint, &c->state, error);
-  if (!status && continued) constraint_continue(c->state);
+  gale_status status = gale_constraint_begin(o->constraint, &c->state, error);
+  if (!status && o->continued) constraint_continue(c->state);
+  c->begun = o->begun && o->n_begun > 0;
+  if (!status && c->begun) status = take_begun(c->state, o, error);
   return status;
 }
 

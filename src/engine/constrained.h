@@ -15,9 +15,10 @@ typedef struct constrained {
   bool begun; /* thinking or content has come: thinking may not begin any more */
 } constrained;
 
-/* The constraint must be of this tokenizer, and outlive c. continued: the answer goes on within a text. */
-gale_status constrained_open(const gale_constraint *constraint, const gale_tokenizer *tokenizer, bool continued,
-                             constrained *c, gale_error *error);
+/* The constraint must be of this tokenizer, and outlive c. A text that the answer goes on
+ * within has `begun` as the beginning of what is constrained. */
+gale_status constrained_open(const gale_generation_options *o, const gale_tokenizer *tokenizer, constrained *c,
+                             gale_error *error);
 void constrained_close(constrained *c);
 
 /* *mask becomes the mask of tokens that may come next, in memory of the scratch, or NULL where nothing constrains.

@@ -106,7 +106,7 @@ static gale_status open_parts(gale_generation *g, const gale_generation_options 
   gale_status status = open_sampling(g, o, error);
   const answer_form form = {o->form, o->special, o->generic_tools, o->no_calls, o->continued};
   if (!status) status = answer_open(g->tokenizer, &form, &g->answer, error);
-  if (!status) status = constrained_open(o->constraint, g->tokenizer, o->continued, &g->bound, error);
+  if (!status) status = constrained_open(o, g->tokenizer, &g->bound, error);
   g->bound.ends = g->ends;
   g->bound.n_ends = g->n_ends;
   if (!status) status = open_stops(g, o, error);

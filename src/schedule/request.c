@@ -280,7 +280,7 @@ void request_notify(gale_request *r) {
 }
 
 gale_status answering_tell(answering *a, int32_t token, gale_error *error) {
-  gale_event event = {.kind = GALE_EVENT_TOKEN, .choice = a->index, .token = token};
+  gale_event event = {.kind = GALE_EVENT_TOKEN, .choice = a->index, .token = token, .n_cached = a->n_cached};
   if (token >= 0) event.n_logprobs = gale_generation_logprobs(a->generation, &event.logprobs);
   gale_status status = token >= 0 ? request_tell(a->of, &event, error) : GALE_OK;
   for (const gale_piece *p; !status && (p = gale_generation_next(a->generation));) {

@@ -141,6 +141,8 @@ static gale_status submit(reply *r, size_t prompt, gale_error *error) {
   generation.generic_tools = true;
   generation.no_calls = q->no_calls;
   generation.continued = q->continued;
+  generation.begun = q->prefix.s;
+  generation.n_begun = q->prefix.n;
   generation.stop = q->stop;
   generation.n_stop = q->n_stop;
   generation.max_tokens = q->max_tokens;

@@ -239,6 +239,18 @@ static void constrain(question *q, const conversation *c) {
   free(tools.bytes);
 }
 
+static void refuse_template(question *q) {
+  byte_list names = {0};
+  for (const char *const *name = gale_chat_templates(); *name; name++) {
+    if (names.n) bytes_add(&names, SLICE(", "));
+    bytes_add(&names, slice_of(*name));
+  }
+  fields_refuse(&q->fields, FAILURE_TEMPLATE,
+                "the model's files have no chat template that is known; --template takes one of: %.*s", (int)names.n,
+                names.bytes ? names.bytes : "");
+  free(names.bytes);
+}
+
 void question_chat(question *q, const conversation *c) {
   int32_t *ids = NULL;
   size_t n = 0;
@@ -246,8 +258,7 @@ void question_chat(question *q, const conversation *c) {
   byte_list body = {0};
   if (q->fields.refused) return;
   if (!q->serving->template_name) {
-    fields_refuse(&q->fields, FAILURE_TEMPLATE,
-                  "the model's files have no chat template that is known; --template NAME names one");
+    refuse_template(q);
     return;
   }
   write_conversation(c, &body);
