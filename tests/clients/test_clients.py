@@ -71,11 +71,11 @@ class OpenAI(Client):
         self.assertEqual([t.logprob for t in tokens], [t.top_logprobs[0].logprob for t in tokens])
 
     def test_the_streaming_helper(self):
-        with self.client.chat.completions.stream(model=model(), messages=HELLO, max_tokens=8, temperature=0) as stream:
+        with self.client.chat.completions.stream(model=model(), messages=HELLO, stop="!", temperature=0) as stream:
             for _ in stream:
                 pass
             final = stream.get_final_completion()
-        self.assertEqual(final.choices[0].message.content, self.chat(max_tokens=8).choices[0].message.content)
+        self.assertEqual(final.choices[0].message.content, self.chat(stop="!", max_tokens=None).choices[0].message.content)
 
     def test_tools(self):
         options = {"messages": WEATHER, "tools": [TOOL], "tool_choice": "required", "max_tokens": 120, "seed": 1,
