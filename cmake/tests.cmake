@@ -96,6 +96,9 @@ target_include_directories(fuzz_chat PRIVATE apps)
 target_link_libraries(fuzz_chat PRIVATE PkgConfig::JANSSON)
 
 # The server's endpoints, without HTTP and the engine.
+if(NOT TARGET gale_serve)
+  include(cmake/serve.cmake)
+endif()
 target_link_libraries(fuzz_serve_request PRIVATE gale_serve)
 
 # tests/project/ looks at the sources and at what is installed; once is enough.
