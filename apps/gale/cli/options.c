@@ -211,6 +211,7 @@ const option_spec option_table[OPTION_COUNT] = {
                       .help = "a small model of the same vocabulary, which guesses tokens ahead; no answer changes"},
     [OPTION_LOOKUP] = {"lookup", 0, KIND_TEXT, "on|off", AT(lookup), .choices = on_off,
                        .help = "guess tokens ahead from the text so far; no answer changes (default on)"},
+    [OPTION_SHARD] = {"shard", 0, KIND_TEXT, "I/N", AT(shard), .help = "take the lines whose number is I modulo N"},
     [OPTION_POOLING] = {"pooling", 0, KIND_TEXT, "KIND", AT(pooling), .choices = poolings,
                         .help = "embeddings: mean or last; default: what the model's files say, else mean"},
     [OPTION_DRAIN] = {"drain", 0, KIND_REAL, "SECONDS", AT(drain), 0, 86400,

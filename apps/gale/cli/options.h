@@ -116,6 +116,7 @@ typedef enum option_id {
   OPTION_DRAFT,
   OPTION_LOOKUP,
   OPTION_POOLING,
+  OPTION_SHARD,
   OPTION_DRAIN,
   OPTION_HEADER_TIMEOUT,
   OPTION_BODY_TIMEOUT,
@@ -215,7 +216,7 @@ struct options {
   const char *fewshot, *protocol, *split, *samples, *completions, *rescore;
   bool resume, dry_run, no_share, list;
   /* Of the server. */
-  const char *host, *cache_dir, *draft, *lookup, *pooling;
+  const char *host, *cache_dir, *draft, *lookup, *pooling, *shard;
   int32_t port, parallel, queue, max_depth, max_n, max_stop, max_tools, max_connections;
   int64_t queue_tokens;
   uint64_t kv_memory, cache_limit, max_body;

@@ -70,6 +70,18 @@ const command command_table[] = {
      "for requests that say nothing.\nOther machines than this one are served only with a key (--api-key, "
      "--api-key-file, or GALE_API_KEY in the environment), which clients send as 'Authorization: Bearer KEY' or "
      "'x-api-key: KEY'. SIGTERM, or Ctrl-C, lets what runs go on for --drain seconds; a second Ctrl-C ends at once."},
+    {"batch", "MODEL IN.jsonl OUT.jsonl", 3, 3,
+     TAKES(COMMON, OPTION_SHARD, OPTION_PARALLEL, OPTION_KV_MEMORY, OPTION_MAX_DEPTH, OPTION_MAX_N, OPTION_MAX_STOP,
+           OPTION_MAX_TOOLS, OPTION_NO_PREFIX_CACHE, OPTION_CACHE_DIR, OPTION_CACHE_LIMIT, OPTION_LOOKUP,
+           OPTION_POOLING, OPTION_TEMPLATE, OPTION_HELP),
+     batch_main, NULL, "answer the requests of a file",
+     "Each line of IN is a request as OpenAI's batches have them: custom_id, method \"POST\", url (/v1/completions, "
+     "/v1/chat/completions or /v1/embeddings) and body. Each gets a line in OUT, in the order in which they are done: "
+     "custom_id, response with status_code and body, error. Started again, it goes on where it ended. --shard I/N "
+     "takes "
+     "every N-th line from the I-th on, for several machines.\n"
+     "Ids, and seeds that are not given, come from the custom_id, created and cached_tokens are 0: OUT, sorted, is the "
+     "same for any shards, threads and restarts. Status 1 if a line was bad or an answer is an error."},
     {"info", "MODEL", 1, 1, TAKES(OPENING, OPTION_TENSORS, OPTION_JSON), info_main, NULL,
      "hyperparameters, tokenizer, and memory of the KV cache",
      "Prints the model's hyperparameters, sizes, tokenizer and template, and the memory of its key/value cache by "

@@ -16,6 +16,7 @@ const char *command_suggest(const char *name);
 
 int run_main(const options *o);
 int serve_main(const options *o);
+int batch_main(const options *o);
 int info_main(const options *o);
 int tokenize_main(const options *o);
 int detokenize_main(const options *o);

@@ -52,6 +52,26 @@ void http_end(http_exchange *x);
 /* Ends a stream such that the client sees that it is not whole: the connection is closed without the last chunk. */
 void http_abort(http_exchange *x);
 
+/* ---- Exchanges without a client ---- */
+
+/* Called once, with the response. The exchange is to be closed later, and not within. */
+typedef void (*http_done)(void *user, http_exchange *x, int status, const char *bytes, size_t length);
+
+typedef struct http_local_request {
+  const char *method, *path; /* static */
+  const char *id;            /* for http_request_id() */
+  const char *identity;      /* what http_identity() gives; must outlive the exchange */
+  const char *body;          /* length bytes, copied */
+  size_t length;
+} http_local_request;
+
+/* A request that is made in this process: no connection is needed, nor a server. It has no headers, and its response
+ * is to be whole: streams are dropped. NULL without memory. */
+http_exchange *http_local(const http_local_request *request, http_done done, void *user);
+void http_local_close(http_exchange **x);
+/* Of a local exchange what its answer's ids and what it leaves to chance are drawn from; NULL for any other. */
+const char *http_identity(const http_exchange *x);
+
 /* ---- The server ---- */
 
 typedef struct http_handlers {
@@ -89,7 +109,8 @@ extern const http_limits HTTP_LIMITS;
 /* Whether a host is this machine alone: 127.0.0.0/8, ::1, or a name that stands for one of them. */
 bool http_is_loopback(const char *host);
 
-/* Listens, but serves nobody before http_run(): who connects waits. port 0 takes a free one. On failure returns NULL
+/* Listens, but serves nobody before http_run(): who connects waits. port 0 takes a free one. With host NULL nobody can
+ * connect. On failure returns NULL
  * and *why says what could not be done (of why_size bytes). */
 http_server *http_listen(const char *host, int port, const http_limits *limits, const http_handlers *handlers,
                          char *why, size_t why_size);

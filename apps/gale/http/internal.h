@@ -121,7 +121,10 @@ void connection_write(connection *c, const char *bytes, size_t n);
 /* ---- Messages ---- */
 
 struct http_exchange {
-  connection *connection;
+  connection *connection; /* NULL: it is a local one */
+  http_done done;         /* of a local exchange, with what it is given */
+  void *done_user;
+  const char *identity;
   void *user;
   const char *method;
   buffer text; /* the path, the query, then names and values of headers, each ended by NUL */
@@ -144,6 +147,8 @@ struct http_exchange {
 http_exchange *exchange_new(connection *c);
 /* The last call for it. */
 void exchange_over(http_exchange *x);
+/* The response of a local exchange. */
+void exchange_respond_local(http_exchange *x, int status, const char *bytes, size_t length);
 /* Refuses the message that is being read. */
 void exchange_refuse(http_exchange *x, int status, const char *why);
 

@@ -59,7 +59,7 @@ static void add(connection *c, const char *name, const char *value) {
 
 void http_add_header(http_exchange *x, const char *name, const char *value) {
   /* What a client sent may come back in a header, and must not begin another. */
-  if (x->started || value[strcspn(value, "\r\n")]) return;
+  if (!x->connection || x->started || value[strcspn(value, "\r\n")]) return;
   bool added = buffer_add(&x->added, name, strlen(name)) && buffer_add(&x->added, ": ", 2) &&
                buffer_add(&x->added, value, strlen(value)) && buffer_add(&x->added, "\r\n", 2);
   if (!added) x->connection->doomed = true;
@@ -108,12 +108,14 @@ static bool begin_whole(http_exchange *x, int status, const char *type, size_t l
 }
 
 void http_respond(http_exchange *x, int status, const char *type, const char *bytes, size_t length) {
+  if (!x->connection) exchange_respond_local(x, status, bytes, length);
   if (x->started) return;
   if (begin_whole(x, status, type, length)) connection_write(x->connection, bytes, length);
   finish(x);
 }
 
 void http_respond_static(http_exchange *x, int status, const char *type, const char *bytes, size_t length) {
+  if (!x->connection) exchange_respond_local(x, status, bytes, length);
   if (x->started) return;
   if (begin_whole(x, status, type, length)) {
     x->connection->tail = bytes;
@@ -128,7 +130,7 @@ void http_refuse(http_exchange *x, int status, const char *type, const char *byt
 }
 
 void http_stream(http_exchange *x, int status, const char *type) {
-  if (x->started) return;
+  if (!x->connection || x->started) return;
   x->chunked = x->is_11;
   if (!x->is_11) x->keep_alive = false;
   begin(x, status, type);
@@ -140,7 +142,7 @@ void http_stream(http_exchange *x, int status, const char *type) {
 
 void http_write(http_exchange *x, const char *bytes, size_t length) {
   connection *c = x->connection;
-  if (!x->streaming || x->complete || length == 0 || c->closing) return;
+  if (!c || !x->streaming || x->complete || length == 0 || c->closing) return;
   timer_start(c->server, &x->quiet, CLOCK_QUIET);
   if (x->is_head) return;
   char size[24];

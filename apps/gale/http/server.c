@@ -203,6 +203,16 @@ static http_server *open_loop(const http_limits *limits, const http_handlers *ha
   return s;
 }
 
+/* Listens there. What went wrong, or NULL. */
+static const char *bind_to(http_server *s, const char *host, int port) {
+  struct sockaddr_storage address = {0};
+  int code = resolve(host, port, &address);
+  if (code) return gai_strerror(code);
+  code = uv_tcp_bind(&s->listener, (struct sockaddr *)&address, 0);
+  if (!code) code = uv_listen((uv_stream_t *)&s->listener, BACKLOG, after_connect);
+  return code ? uv_strerror(code) : NULL;
+}
+
 http_server *http_listen(const char *host, int port, const http_limits *limits, const http_handlers *handlers,
                          char *why, size_t why_size) {
   http_server *s = open_loop(limits, handlers);
@@ -210,19 +220,14 @@ http_server *http_listen(const char *host, int port, const http_limits *limits, 
     snprintf(why, why_size, "out of memory");
     return NULL;
   }
-  struct sockaddr_storage address = {0};
-  const char *what = NULL;
   int code = uv_async_init(&s->loop, &s->wake, after_wake);
-  if (code) what = uv_strerror(code);
-  if (!what && (code = resolve(host, port, &address))) what = gai_strerror(code);
-  if (!what && (code = uv_tcp_bind(&s->listener, (struct sockaddr *)&address, 0))) what = uv_strerror(code);
-  if (!what && (code = uv_listen((uv_stream_t *)&s->listener, BACKLOG, after_connect))) what = uv_strerror(code);
+  const char *what = code ? uv_strerror(code) : host ? bind_to(s, host, port) : NULL;
   if (what) {
-    snprintf(why, why_size, "%s, port %d: %s", host, port, what);
+    snprintf(why, why_size, "%s, port %d: %s", host ? host : "none", port, what);
     http_close(&s);
     return NULL;
   }
-  name_address(s);
+  if (host) name_address(s);
   watch_signals(s);
   uv_check_start(&s->check, after_poll);
   uv_timer_start(&s->tick, after_tick, TICK, TICK);

@@ -71,10 +71,12 @@ void answering_close(answering **opened) {
   *opened = NULL;
 }
 
-static bool make_id(char id[40]) {
+static bool make_id(const char *identity, char id[40]) {
   static const char DIGITS[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
   unsigned char random[32];
-  if (getrandom(random, sizeof random, 0) != sizeof random) return false;
+  for (size_t i = 0; identity && i < sizeof random; i++)
+    random[i] = (unsigned char)(identity_number(identity, 1 + i / 8) >> (8 * (i % 8)));
+  if (!identity && getrandom(random, sizeof random, 0) != sizeof random) return false;
   for (size_t i = 0; i < sizeof random; i++) id[i] = DIGITS[random[i] % (sizeof DIGITS - 1)];
   id[sizeof random] = 0;
   return true;
@@ -83,11 +85,12 @@ static bool make_id(char id[40]) {
 static reply *reply_new(question *q, const view *v) {
   reply *r = calloc(1, sizeof *r);
   if (!r) return NULL;
-  *r = (reply){.question = q, .view = v, .created = (int64_t)time(NULL)};
+  const char *identity = http_identity(q->exchange);
+  *r = (reply){.question = q, .view = v, .created = identity ? 0 : (int64_t)time(NULL)};
   r->n_choices = r->n_left = q->n_prompts * (size_t)q->n;
   r->requests = calloc(q->n_prompts, sizeof *r->requests);
   r->choices = calloc(r->n_choices, sizeof *r->choices);
-  bool good = r->requests && r->choices && make_id(r->id);
+  bool good = r->requests && r->choices && make_id(identity, r->id);
   for (size_t i = 0; good && i < r->n_choices; i++) {
     r->choices[i].index = (int32_t)i;
     r->choices[i].prompt = (int32_t)(i / (size_t)q->n);
@@ -444,5 +447,7 @@ usage reply_usage(const reply *r) {
     u.prompt += (int64_t)r->question->prompts[c->prompt].n;
     u.cached += c->n_cached;
   }
+  /* What an answer without a client says is to depend on nothing else. */
+  if (http_identity(r->question->exchange)) u.cached = 0;
   return u;
 }

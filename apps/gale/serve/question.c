@@ -75,6 +75,15 @@ void question_model(question *q, place body) {
 
 /* ---- Drawing ---- */
 
+uint64_t identity_number(const char *identity, uint64_t index) {
+  uint64_t x = 14695981039346656037u;
+  for (const char *c = identity; *c; c++) x = (x ^ (unsigned char)*c) * 1099511628211u;
+  x += (index + 1) * 0x9e3779b97f4a7c15u;
+  x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
+  x = (x ^ x >> 27) * 0x94d049bb133111ebu;
+  return x ^ x >> 31;
+}
+
 static void read_seed(question *q, place at, const field_names *names) {
   for (int i = 0; i < 2; i++) {
     const value *v = names->seed[i] ? field_any(at, names->seed[i]) : NULL;
@@ -90,7 +99,11 @@ static void read_seed(question *q, place at, const field_names *names) {
     return;
   }
   uint32_t chosen = 0;
-  if (getrandom(&chosen, sizeof chosen, 0) != sizeof chosen) fields_refuse(at.f, FAILURE_MEMORY, "no random numbers");
+  const char *identity = http_identity(q->exchange);
+  if (identity)
+    chosen = (uint32_t)identity_number(identity, 0);
+  else if (getrandom(&chosen, sizeof chosen, 0) != sizeof chosen)
+    fields_refuse(at.f, FAILURE_MEMORY, "no random numbers");
   q->sampling.seed = chosen;
 }
 

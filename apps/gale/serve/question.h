@@ -133,6 +133,9 @@ void question_fim(question *q, slice prefix, slice suffix, place at, const char 
 /* Adds a prompt of ids, which are taken; of the field `key`. */
 void question_prompt(question *q, int32_t *ids, size_t n, place at, const char *key);
 
+/* A number that is drawn from an exchange's identity (http_identity()), by FNV-1a and the finalizer of SplitMix64. */
+uint64_t identity_number(const char *identity, uint64_t index);
+
 /* How a failure of the library is told; what is the request's own fault is FAILURE_FIELD. */
 failure failure_of(gale_status status);
 

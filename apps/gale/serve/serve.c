@@ -6,6 +6,7 @@
 #include "gale/serve/answer.h"
 #include "gale/serve/endpoints.h"
 #include "gale/serve/guard.h"
+#include "gale/serve/loading.h"
 #include "gale/serve/naming.h"
 
 #include <pthread.h>
@@ -16,10 +17,6 @@
 #include <time.h>
 #include <unistd.h>
 
-enum {
-  MAX_LOOKUP = 32, /* tokens that are guessed ahead at most; the engine tries fewer where that is slower */
-};
-
 /* How long responses may take to leave when the time of draining is over. */
 static const double LAST_SECONDS = 2;
 
@@ -27,45 +24,20 @@ typedef struct server {
   serving s; /* first */
   key_list keys;
   pthread_t loader;
-  bool loading; /* the thread is there */
-  atomic_bool loaded;
-  int code; /* of loading; valid once loaded */
-  gale_model *model;
-  gale_engine *engine;
-  answering *answering;
+  bool loading;      /* the thread is there */
+  atomic_bool ended; /* its work is done */
+  int code;          /* of loading; valid once ended */
+  loaded loaded;
   double drain_until; /* of seconds_now() */
   bool failed_all;
 } server;
 
 /* ---- Loading ---- */
 
-static int open_engine(const options *o, const gale_model *model, gale_engine **engine) {
-  gale_session_options session;
-  open_settings(o, &session);
-  session.max_sequences = o->parallel;
-  session.kv_bytes = o->kv_memory;
-  gale_engine_options settings;
-  gale_engine_defaults(&settings);
-  settings.session = &session;
-  settings.queue_requests = o->queue;
-  settings.queue_tokens = o->queue_tokens;
-  settings.speculate = strcmp(o->lookup, "on") == 0 ? MAX_LOOKUP : 0;
-  settings.cache_dir = o->no_prefix_cache ? NULL : o->cache_dir;
-  settings.cache_limit = o->cache_limit;
-  if (o->no_prefix_cache) settings.kept_texts = 0;
-  gale_error error = {0};
-  return gale_engine_open(model, &settings, engine, &error) ? fail_with(&error) : 0;
-}
-
 static void *load(void *user) {
   server *all = user;
-  const options *o = all->s.options;
-  all->code = open_model(o, false, &all->model);
-  if (!all->code) all->code = open_engine(o, all->model, &all->engine);
-  gale_error error = {0};
-  if (!all->code && answering_open(gale_model_tokenizer(all->model), &all->answering, &error))
-    all->code = fail_with(&error);
-  atomic_store(&all->loaded, true);
+  all->code = loaded_open(all->s.options, &all->loaded);
+  atomic_store(&all->ended, true);
   http_wake(all->s.http);
   return NULL;
 }
@@ -79,22 +51,12 @@ static void take_model(server *all) {
   serving *s = &all->s;
   pthread_join(all->loader, NULL);
   all->loading = false;
-  if (!all->code) all->code = names_make(s, all->model);
+  if (!all->code) all->code = names_make(s, all->loaded.model);
   if (all->code || s->draining) {
     http_stop(s->http);
     return;
   }
-  s->tokenizer = gale_model_tokenizer(all->model);
-  gale_model_get_info(all->model, &s->info);
-  s->context = s->options->context ? s->options->context : s->info.context;
-  s->template_name = s->options->template ? s->options->template
-                     : s->tokenizer       ? gale_chat_template(s->tokenizer)
-                                          : NULL;
-  s->pooling = s->options->pooling && strcmp(s->options->pooling, "last") == 0 ? GALE_POOLING_LAST : GALE_POOLING_MEAN;
-  s->created = (int64_t)time(NULL);
-  s->engine = all->engine;
-  s->answering = all->answering;
-  s->model = all->model;
+  loaded_serve(&all->loaded, s);
   say_ready(s);
 }
 
@@ -172,7 +134,7 @@ static void on_over(void *user, http_exchange *x, int status, double seconds) {
 
 static void on_woken(void *user) {
   server *all = user;
-  if (all->loading && atomic_load(&all->loaded)) take_model(all);
+  if (all->loading && atomic_load(&all->ended)) take_model(all);
   if (all->s.model) answering_woken(&all->s);
 }
 
@@ -247,10 +209,8 @@ int serve_run(const options *o) {
   if (!code) code = listen_at(&all, o);
   if (!code) code = serve_until_asked(&all);
   http_close(&all.s.http);
-  answering_close(&all.answering);
-  gale_engine_close(&all.engine);
   names_free(&all.s);
-  gale_model_close(&all.model);
+  loaded_close(&all.loaded);
   keys_free(&all.keys);
   return code;
 }
