@@ -10,7 +10,7 @@ _gale() {
   local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} words=
   COMPREPLY=()
   if ((COMP_CWORD == 1)); then
-    COMPREPLY=($(compgen -W 'run serve info tokenize detokenize constrain logits bench perplexity eval quantize synth list pull rm help --version --help' -- "$word"))
+    COMPREPLY=($(compgen -W 'run serve batch info tokenize detokenize constrain logits bench perplexity eval quantize synth list pull rm help --version --help' -- "$word"))
     return
   fi
   case $before in
@@ -98,6 +98,7 @@ _gale() {
     --draft) _gale_files "$word"; return ;;
     --lookup) COMPREPLY=($(compgen -W 'on off' -- "$word")); return ;;
     --pooling) COMPREPLY=($(compgen -W 'mean last' -- "$word")); return ;;
+    --shard) return ;;
     --drain) return ;;
     --header-timeout) return ;;
     --body-timeout) return ;;
@@ -114,6 +115,7 @@ _gale() {
   case ${COMP_WORDS[1]} in
     run) words='-t --threads -c --context --window --kv --chunk --cpu --quant --override --no-cache --no-memory-check -n --predict --temp --top-k --top-p --min-p --repeat-penalty --repeat-last-n --presence-penalty --frequency-penalty --dry-multiplier --dry-base --dry-allowed-length --dry-penalty-last-n --dry-sequence-breaker --top-nsigma --typical --xtc-probability --xtc-threshold --mirostat --mirostat-lr --mirostat-ent --logit-bias --min-tokens --ignore-eos -s --seed --stop -v --verbose -q --quiet -f --file --system --template --raw --session --json --json-schema --regex --choice --grammar -h --help' ;;
     serve) words='-t --threads -c --context --window --kv --chunk --cpu --quant --override --no-cache --no-memory-check -n --predict --temp --top-k --top-p --min-p --repeat-penalty -s --seed --stop -v --verbose -q --quiet --template --host --port --api-key --api-key-file --insecure-no-key --alias --parallel --queue --queue-tokens --kv-memory --cache-dir --cache-limit --no-prefix-cache --lookup --pooling --drain --header-timeout --body-timeout --stall-timeout --max-body --max-depth --max-n --max-stop --max-tools --max-connections --cors --allow-host --no-web -h --help' ;;
+    batch) words='-t --threads -c --context --window --kv --chunk --cpu --quant --override --no-cache --no-memory-check -n --predict --temp --top-k --top-p --min-p --repeat-penalty -s --seed --stop -v --verbose -q --quiet --template --parallel --kv-memory --cache-dir --cache-limit --no-prefix-cache --lookup --pooling --shard --max-depth --max-n --max-stop --max-tools -h --help' ;;
     info) words='-t --threads --cpu --override -v --verbose -q --quiet --tensors --json -h --help' ;;
     tokenize) words='-t --threads --cpu --override -v --verbose -q --quiet -f --file --template --bos --lines --chat --tools-generic --fim -h --help' ;;
     detokenize) words='-t --threads --cpu --override -v --verbose -q --quiet --lines --special -h --help' ;;
@@ -132,7 +134,7 @@ _gale() {
   if [[ $word == -* ]]; then
     COMPREPLY=($(compgen -W "$words" -- "$word"))
   elif [[ ${COMP_WORDS[1]} == help ]]; then
-    COMPREPLY=($(compgen -W 'run serve info tokenize detokenize constrain logits bench perplexity eval quantize synth list pull rm help' -- "$word"))
+    COMPREPLY=($(compgen -W 'run serve batch info tokenize detokenize constrain logits bench perplexity eval quantize synth list pull rm help' -- "$word"))
   else
     local models=${XDG_CACHE_HOME:-$HOME/.cache}/gale/models
     COMPREPLY=($(compgen -W "$(command ls "$models" 2>/dev/null)" -- "$word"))
