@@ -58,11 +58,16 @@ class SplitMix64:
         return z ^ (z >> 31)
 
 
-def prompts(n, vocabulary):
+def scaled(size, scale):
+    return max(4, math.floor(size * scale + 0.5))
+
+
+def prompts(n, vocabulary, scale):
     random = SplitMix64(SEED)
+    least, most = scaled(LEAST_PROMPT, scale), scaled(MOST_PROMPT, scale)
     lengths_and_ids = []
     for _ in range(n):
-        length = LEAST_PROMPT + random.draw() % (MOST_PROMPT - LEAST_PROMPT + 1)
+        length = least + random.draw() % (most - least + 1)
         lengths_and_ids.append([random.draw() % vocabulary for _ in range(length)])
     return lengths_and_ids
 
@@ -144,7 +149,7 @@ class Started(Server):
             self.child.wait()
 
 
-def closed_loop(server, asked, clients):
+def closed_loop(server, asked, clients, answer):
     """Each client takes the next request when it is answered. Figures as gale bench --serve prints them."""
     server.ask(asked[0][:64], 4)
     left, lock = list(reversed(asked)), threading.Lock()
@@ -158,9 +163,9 @@ def closed_loop(server, asked, clients):
                 prompt = left.pop()
             submitted = time.monotonic()
             try:
-                times, told = server.ask(prompt, ANSWER)
-                if told not in (None, ANSWER) or not times:
-                    raise Failed(f"an answer of {told} tokens in {len(times)} pieces, where {ANSWER} were asked for")
+                times, told = server.ask(prompt, answer)
+                if told not in (None, answer) or not times:
+                    raise Failed(f"an answer of {told} tokens in {len(times)} pieces, where {answer} were asked for")
                 answers.append((submitted, times))
             except (OSError, ValueError, http.client.HTTPException, Failed) as e:
                 failures.append(e)
@@ -176,7 +181,7 @@ def closed_loop(server, asked, clients):
     seconds = max(times[-1] for _, times in answers) - start
     first = [times[0] - submitted for submitted, times in answers]
     between = [b - a for _, times in answers for a, b in zip(times, times[1:])]
-    return {"tokens_per_second": len(asked) * ANSWER / seconds, "seconds": seconds,
+    return {"tokens_per_second": len(asked) * answer / seconds, "seconds": seconds,
             "first_token": [percentile(first, p) for p in (50, 99)],
             "between_tokens": [percentile(between, p) for p in (50, 99)]}  # fmt: skip
 
@@ -192,7 +197,7 @@ def gale_json(gale, *arguments):
 
 
 def measure_gale(a, clients, asked):
-    options = ["--serve", "--scenario", f"clients-{clients}", "-s", SEED, "-t", a.threads, "--json"]
+    options = ["--serve", "--scenario", f"clients-{clients}", "-s", SEED, "--scale", a.scale, "-t", a.threads, "--json"]
     r = gale_json(a.gale, "bench", a.model, *options)["results"][0]
     if r["prompt_tokens"] != sum(map(len, asked)):
         raise Failed("gale's prompts are others")
@@ -206,16 +211,17 @@ def named(words):
 
 
 def measure(a, clients, turn, vocabulary):
-    asked = prompts(REQUESTS[clients], vocabulary)
-    values = {"model": a.model, "clients": clients, "context": clients * (MOST_PROMPT + ANSWER + 24)}
+    asked = prompts(REQUESTS[clients], vocabulary, a.scale)
+    answer = scaled(ANSWER, a.scale)
+    values = {"model": a.model, "clients": clients, "context": clients * (scaled(MOST_PROMPT, a.scale) + answer + 24)}
     engines = {"gale": lambda: measure_gale(a, clients, asked)} if a.gale else {}
     for name, url in named(a.url).items():
-        engines[name] = lambda url=url: closed_loop(Server(url), asked, clients)
+        engines[name] = lambda url=url: closed_loop(Server(url), asked, clients, answer)
     for name, command in named(a.peer).items():
 
         def run(command=command):
             with Started(command, values) as server:
-                return closed_loop(server, asked, clients)
+                return closed_loop(server, asked, clients, answer)
 
         engines[name] = run
     for name in reversed(engines) if turn % 2 else engines:
@@ -268,6 +274,7 @@ def main():
     p.add_argument("--url", action="append", default=[], metavar="NAME=URL", help="a server that runs")
     p.add_argument("--threads", type=int, default=0, help="of gale (0: one for each processor)")
     p.add_argument("--vocabulary", type=int, help="ids that prompts may have; default: what gale says of the model")
+    p.add_argument("--scale", type=float, default=1, help="prompts and answers so many times as long")
     p.add_argument("--turns", type=int, default=1)
     p.add_argument("--first-turn", type=int, default=0, help="number of the first turn, to go on with a file")
     p.add_argument("--save", metavar="FILE")
