@@ -208,7 +208,7 @@ static int parse_option(cursor *at, const char *word) {
   if (id == OPTION_COUNT) return unknown_option(o, word);
   const option_spec *s = &option_table[id];
   char shown[40];
-  if (word[1] == '-')
+  if (word[1] == '-' || word[2])
     snprintf(shown, sizeof shown, "--%s", s->name);
   else
     snprintf(shown, sizeof shown, "-%c", s->letter);

@@ -238,6 +238,30 @@ static bool skip_empty_lines(connection *c, const char **at, const char *end) {
   return true;
 }
 
+/* Where what is read as lines ends: behind an empty one, or before what llhttp would take, and others for something
+ * else: a line feed without a return, and a line that begins with a blank. */
+static const char *lines_end(connection *c, const char *at, const char *end) {
+  for (; at < end; at++) {
+    bool folded = c->line_empty && !c->line_return && (*at == ' ' || *at == '\t');
+    if (folded || (*at == '\n' && !c->line_return)) {
+      c->bare = true;
+      return at;
+    }
+    if (*at == '\n' && c->line_empty) {
+      c->in_lines = false;
+      return at + 1;
+    }
+    c->line_empty = *at == '\n' || (c->line_empty && *at == '\r');
+    c->line_return = *at == '\r';
+  }
+  return end;
+}
+
+static void begin_lines(connection *c) {
+  c->in_lines = c->line_empty = true;
+  c->line_return = false;
+}
+
 static bool begin_message(connection *c) {
   c->exchange = exchange_new(c);
   if (!c->exchange) {
@@ -246,6 +270,8 @@ static bool begin_message(connection *c) {
     return false;
   }
   c->in_message = true;
+  c->bare = c->in_trailer = false;
+  begin_lines(c);
   c->refusal = 0;
   llhttp_init(&c->parser, HTTP_REQUEST, &message_settings);
   c->parser.data = c;
@@ -267,6 +293,39 @@ static void end_message(connection *c) {
   if (c->ended && !x->complete) connection_lose(c, false);
 }
 
+static void refuse_message(connection *c, int status, const char *why) {
+  if (c->exchange)
+    exchange_refuse(c->exchange, status, why);
+  else
+    connection_lose(c, false);
+}
+
+/* Gives the parser what there is of one message. False: nothing more is to be read for the time being. */
+static bool read_message(connection *c, const char **at, const char *end) {
+  const char *stop = c->in_lines ? lines_end(c, *at, end) : end;
+  llhttp_errno_t error = llhttp_execute(&c->parser, *at, (size_t)(stop - *at));
+  if (c->closing || c->stop || c->doomed) return false;
+  if (error == HPE_OK) {
+    *at = stop;
+    if (c->bare) refuse_message(c, 400, "a line ends with CR LF, and begins with no blank");
+    return !c->bare;
+  }
+  if (error != HPE_PAUSED) {
+    const char *why = c->refusal ? c->why : llhttp_get_error_reason(&c->parser);
+    refuse_message(c, c->refusal ? c->refusal : 400, why ? why : "not a message of HTTP");
+    return false;
+  }
+  *at = llhttp_get_error_pos(&c->parser);
+  if (c->in_trailer && !c->in_lines) {
+    c->in_trailer = false;
+    llhttp_resume(&c->parser);
+    begin_lines(c);
+  } else {
+    end_message(c);
+  }
+  return true;
+}
+
 /* Reads messages up to one that is not answered at once; what follows it waits. */
 static void feed(connection *c, const char *bytes, size_t n) {
   const char *at = bytes, *end = bytes + n;
@@ -281,19 +340,7 @@ static void feed(connection *c, const char *bytes, size_t n) {
         return;
       }
     }
-    llhttp_errno_t error = llhttp_execute(&c->parser, at, (size_t)(end - at));
-    if (c->closing || c->stop || c->doomed) return;
-    if (error == HPE_OK) return;
-    if (error != HPE_PAUSED) {
-      const char *why = c->refusal ? c->why : llhttp_get_error_reason(&c->parser);
-      if (c->exchange)
-        exchange_refuse(c->exchange, c->refusal ? c->refusal : 400, why ? why : "not a message of HTTP");
-      else
-        connection_lose(c, false);
-      return;
-    }
-    at = llhttp_get_error_pos(&c->parser);
-    end_message(c);
+    if (!read_message(c, &at, end)) return;
   }
   if (at < end && !c->closing && !c->stop && !c->doomed && !buffer_add(&c->pending, at, (size_t)(end - at))) {
     c->doomed = true;

@@ -27,6 +27,8 @@ size_t http_header_count(const http_exchange *x, const char *name);
 const char *http_body(const http_exchange *x, size_t *length);
 const char *http_request_id(const http_exchange *x); /* the client's own where it is one, else made here */
 
+double http_seconds(const http_exchange *x); /* since its head began to be read */
+
 /* What a handler keeps for an exchange; NULL at first. */
 void http_set_user(http_exchange *x, void *user);
 void *http_user(const http_exchange *x);

@@ -93,7 +93,10 @@ struct connection {
   uint64_t given, taken; /* bytes given to libuv, and that the client's system has */
   int refusal;           /* the status that a callback of the parser wants */
   const char *why;
-  bool in_message;  /* some of a message was read, and not all of it */
+  bool in_message; /* some of a message was read, and not all of it */
+  bool in_lines;   /* the head, or what follows the last chunk, is being read, */
+  bool line_empty, line_return, bare;
+  bool in_trailer;  /* the last chunk has just been read */
   bool return_seen; /* a carriage return between messages */
   bool stop;        /* nothing more is read as messages */
   bool close_after; /* closed when all is written */

@@ -27,7 +27,7 @@ void exchange_over(http_exchange *x) {
   timer_stop(&x->quiet);
   if (x->head_told) {
     s->n_exchanges--;
-    s->handlers.over(s->handlers.user, x, x->status, seconds_since(x->start));
+    s->handlers.over(s->handlers.user, x, x->status, http_seconds(x));
   }
   buffer_free(&x->text);
   buffer_free(&x->body);
@@ -220,6 +220,10 @@ static int on_headers_complete(llhttp_t *parser) {
 static int on_chunk_header(llhttp_t *parser) {
   connection *c = parser->data;
   if (parser->content_length > MAX_CHUNK) return refuse(c, 400, "a chunk is too long");
+  if (parser->content_length == 0) {
+    c->in_trailer = true;
+    return HPE_PAUSED;
+  }
   if (!c->exchange || c->exchange->started) return 0;
   bool long_body = c->exchange->body.n + parser->content_length > c->server->limits.max_body;
   return long_body ? refuse(c, 413, "the body is too long") : 0;
@@ -296,6 +300,9 @@ const char *http_query(const http_exchange *x) {
 }
 const char *http_request_id(const http_exchange *x) {
   return x->id;
+}
+double http_seconds(const http_exchange *x) {
+  return seconds_since(x->start);
 }
 int http_version(const http_exchange *x) {
   return x->is_11 ? 11 : 10;
