@@ -1,5 +1,7 @@
 #include "gale/serve/answer.h"
 
+#include "gale/serve/metrics.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -111,7 +113,14 @@ static void flush(reply *r) {
 }
 
 /* Ends the exchange with an error, and the reply. */
+/* Counts the answers that are not over. */
+static void count_rest(const reply *r, finish_reason reason) {
+  for (size_t i = 0; i < r->n_choices; i++)
+    if (r->choices[i].ended == ENDING_NONE) metrics_finished(r->question->serving->metrics, reason);
+}
+
 static void reply_fail(reply *r, failure why, const char *message) {
+  count_rest(r, REASON_ERROR);
   question *q = r->question;
   http_exchange *x = q->exchange;
   http_set_user(x, NULL);
@@ -331,6 +340,21 @@ static void take_embedding(reply *r, choice *c, const gale_event *e) {
   c->n_embedding = e->n_embedding;
 }
 
+/* Counts a token, and when it came. */
+static void count_token(const reply *r, choice *c) {
+  double now = http_seconds(r->question->exchange);
+  metrics_token(r->question->serving->metrics, c->told_at <= 0, now - c->told_at);
+  c->told_at = now;
+}
+
+static void count_answer(const reply *r, const choice *c, const gale_event *e) {
+  metrics *m = r->question->serving->metrics;
+  int64_t n_prompt = c->index % r->question->n ? 0 : (int64_t)r->question->prompts[c->prompt].n;
+  metrics_answer(m, e->waited, n_prompt - e->n_cached);
+  bool cut = c->ended == ENDING_LENGTH || c->ended == ENDING_CONTEXT;
+  metrics_finished(m, cut ? REASON_LENGTH : c->ended == ENDING_CALLS ? REASON_CALLS : REASON_STOP);
+}
+
 static void take_event(reply *r, choice *c, const gale_event *e) {
   switch (e->kind) {
   case GALE_EVENT_PROMPT:
@@ -339,6 +363,7 @@ static void take_event(reply *r, choice *c, const gale_event *e) {
     c->n_prompt = c->n_tokens;
     break;
   case GALE_EVENT_TOKEN:
+    count_token(r, c);
     begin(r, c, e->n_cached);
     if (!is_end(r->question, e->token)) add_token(r, c, e);
     break;
@@ -350,6 +375,7 @@ static void take_event(reply *r, choice *c, const gale_event *e) {
     break;
   case GALE_EVENT_END:
     take_end(r, c, e);
+    count_answer(r, c, e);
     break;
   }
 }
@@ -426,7 +452,9 @@ void answering_fail(serving *s, failure why, const char *message) {
 void answer_gone(serving *s, http_exchange *x) {
   (void)s;
   reply *r = http_user(x);
-  if (r) reply_close(r);
+  if (!r) return;
+  count_rest(r, REASON_CANCELLED);
+  reply_close(r);
 }
 
 void answer_quiet(serving *s, http_exchange *x) {

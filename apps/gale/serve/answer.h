@@ -49,7 +49,8 @@ typedef struct choice {
   void *extra;                                /* the view's; in the fields' memory */
   float *embedding;                           /* [n_embedding] of the prompt, where it was asked for */
   size_t n_embedding;
-  arena memory; /* of tokens' entries */
+  double told_at; /* of http_seconds(), when its last token came; 0: none has */
+  arena memory;   /* of tokens' entries */
 } choice;
 
 typedef struct reply reply;

@@ -14,5 +14,11 @@ void page_run(serving *s, http_exchange *x);
 void page_file_run(serving *s, http_exchange *x);
 void openapi_run(serving *s, http_exchange *x);
 void info_run(serving *s, http_exchange *x);
+void metrics_run(serving *s, http_exchange *x);
+void models_run(serving *s, http_exchange *x);
+void model_run(serving *s, http_exchange *x);
+void tokenize_run(serving *s, http_exchange *x);
+void detokenize_run(serving *s, http_exchange *x);
+void tokenizer_info_run(serving *s, http_exchange *x);
 
 #endif

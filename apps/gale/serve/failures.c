@@ -1,5 +1,5 @@
 /* Errors, in the form of each family. */
-#include "gale/serve/serve.h"
+#include "gale/serve/metrics.h"
 
 #include "json/value.h"
 
@@ -122,7 +122,7 @@ void serve_fail(serving *s, http_exchange *x, failure f, const char *param, cons
 }
 
 void serve_refuse(serving *s, http_exchange *x, failure f, const char *param, const char *message, bool close) {
-  (void)s;
+  metrics_rejected(s->metrics, f);
   int status = words[f].status;
   if (status == 503) http_add_header(x, "Retry-After", f == FAILURE_DRAINING || f == FAILURE_LOADING ? "5" : "1");
   if (status == 401) http_add_header(x, "WWW-Authenticate", "Bearer");

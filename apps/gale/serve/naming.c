@@ -62,9 +62,3 @@ void names_free(serving *s) {
   s->names = NULL;
   s->n_names = 0;
 }
-
-bool names_have(const serving *s, const char *name) {
-  for (size_t i = 0; i < s->n_names; i++)
-    if (strcmp(s->names[i], name) == 0) return true;
-  return s->any_name;
-}

@@ -9,7 +9,4 @@
 int names_make(serving *s, const gale_model *model);
 void names_free(serving *s);
 
-/* Whether a model is served under this name. */
-bool names_have(const serving *s, const char *name);
-
 #endif

@@ -7,12 +7,14 @@
 #include "gale/serve/endpoints.h"
 #include "gale/serve/guard.h"
 #include "gale/serve/loading.h"
+#include "gale/serve/metrics.h"
 #include "gale/serve/naming.h"
 
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -126,6 +128,8 @@ static void on_quiet(void *user, http_exchange *x) {
 /* A line of the log, which never holds what was asked or answered. */
 static void on_over(void *user, http_exchange *x, int status, double seconds) {
   const serving *s = user;
+  const endpoint *e = endpoint_of(x);
+  metrics_request(s->metrics, e ? (size_t)(e - endpoint_table) : MAX_PATHS, status, seconds);
   if (s->options->verbose)
     note(s->options, "%s %s %s %d %.3f s", http_request_id(x), http_method(x), http_path(x), status, seconds);
 }
@@ -204,7 +208,8 @@ static int serve_until_asked(server *all) {
 
 int serve_run(const options *o) {
   server all = {.s = {.options = o, .limits = {o->max_depth, o->max_n, o->max_stop, o->max_tools}}};
-  int code = keys_read(o, &all.keys);
+  all.s.metrics = metrics_new();
+  int code = all.s.metrics ? keys_read(o, &all.keys) : fail_memory();
   if (!code) code = check(o, &all.keys);
   if (!code) code = listen_at(&all, o);
   if (!code) code = serve_until_asked(&all);
@@ -212,5 +217,6 @@ int serve_run(const options *o) {
   names_free(&all.s);
   loaded_close(&all.loaded);
   keys_free(&all.keys);
+  free(all.s.metrics);
   return code;
 }
