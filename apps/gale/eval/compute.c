@@ -184,7 +184,7 @@ static int encode_block(computation *c) {
 static int compute_block(computation *c) {
   size_t n = 0, at = 0;
   for (int32_t i = 0; i < c->n; i++) n += (size_t)c->block[i].inputs.n;
-  request *all = n <= INT32_MAX / 4 ? malloc(n * sizeof *all) : NULL;
+  request *all = n <= INT32_MAX / 4 ? malloc((n + 1) * sizeof *all) : NULL;
   if (!all) return fail_memory();
   for (int32_t i = 0; i < c->n; i++) {
     item_inputs *inputs = &c->block[i].inputs;

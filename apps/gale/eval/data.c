@@ -72,7 +72,7 @@ static void find_examples(const eval_data *d, eval_subject *s) {
 static int make_subjects(eval_data *d) {
   item_list *list = &d->items;
   int32_t kept = 0, n = 0;
-  d->subjects = calloc((size_t)list->n, sizeof *d->subjects);
+  d->subjects = calloc((size_t)list->n + 1, sizeof *d->subjects);
   if (!d->subjects) return fail_memory();
   for (int32_t i = 0; i < list->n; i++) {
     slice name = list->items[i].subject;

@@ -69,7 +69,7 @@ static bool from_list(uint32_t n, uint32_t k) {
 }
 
 static bool sample_list(draws *d, uint32_t n, uint32_t k, uint32_t *picked) {
-  uint32_t *pool = malloc(((size_t)n + 1) * sizeof *pool);
+  uint32_t *pool = calloc((size_t)n + 1, sizeof *pool);
   if (!pool) return false;
   for (uint32_t i = 0; i < n; i++) pool[i] = i;
   for (uint32_t i = 0; i < k; i++) {

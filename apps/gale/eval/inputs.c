@@ -150,7 +150,8 @@ static void count_tokens(item_inputs *to) {
     const request *r = &to->requests[i];
     bool known = false;
     for (int32_t j = 0; !known && j < i; j++)
-      known = to->requests[j].n == r->n && memcmp(to->requests[j].ids, r->ids, (size_t)r->n * sizeof *r->ids) == 0;
+      known = to->requests[j].n == r->n && r->ids && to->requests[j].ids &&
+              memcmp(to->requests[j].ids, r->ids, (size_t)r->n * sizeof *r->ids) == 0;
     if (!known) to->prompt_tokens += r->n;
   }
 }

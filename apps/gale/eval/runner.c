@@ -356,7 +356,7 @@ static int compute(run *w) {
 
 static void end_run(run *w, int32_t n) {
   gale_error error;
-  for (int32_t i = 0; i < w->n_lanes; i++)
+  for (int32_t i = 0; w->lanes && i < w->n_lanes; i++)
     if (w->lanes[i].sequence >= 0) gale_sequence_close(w->r->session, w->lanes[i].sequence, &error);
   for (int32_t v = 1; w->nodes && v < w->tree.n_nodes; v++)
     if (w->nodes[v].sequence >= 0) gale_sequence_close(w->r->session, w->nodes[v].sequence, &error);
@@ -375,7 +375,7 @@ int runner_run(runner *r, request *requests, int32_t n) {
   if (n == 0) return 0;
   if (!tree_make(&w.tree, requests, n, r->share)) return fail_memory();
   size_t nodes = (size_t)w.tree.n_nodes;
-  w.nodes = malloc(nodes * sizeof *w.nodes);
+  w.nodes = calloc(nodes, sizeof *w.nodes);
   w.answers = calloc((size_t)n, sizeof *w.answers);
   w.lanes = calloc((size_t)r->lanes, sizeof *w.lanes);
   w.inputs = calloc((size_t)r->lanes, sizeof *w.inputs);

@@ -16,7 +16,7 @@ void samples_header(byte_list *to, const eval_model *m, const eval_settings *s, 
 /* What a line about an item, with so many examples, begins with: all that is known before it is computed. It is ended
  * by
  * "}", or by samples_outcome(). */
-void samples_item(byte_list *to, const eval_task *t, int32_t item, int32_t shots);
+void samples_item(byte_list *to, const eval_task *t, int32_t index, int32_t shots);
 void samples_outcome(byte_list *to, const eval_task *t, const eval_item *item, const outcome *o, const scores *s,
                      const slice *votes);
 

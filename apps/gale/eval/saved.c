@@ -154,25 +154,28 @@ static int read_item(const record *r, const task *t, eval_item *item) {
   return code;
 }
 
+static int score_record(saved_samples *saved, const record *r, arena *scratch) {
+  struct saved_task *of = task_of(saved, value_get(r->object, "task"));
+  if (!of) return record_fail(r, "\"task\" is none of the first line");
+  outcome o = {0};
+  eval_item item = {.gold = -1};
+  int code = read_item(r, of->task, &item);
+  if (!code)
+    code = read_outcome(r->source, r->line, r->object, of->task, item.n_choices, of->tally.repeats, scratch, &o);
+  if (code) return code;
+  slice *votes = arena_array(scratch, (size_t)of->tally.repeats, sizeof *votes);
+  if (!votes) return fail_memory();
+  scores s = score_item(of->task, &item, of->tally.repeats, &o, votes);
+  slice subject = item.subject.s ? words_keep(&saved->memory, item.subject) : item.subject;
+  return tally_add(&of->tally, subject, s.values, o.truncated) ? 0 : fail_memory();
+}
+
 static int score_line(saved_samples *saved, eval_data *d, size_t number, slice text) {
   arena scratch = {0};
   value *root = NULL;
-  outcome o = {0};
-  eval_item item = {.gold = -1};
   int code = parse(&saved->source, number, text, &scratch, &root);
-  struct saved_task *of = code ? NULL : task_of(saved, value_get(root, "task"));
-  if (!code && !of) code = source_fail(&saved->source, number, "\"task\" is none of the first line");
-  record r = {.source = &saved->source, .line = number, .object = root, .data = d};
-  if (!code) code = read_item(&r, of->task, &item);
-  if (!code)
-    code = read_outcome(&saved->source, number, root, of->task, item.n_choices, of->tally.repeats, &scratch, &o);
-  slice *votes = code ? NULL : arena_array(&scratch, (size_t)of->tally.repeats, sizeof *votes);
-  if (!code && !votes) code = fail_memory();
-  if (!code) {
-    scores s = score_item(of->task, &item, of->tally.repeats, &o, votes);
-    slice subject = item.subject.s ? words_keep(&saved->memory, item.subject) : item.subject;
-    if (!tally_add(&of->tally, subject, s.values, o.truncated)) code = fail_memory();
-  }
+  const record r = {.source = &saved->source, .line = number, .object = root, .data = d};
+  if (!code) code = score_record(saved, &r, &scratch);
   arena_free(&scratch);
   return code;
 }

@@ -35,12 +35,12 @@ static int arc_choices(const record *r, const value *choices, eval_item *item, s
 static int take_arc(const record *r, eval_item *item) {
   const value *question = value_get(r->object, "question"), *choices = value_get(r->object, "choices");
   bool nested = value_is(question, VALUE_OBJECT);
-  slice text, answer, *labels = NULL;
+  slice text = {0}, answer = {0}, *labels = NULL;
   int code = nested ? record_text(r, question, "stem", &text) : record_text(r, r->object, "question", &text);
   if (!code) code = arc_choices(r, nested ? value_get(question, "choices") : choices, item, &labels);
   if (!code) code = record_text(r, r->object, "answerKey", &answer);
   if (!code) code = record_set_text(r, item, "Question: ", text, "\nAnswer:");
-  for (int32_t i = 0; !code && i < item->n_choices; i++) {
+  for (int32_t i = 0; !code && labels && i < item->n_choices; i++) {
     if (!is_mark(labels[i])) return record_fail(r, "a choice's label is no letter or digit");
     if (item->gold < 0 && slice_equal(labels[i], answer)) item->gold = i;
   }

@@ -13,7 +13,7 @@ static int clean(const record *r, slice text, slice *to) {
 }
 
 static int take_record(const record *r, eval_item *item) {
-  slice activity, before, begun, context;
+  slice activity = {0}, before = {0}, begun = {0}, context = {0};
   int code = record_text(r, r->object, "activity_label", &activity);
   if (!code) code = record_text(r, r->object, "ctx_a", &before);
   if (!code) code = record_text(r, r->object, "ctx_b", &begun);

@@ -38,7 +38,7 @@ static int take_answers(const record *r, const value *targets, const char *name,
   *labels = code ? NULL : arena_array(&r->data->memory, (size_t)item->n_choices, sizeof **labels);
   if (!code && !*labels) code = fail_memory();
   int32_t i = 0;
-  for (const value *v = code ? NULL : list->first; !code && v; v = v->next, i++) {
+  for (const value *v = code || !*labels ? NULL : list->first; !code && v; v = v->next, i++) {
     int32_t label;
     code = record_number(r, v, "label", 0, 1, &label);
     if (code) break;
@@ -53,11 +53,11 @@ static int take_answers(const record *r, const value *targets, const char *name,
 static int take_record(const record *r, eval_item *item) {
   bool many = r->data->task->truths, *labels = NULL;
   const char *name = many ? "mc2_targets" : "mc1_targets";
-  slice question;
+  slice question = {0};
   int code = record_text(r, r->object, "question", &question);
   if (!code) code = record_set_text(r, item, preamble, question, "\nA:");
   if (!code) code = take_answers(r, value_get(r->object, name), name, item, &labels);
-  for (int32_t i = 0; !code && i < item->n_choices && item->gold < 0; i++)
+  for (int32_t i = 0; !code && labels && i < item->n_choices && item->gold < 0; i++)
     if (labels[i]) item->gold = i;
   if (!code && item->gold < 0) code = record_fail(r, "\"%s\" has no true answer", name);
   if (many) item->labels = labels;
