@@ -222,7 +222,7 @@ void anthropic_conversation(question *q, place body, conversation *c) {
   c->objects = true;
   write_messages(&w, body);
   write_tools(&w, body, c);
-  form_close(&w, c);
+  form_close(&w, "messages", c);
   const value *last = q->fields.refused ? NULL : field_list(body, "messages").v->first;
   while (last && last->next) last = last->next;
   c->continued = value_says(value_get(last, "role"), "assistant");

@@ -1,5 +1,6 @@
 /* Conversations: what a request says of them, and their prompts. */
 #include "gale/serve/question.h"
+#include "gale/serve/schema_words.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -202,6 +203,15 @@ static void read_prefix(question *q, const conversation *c) {
     if (value_says(value_get(part, "type"), "text")) q->prefix = value_get(part, "text")->text;
 }
 
+/* Keywords of strict tools' schemas. */
+static void check_strict(const conversation *c) {
+  size_t index = 0;
+  for (const value *v = c->tools.v ? c->tools.v->first : NULL; v; v = v->next, index++) {
+    place function = field_object(place_item(c->tools, index, v), "function");
+    if (value_is(value_get(function.v, "strict"), VALUE_TRUE)) schema_words_check(field_object(function, "parameters"));
+  }
+}
+
 static bool any_strict(const conversation *c) {
   for (const value *tool = c->tools.v->first; tool; tool = tool->next)
     if (value_is(value_get(value_get(tool, "function"), "strict"), VALUE_TRUE)) return true;
@@ -251,11 +261,24 @@ static void refuse_template(question *q) {
   free(names.bytes);
 }
 
+/* What the library refuses: of a tool, which it names ("template chatml: tools[0].function.name: ..."), or of messages.
+ */
+static void refuse_conversation(const conversation *c, const char *message) {
+  const char *tool = strstr(message, "tools[");
+  size_t n = tool ? strcspn(tool, ": ") : 0;
+  const char *path = n ? arena_printf(&c->messages.f->memory, "%.*s", (int)n, tool) : NULL;
+  if (path && tool[n] == ':')
+    field_refuse((place){c->messages.f, NULL, path}, NULL, FAILURE_FIELD, "%s", message);
+  else
+    field_refuse(c->messages, NULL, FAILURE_FIELD, "%s", message);
+}
+
 void question_chat(question *q, const conversation *c) {
   int32_t *ids = NULL;
   size_t n = 0;
   gale_error error = {0};
   byte_list body = {0};
+  check_strict(c);
   if (q->fields.refused) return;
   if (!q->serving->template_name) {
     refuse_template(q);
@@ -273,7 +296,7 @@ void question_chat(question *q, const conversation *c) {
   if (status == GALE_E_MEMORY)
     fields_memory(&q->fields);
   else if (status)
-    field_refuse(c->messages, NULL, FAILURE_FIELD, "%s", error.message);
+    refuse_conversation(c, error.message);
   if (q->fields.refused) return;
   question_prompt(q, ids, n, c->messages, NULL);
   q->form = q->serving->template_name;

@@ -50,6 +50,22 @@ void fields_refuse(fields *f, failure why, const char *format, ...) {
   va_end(arguments);
 }
 
+/* In the first `n` bytes of a text. */
+static void rename_part(char *text, size_t size, size_t n, const char *from, const char *to) {
+  char *at = strstr(text, from);
+  if (!at || (size_t)(at - text) >= n) return;
+  char rest[640];
+  snprintf(rest, sizeof rest, "%s", at + strlen(from));
+  size_t left = size - (size_t)(at - text);
+  cut_whole(at, left, snprintf(at, left, "%s%s", to, rest));
+}
+
+void fields_rename(fields *f, const char *from, const char *to) {
+  size_t n = strlen(f->param);
+  rename_part(f->message, sizeof f->message, n, from, to);
+  rename_part(f->param, sizeof f->param, n, from, to);
+}
+
 void fields_memory(fields *f) {
   fields_refuse(f, FAILURE_MEMORY, "out of memory");
 }

@@ -29,6 +29,8 @@ void field_refuse(place at, const char *key, failure why, const char *format, ..
     __attribute__((format(printf, 4, 5)));
 /* The same for what no field alone is the cause of. */
 void fields_refuse(fields *f, failure why, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* Tells the refused field's path as an API calls it: the part `from` of it becomes `to`. */
+void fields_rename(fields *f, const char *from, const char *to);
 /* Out of memory. */
 void fields_memory(fields *f);
 

@@ -255,6 +255,8 @@ static void read_conversation(question *q, place body) {
   read_thinking(q, body, &c);
   read_format(q, body, &c);
   question_chat(q, &c);
+  fields_rename(&q->fields, "].function.parameters", "].input_schema");
+  fields_rename(&q->fields, "].function.", "].");
 }
 
 void messages_run(serving *s, http_exchange *x) {

@@ -80,7 +80,7 @@ void form_id(form_writer *w, slice id, const char *prefix) {
 
 /* ---- Reading back ---- */
 
-void form_close(form_writer *w, conversation *c) {
+void form_close(form_writer *w, const char *messages, conversation *c) {
   fields *f = &w->q->fields;
   if (w->out.failed) fields_memory(f);
   const char *copy = f->refused ? NULL : arena_string(&f->memory, w->out.bytes, w->out.n);
@@ -92,6 +92,6 @@ void form_close(form_writer *w, conversation *c) {
   free(w->out.bytes);
   w->out = (byte_list){0};
   if (f->refused) return;
-  c->messages = (place){f, value_get(root, "messages"), "messages"};
+  c->messages = (place){f, value_get(root, "messages"), messages};
   c->tools = (place){f, value_get(root, "tools"), "tools"};
 }

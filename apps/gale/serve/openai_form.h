@@ -27,8 +27,8 @@ void form_member(form_writer *w, const char *key, const value *v);
 /* The string that is the field `key`; refused and "" where there is none. */
 slice form_needed(place at, const char *key);
 
-/* Reads the text back into c->messages and c->tools, and frees it. */
-void form_close(form_writer *w, conversation *c);
+/* Reads the text back into c->messages and c->tools, and frees it. messages: what the API calls them. */
+void form_close(form_writer *w, const char *messages, conversation *c);
 
 /* Refuses what has a type that is not known: `what` is its kind, in the plural. */
 void form_refuse_type(place at, const value *type, const char *what);

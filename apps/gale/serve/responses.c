@@ -60,5 +60,6 @@ void responses_run(serving *s, http_exchange *x) {
   c.effort = field_text(field_object(body, "reasoning"), "effort");
   read_format(q, body, &c);
   question_chat(q, &c);
+  fields_rename(&q->fields, "].function.", "].");
   answer_start(q, &RESPONSES_VIEW);
 }

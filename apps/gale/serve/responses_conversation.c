@@ -259,5 +259,5 @@ void responses_conversation(question *q, place body, conversation *c) {
   form_text(&w, "],\"tools\":[");
   write_tools(&w, body, c);
   form_text(&w, "]}");
-  form_close(&w, c);
+  form_close(&w, "input", c);
 }
