@@ -135,6 +135,28 @@ class Messages(unittest.TestCase):
         self.assertEqual(whole["content"], parts["content"])
         self.both("plain", messages=[{"role": "system", "content": "Be kind."}, *USER], metadata={"user_id": "x"}, service_tier="auto")
 
+    def test_what_a_coding_assistant_asks(self):
+        """The shapes of the requests of one that is much used: counts, tools with zod's schemas, marks for caches, thinking."""
+        mark = {"cache_control": {"type": "ephemeral", "ttl": "1h"}}
+        zod = {"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object", "additionalProperties": False,
+               "properties": {"path": {"type": "string", "format": "uri", "description": "x"},
+                              "more": {"type": "object", "propertyNames": {"type": "string"}, "additionalProperties": {}},
+                              "n": {"type": "integer", "exclusiveMinimum": 0, "maximum": 9007199254740991}}, "required": ["path"]}  # fmt: skip
+        tools = [*TOOLS, {"name": "Read", "description": "Reads.", "input_schema": zod, **mark}]
+        body = {"max_tokens": 3000, "system": [{"type": "text", "text": "You help."}, {"type": "text", "text": "Be brief.", **mark}],
+                "messages": [{"role": "user", "content": [{"type": "text", "text": "<reminder>"}, {"type": "text", "text": "Hi", **mark}]}],
+                "tools": tools, "metadata": {"user_id": "x"}, "thinking": {"type": "adaptive"}, "output_config": {"effort": "medium"},
+                "context_management": {"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]}, "temperature": 0}  # fmt: skip
+        server = self.servers["caller"]
+        first = joined(events(server.post(PATH + "?beta=true", {**body, "stream": True}, **{"anthropic-beta": "x-2025-05-14"})))
+        self.assertEqual([b["type"] for b in first["content"]], ["text", "tool_use"])
+        result = {"type": "tool_result", "tool_use_id": first["content"][1]["id"], "content": "no", "is_error": True, **mark}
+        body["messages"] += [{"role": "assistant", "content": first["content"]}, {"role": "user", "content": [result]}]
+        then = server.post(PATH + "?beta=true", body).json
+        self.assertEqual((then["content"], then["stop_reason"]), ([{"type": "text", "text": "Done"}], "end_turn"))
+        count = server.post(PATH + "/count_tokens?beta=true", {"messages": body["messages"], "tools": tools, "system": body["system"]})
+        self.assertEqual(count.json["input_tokens"], then["usage"]["input_tokens"] + then["usage"]["cache_read_input_tokens"])
+
     def test_formats(self):
         schema = {"type": "object", "properties": {"a": {"enum": [1]}}, "required": ["a"], "additionalProperties": False}
         m = self.both("plain", output_config={"format": {"type": "json_schema", "schema": schema}})

@@ -160,6 +160,13 @@ class Responses(unittest.TestCase):
             self.assertEqual([t["token"] for t in tokens], ["O", "K"])
             self.assertTrue(all(len(t["top_logprobs"]) == 2 for t in tokens))
 
+    def test_roles(self):
+        parts = [{"type": "input_text", "text": "Be "}, {"type": "input_text", "text": "kind."}]
+        one = self.both("plain", instructions="Be kind.")
+        for role in ("system", "developer"):
+            other = self.both("plain", input=[{"type": "message", "role": role, "content": parts}, {"role": "user", "content": "Hi"}])
+            self.assertEqual(other["usage"]["input_tokens"], one["usage"]["input_tokens"])
+
     def test_formats(self):
         schema = {"type": "object", "properties": {"a": {"enum": [1]}}, "required": ["a"], "additionalProperties": False}
         r = self.both("plain", text={"format": {"type": "json_schema", "name": "x", "schema": schema, "strict": True}}, max_output_tokens=60)
