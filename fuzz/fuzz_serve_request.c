@@ -4,7 +4,10 @@
 #include "fuzz_bytes.h"
 
 #include "gale/cli/console.h"
+#include "gale/serve/anthropic.h"
+#include "gale/serve/ollama.h"
 #include "gale/serve/openai.h"
+#include "gale/serve/responses.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -160,22 +163,37 @@ static void check_json(slice text) {
   arena_free(&memory);
 }
 
+/* Lines of JSON, as Ollama streams them. */
+static void check_lines(slice text) {
+  while (text.n > 0) {
+    const char *end = memchr(text.s, '\n', text.n);
+    if (!end) abort();
+    check_json((slice){text.s, (size_t)(end - text.s)});
+    text = (slice){end + 1, text.n - (size_t)(end + 1 - text.s)};
+  }
+}
+
+/* Server-sent events: each is data, behind its type in some APIs. The last may be [DONE]. */
 static void check_events(slice text) {
   while (text.n > 0) {
     const char *end = memmem(text.s, text.n, "\n\n", 2);
     if (!end) abort();
     slice event = {text.s, (size_t)(end - text.s)};
     text = (slice){end + 2, text.n - event.n - 2};
+    const char *data = event.n > 7 && memcmp(event.s, "event: ", 7) == 0 ? memchr(event.s, '\n', event.n) : NULL;
+    if (data) event = (slice){data + 1, event.n - (size_t)(data + 1 - event.s)};
     if (event.n < 6 || memcmp(event.s, "data: ", 6) != 0) abort();
     event = (slice){event.s + 6, event.n - 6};
     if (slice_is(event, "[DONE]") && text.n == 0) return;
     check_json(event);
   }
-  abort();
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-  static void (*const RUN[])(serving *, http_exchange *) = {chat_run, completions_run, fim_run, embeddings_run};
+  static void (*const RUN[])(serving *, http_exchange *) = {chat_run,         completions_run, fim_run,
+                                                            embeddings_run,   responses_run,   messages_run,
+                                                            count_tokens_run, ollama_chat_run, ollama_generate_run,
+                                                            ollama_embed_run, ollama_show_run};
   static const char *const NAMES[] = {"model"};
   static const options none = {.template = "mistral-v13"};
   if (size < 1) return 0;
@@ -197,7 +215,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   RUN[data[0] % (sizeof RUN / sizeof *RUN)](&s, &x);
   answering_woken(&s);
   if (!x.over || x.user || x.out.failed) abort();
-  if (x.stream)
+  if (x.stream && x.out.n && x.out.bytes[0] == '{')
+    check_lines((slice){x.out.bytes, x.out.n});
+  else if (x.stream)
     check_events((slice){x.out.bytes, x.out.n});
   else
     check_json((slice){x.out.bytes, x.out.n});

@@ -66,7 +66,7 @@ class Messages(unittest.TestCase):
     @classmethod
     def tearDownClass(cls):
         for server in cls.servers.values():
-            server.stop()
+            assert server.stop() == 0
         cls.folder.cleanup()
 
     def both(self, name, **body):
@@ -156,6 +156,14 @@ class Messages(unittest.TestCase):
         self.assertEqual((then["content"], then["stop_reason"]), ([{"type": "text", "text": "Done"}], "end_turn"))
         count = server.post(PATH + "/count_tokens?beta=true", {"messages": body["messages"], "tools": tools, "system": body["system"]})
         self.assertEqual(count.json["input_tokens"], then["usage"]["input_tokens"] + then["usage"]["cache_read_input_tokens"])
+
+    def test_the_cache_is_told_of_at_once(self):
+        body = {"messages": [{"role": "user", "content": "x" * 200}], "max_tokens": 2, "temperature": 0, "stream": True}
+        for _ in range(2):
+            begin, *_, delta, _ = events(self.servers["plain"].post(PATH, body))
+            told = {**begin["message"]["usage"], "output_tokens": 0}
+            self.assertEqual(told, {**delta["usage"], "output_tokens": 0})
+        self.assertGreaterEqual(told["cache_read_input_tokens"], 128)
 
     def test_formats(self):
         schema = {"type": "object", "properties": {"a": {"enum": [1]}}, "required": ["a"], "additionalProperties": False}

@@ -46,7 +46,7 @@ class Ollama(unittest.TestCase):
     @classmethod
     def tearDownClass(cls):
         for server in cls.servers.values():
-            server.stop()
+            assert server.stop() == 0
         cls.folder.cleanup()
 
     def both(self, name, path="/api/chat", **body):

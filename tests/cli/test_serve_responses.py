@@ -40,7 +40,7 @@ class Responses(unittest.TestCase):
     @classmethod
     def tearDownClass(cls):
         for server in cls.servers.values():
-            server.stop()
+            assert server.stop() == 0
         cls.folder.cleanup()
 
     def follow(self, stream):
