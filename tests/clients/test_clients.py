@@ -115,13 +115,46 @@ class OpenAI(Client):
     def test_models(self):
         self.assertTrue(list(self.client.models.list()))
 
+    def respond(self, **options):
+        return self.client.responses.create(**{"model": model(), "input": "Say hello.", "max_output_tokens": 12, "temperature": 0, **options})
+
     def test_responses(self):
-        r = self.client.responses.create(model=model(), input="Say hello.", max_output_tokens=12, temperature=0)
+        r = self.respond()
         self.assertEqual(r.output_text, self.chat().choices[0].message.content)
-        with self.client.responses.stream(model=model(), input="Say hello.", max_output_tokens=12, temperature=0) as stream:
+        events = list(self.respond(stream=True))
+        self.assertEqual([e.sequence_number for e in events], list(range(len(events))))
+        self.assertEqual("".join(e.delta for e in events if e.type == "response.output_text.delta"), r.output_text)
+        # The helper knows a final response only of answers that are complete.
+        complete = {"model": model(), "input": "Say hello in five words.", "max_output_tokens": 200, "temperature": 0}
+        with self.client.responses.stream(**complete) as stream:
             for _ in stream:
                 pass
-            self.assertEqual(stream.get_final_response().output_text, r.output_text)
+            self.assertEqual(stream.get_final_response().output_text, self.respond(**complete).output_text)
+        tokens = self.respond(include=["message.output_text.logprobs"], top_logprobs=2).output[0].content[0].logprobs
+        self.assertEqual(b"".join(bytes(t.bytes) for t in tokens).decode(), r.output_text)
+
+    def test_tools_of_responses(self):
+        tools = [{"type": "function", "strict": True, **TOOL["function"]}]
+        options = {"input": WEATHER, "tools": tools, "tool_choice": "required", "max_output_tokens": 120, "parallel_tool_calls": False}
+        (call,) = self.respond(**options).output
+        self.assertIn("city", json.loads(call.arguments))
+        with self.client.responses.stream(**{"model": model(), "temperature": 0, **options}) as stream:
+            for _ in stream:
+                pass
+            self.assertEqual(stream.get_final_response().output[0].arguments, call.arguments)
+        talk = [*WEATHER, call.to_dict(), {"type": "function_call_output", "call_id": call.call_id, "output": "Sunny."}]
+        self.assertTrue(self.respond(input=talk, tools=tools).output_text)
+
+    def test_parsing_and_errors_of_responses(self):
+        pydantic = importlib.import_module("pydantic")
+        Person = pydantic.create_model("Person", name=(str, pydantic.Field(max_length=20)), age=(int, ...))
+        parsed = self.client.responses.parse(model=model(), input="A person.", text_format=Person, max_output_tokens=200, temperature=0)
+        self.assertIsInstance(parsed.output_parsed, Person)
+        for options, param in (({"previous_response_id": "resp_1"}, "previous_response_id"), ({"background": True}, "background"),
+                               ({"tools": [{"type": "web_search"}]}, "tools[0].type")):  # fmt: skip
+            with self.assertRaises(self.module.BadRequestError) as e:
+                self.respond(**options)
+            self.assertEqual(e.exception.param, param)
 
 
 class Mistral(Client):
@@ -169,21 +202,46 @@ class Anthropic(Client):
         super().setUp()
         self.client = self.module.Anthropic(base_url=url(), api_key="none", max_retries=0)
 
+    def options(self, **more):
+        """This version of the client has no arguments for sampling; a body may have them."""
+        return {"model": model(), "messages": HELLO, "max_tokens": 12, "extra_body": {"temperature": 0}, **more}
+
     def test_messages(self):
-        options = {"model": model(), "messages": HELLO, "max_tokens": 12, "temperature": 0}
-        whole = self.client.messages.create(**options)
-        with self.client.messages.stream(**options) as stream:
+        whole = self.client.messages.create(**self.options())
+        with self.client.messages.stream(**self.options()) as stream:
             self.assertEqual("".join(stream.text_stream), whole.content[0].text)
             final = stream.get_final_message()
-        self.assertEqual(final.usage.output_tokens, whole.usage.output_tokens)
+        self.assertEqual((final.usage.output_tokens, final.stop_reason), (whole.usage.output_tokens, whole.stop_reason))
         count = self.client.messages.count_tokens(model=model(), messages=HELLO).input_tokens
         self.assertEqual(count, whole.usage.input_tokens + (whole.usage.cache_read_input_tokens or 0))
+
+    def test_continuing(self):
+        talk = [*HELLO, {"role": "assistant", "content": "Hello"}]
+        r = self.client.messages.create(**self.options(messages=talk, stop_sequences=["!", "."], max_tokens=100))
+        self.assertFalse(r.content[0].text.startswith("Hello"))
+        self.assertEqual((r.stop_reason, r.stop_sequence in ("!", ".")), ("stop_sequence", True))
 
     def test_tools(self):
         function = TOOL["function"]
         tool = {"name": function["name"], "description": function["description"], "input_schema": function["parameters"]}
-        r = self.client.messages.create(model=model(), messages=WEATHER, tools=[tool], tool_choice={"type": "any"}, max_tokens=150)
-        self.assertIn("city", next(b for b in r.content if b.type == "tool_use").input)
+        options = self.options(messages=WEATHER, tools=[tool], tool_choice={"type": "any"}, max_tokens=150)
+        r = self.client.messages.create(**options)
+        call = next(b for b in r.content if b.type == "tool_use")
+        self.assertIn("city", call.input)
+        with self.client.messages.stream(**options) as stream:
+            final = stream.get_final_message()
+        self.assertEqual([getattr(b, "input", None) for b in final.content], [getattr(b, "input", None) for b in r.content])
+        result = {"type": "tool_result", "tool_use_id": call.id, "content": [{"type": "text", "text": "Sunny."}]}
+        talk = [*WEATHER, {"role": "assistant", "content": [call]}, {"role": "user", "content": [result]}]
+        self.assertTrue(self.client.messages.create(**self.options(messages=talk, tools=[tool])).content)
+
+    def test_errors(self):
+        with self.assertRaises(self.module.BadRequestError) as e:
+            self.client.messages.create(**self.options(max_tokens=0))
+        self.assertEqual(e.exception.body["error"]["type"], "invalid_request_error")
+        self.assertEqual(e.exception.request_id, e.exception.body["request_id"])
+        with self.assertRaises(self.module.NotFoundError):
+            self.client.messages.create(**self.options(model="no-such"))
 
 
 class Ollama(Client):
@@ -194,13 +252,49 @@ class Ollama(Client):
         self.client = self.module.Client(host=url())
 
     def test_chat_and_generate(self):
-        options = {"temperature": 0, "num_predict": 12}
-        whole = self.client.chat(model=model(), messages=HELLO, options=options)
-        streamed = self.client.chat(model=model(), messages=HELLO, options=options, stream=True)
-        self.assertEqual("".join(c.message.content or "" for c in streamed), whole.message.content)
-        self.assertTrue(self.client.generate(model=model(), prompt="Hi", options=options).response)
-        self.assertTrue(self.client.list().models)
+        for ask, text in (
+            (lambda **o: self.client.chat(model=model(), messages=HELLO, **o), lambda r: r.message.content),
+            (lambda **o: self.client.generate(model=model(), prompt="Hi", **o), lambda r: r.response),
+        ):
+            options = {"temperature": 0, "num_predict": 12}
+            whole, streamed = ask(options=options), list(ask(options=options, stream=True))
+            self.assertEqual("".join(text(c) or "" for c in streamed), text(whole))
+            self.assertEqual((streamed[-1].eval_count, streamed[-1].done_reason), (whole.eval_count, whole.done_reason))
+
+    def test_tools_and_formats(self):
+        def get_weather(city: str) -> str:
+            """The weather in a city.
+
+            Args:
+                city: Its name
+            """
+            return city
+
+        self.assertTrue(self.client.chat(model=model(), messages=WEATHER, tools=[get_weather], options={"num_predict": 12}).done)
+        call = {"function": {"name": "get_weather", "arguments": {"city": "Paris"}}}
+        talk = [*WEATHER, {"role": "assistant", "content": "", "tool_calls": [call]}, {"role": "tool", "tool_name": "get_weather", "content": "Sunny"}]
+        self.assertTrue(self.client.chat(model=model(), messages=talk, tools=[get_weather], options={"num_predict": 12}).message.content)
+        schema = {"type": "object", "properties": {"age": {"type": "integer", "maximum": 99}}, "required": ["age"]}
+        r = self.client.chat(model=model(), messages=HELLO, format=schema, options={"temperature": 0, "num_predict": 200})
+        self.assertEqual(list(json.loads(r.message.content)), ["age"])
+
+    def test_models_and_embeddings(self):
+        self.assertEqual([m.model for m in self.client.list().models], [model()])
+        self.assertEqual([m.model for m in self.client.ps().models], [model()])
+        self.assertIn("tools", self.client.show(model()).capabilities)
         self.assertEqual(len(self.client.embed(model=model(), input=["a", "b"]).embeddings), 2)
+        self.assertTrue(self.client.embeddings(model=model(), prompt="a").embedding)
+
+    def test_errors(self):
+        for ask, status in (
+            (lambda: self.client.chat(model="no-such", messages=HELLO), 404),
+            (lambda: self.client.chat(model=model(), messages=HELLO, options={"temperature": -1}), 400),
+            (lambda: self.client.pull("x"), 501),
+            (lambda: self.client.delete("x"), 501),
+        ):
+            with self.assertRaises(self.module.ResponseError) as e:
+                ask()
+            self.assertEqual(e.exception.status_code, status)
 
 
 class LangChain(Client):
