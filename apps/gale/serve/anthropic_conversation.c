@@ -122,7 +122,7 @@ static void write_message(form_writer *w, place at) {
   const value *content = field_any(at, "content");
   if (role < 0) field_refuse(at, "role", FAILURE_FIELD, "a role is needed");
   if (!content) field_refuse(at, "content", FAILURE_FIELD, "a string, or a list of blocks, is needed");
-  if (at.f->refused) return;
+  if (at.f->refused || role < 0 || !content) return;
   if (role == 2 || content->kind == VALUE_STRING) {
     form_message(w, ROLES[role]);
     form_text(w, ",\"content\":");

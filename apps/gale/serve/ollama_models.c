@@ -1,6 +1,7 @@
 /* What Ollama's clients ask about models: GET /api/tags, /api/ps and /api/version, POST /api/show; and what changes
  * Ollama's store, which is not here. */
 #include "gale/serve/ollama.h"
+#include "gale/serve/openai_form.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -120,11 +121,6 @@ static bool can_insert(const serving *s) {
   return can;
 }
 
-static bool can_think(const serving *s) {
-  int version = 0;
-  return s->template_name && sscanf(s->template_name, "mistral-v%d", &version) == 1 && version >= 13;
-}
-
 static void write_info(byte_list *to, const gale_model_info *info) {
   const struct {
     const char *key;
@@ -173,7 +169,7 @@ void ollama_show_run(serving *s, http_exchange *x) {
   write_info(&out, &s->info);
   text(&out, ",\"capabilities\":[\"completion\",\"tools\"");
   if (can_insert(s)) text(&out, ",\"insert\"");
-  if (can_think(s)) text(&out, ",\"thinking\"");
+  if (template_thinks(s->template_name)) text(&out, ",\"thinking\"");
   text(&out, "],\"modified_at\":");
   string(&out, ollama_time(s->created * 1000000000).text);
   text(&out, "}");

@@ -1,18 +1,16 @@
 #include "gale/serve/openai_form.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Mistral's templates have a place for earlier thinking from v13 on; elsewhere it is left out, as those templates do.
- */
-static bool has_thinking(const char *template) {
-  int version = 0;
-  return template && sscanf(template, "mistral-v%d", &version) == 1 && version >= 13;
+bool template_thinks(const char *name) {
+  static const char MISTRAL[] = "mistral-v";
+  const size_t n = sizeof MISTRAL - 1;
+  return name && strncmp(name, MISTRAL, n) == 0 && strtol(name + n, NULL, 10) >= 13;
 }
 
 form_writer form_open(question *q) {
-  return (form_writer){.q = q, .thinking = has_thinking(q->serving->template_name)};
+  return (form_writer){.q = q, .thinking = template_thinks(q->serving->template_name)};
 }
 
 void form_text(form_writer *w, const char *text) {

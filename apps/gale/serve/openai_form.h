@@ -13,6 +13,9 @@ typedef struct form_writer {
   bool thinking; /* the template has a place for earlier thinking */
 } form_writer;
 
+/* Whether a template has a place for thinking: Mistral's do, from v13 on. Elsewhere earlier thinking is left out. */
+bool template_thinks(const char *name);
+
 form_writer form_open(question *q);
 
 void form_text(form_writer *w, const char *text);
