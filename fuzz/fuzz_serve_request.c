@@ -204,7 +204,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                .context = 4096,
                .limits = {.depth = 64, .n = 16, .stop = 16, .tools = 128},
                .template_name = "mistral-v13"};
-  s.info = (gale_model_info){.dim = 2, .vocab_size = gale_tokenizer_size(s.tokenizer)};
+  s.info = (gale_model_info){
+      .dim = 2, .vocab_size = gale_tokenizer_size(s.tokenizer), .format = "GGUF", .family = "llama", .types = "Q4_0"};
   s.info.n_drawable = s.info.vocab_size;
   if (answering_open(s.tokenizer, &s.answering, &(gale_error){0})) abort();
   char *body = malloc(size);
