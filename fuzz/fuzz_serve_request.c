@@ -13,6 +13,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* ---- An exchange ---- */
 
+/* NOLINTBEGIN(readability-inconsistent-declaration-parameter-name): as short as these are */
+
 struct http_exchange {
   const char *body;
   size_t n;
@@ -87,6 +89,8 @@ bool option_given(const options *o, option_id id) {
   (void)o, (void)id;
   return false;
 }
+
+/* NOLINTEND(readability-inconsistent-declaration-parameter-name) */
 
 /* ---- An engine: a token, its piece, and an end, of one choice after the other ---- */
 

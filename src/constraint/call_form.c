@@ -110,10 +110,10 @@ static expr *write_call(const call_maker *m, slice name, expr *arguments) {
   expr_pool *p = m->p;
   const json_parts *j = json_parts_of(p);
   if (!j) return p->none;
-  expr *plain = expr_text(p, name.s, name.n), *alnum = p->none;
+  expr *plain = expr_text(p, name.s, name.n);
   if (m->style == STYLE_MARKS)
     return expr_list(p, (expr *const[]){mark(p, MARK_CALLS), plain, mark(p, MARK_ARGUMENTS), arguments}, 4);
-  alnum = expr_or(p, expr_or(p, expr_range(p, '0', '9'), expr_range(p, 'A', 'Z')), expr_range(p, 'a', 'z'));
+  expr *alnum = expr_or(p, expr_or(p, expr_range(p, '0', '9'), expr_range(p, 'A', 'Z')), expr_range(p, 'a', 'z'));
   expr *id = expr_repeat(p, alnum, 9, 9);
   if (m->style == STYLE_MARKS_ID)
     return expr_list(

@@ -105,8 +105,8 @@ void answer_quiet(serving *s, http_exchange *x);
 /* What the functions here keep for a serving: s->answering. To be opened when the model is loaded, from any thread, and
  * closed after the loop. */
 typedef struct answering answering;
-gale_status answering_open(const gale_tokenizer *tokenizer, answering **a, gale_error *error);
-void answering_close(answering **a);
+gale_status answering_open(const gale_tokenizer *tokenizer, answering **opened, gale_error *error);
+void answering_close(answering **opened);
 /* Tells what has come; of the handler `woken`. */
 void answering_woken(serving *s);
 /* Ends all that is not over, with an error. */

@@ -11,9 +11,9 @@ typedef struct compiled compiled;
 
 /* Builds what all constraints of a tokenizer need; 0.2 s for a large vocabulary. */
 typedef struct constraints constraints;
-gale_status constraints_open(const gale_tokenizer *tokenizer, constraints **c, gale_error *error);
+gale_status constraints_open(const gale_tokenizer *tokenizer, constraints **opened, gale_error *error);
 /* When nobody holds one. */
-void constraints_close(constraints **c);
+void constraints_close(constraints **opened);
 
 /* The constraint that is wanted, compiled or kept. *found is the caller's to release. Errors as of
  * gale_constraint_open(). */

@@ -61,7 +61,7 @@ typedef struct question {
 
 /* Reads the body as strict JSON, an object. Answers with an error and returns NULL where it is none. */
 question *question_open(serving *s, http_exchange *x, api_family family);
-void question_close(question **q);
+void question_close(question **opened);
 place question_body(question *q);
 
 /* How an API calls the fields that all have. NULL: it has none. */
