@@ -146,6 +146,10 @@ class Completions(unittest.TestCase):
             for token in r["logprobs"]["tokens"]:
                 token.encode()
 
+    def test_echo_of_ids_that_are_no_text(self):
+        for token in range(0, 600, 7):
+            self.assertEqual(self.good(prompt=[token, 5, token], echo=True, logprobs=1, max_tokens=0)["choices"][0]["index"], 0)
+
     def test_embeddings(self):
         ask = lambda **b: self.server.post("/v1/embeddings", {"input": [TEXT, "b"], **b})  # noqa: E731
         r = ask()

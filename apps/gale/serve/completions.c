@@ -159,20 +159,29 @@ static void chunk(reply *r, choice *c, slice text) {
   event_end(r);
 }
 
-/* The prompt's text, where it is to be told too. */
-static char *echoed(const reply *r, const choice *c, size_t *n) {
-  char *text = NULL;
-  *n = 0;
+/* Adds the prompt's text where it is to be told too, with U+FFFD for bytes that are no text. */
+static void add_echo(reply *r, const choice *c, byte_list *text) {
   const prompt_ids *p = &r->question->prompts[c->prompt];
-  if (form_of(r)->echo) gale_detokenize(r->question->serving->tokenizer, p->ids, p->n, false, &text, n, NULL);
-  return text;
+  gale_detokenizer *stream = NULL;
+  const char *piece;
+  size_t n = 0;
+  if (!form_of(r)->echo) return;
+  gale_status status = gale_detokenizer_open(r->question->serving->tokenizer, false, &stream, NULL);
+  for (size_t i = 0; i < p->n && !status; i++) {
+    status = gale_detokenizer_push(stream, p->ids[i], &piece, &n, NULL);
+    if (!status) bytes_add(text, (slice){piece, n});
+  }
+  if (!status) status = gale_detokenizer_finish(stream, &piece, &n, NULL);
+  if (!status) bytes_add(text, (slice){piece, n});
+  if (status || text->failed) r->out.failed = true;
+  gale_detokenizer_close(&stream);
 }
 
 static void legacy_begin(reply *r, choice *c) {
-  size_t n;
-  char *text = echoed(r, c, &n);
-  if (text) chunk(r, c, (slice){text, n});
-  gale_free(text);
+  byte_list text = {0};
+  add_echo(r, c, &text);
+  if (form_of(r)->echo) chunk(r, c, (slice){text.bytes, text.n});
+  free(text.bytes);
 }
 
 static void legacy_piece(reply *r, choice *c, const gale_piece *p) {
@@ -199,16 +208,13 @@ static void legacy_whole(reply *r) {
   head(r);
   for (size_t i = 0; i < r->n_choices; i++) {
     choice *c = &r->choices[i];
-    size_t n;
-    char *text = echoed(r, c, &n);
     byte_list all = {0};
-    bytes_add(&all, (slice){text, n});
+    add_echo(r, c, &all);
     bytes_add(&all, (slice){c->content.bytes, c->content.n});
     if (i) out_text(r, ",");
     write_choice(r, c, (slice){all.bytes, all.n}, true);
     if (all.failed) r->out.failed = true;
     free(all.bytes);
-    gale_free(text);
   }
   out_text(r, "],");
   openai_usage(r);
