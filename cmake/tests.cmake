@@ -90,6 +90,8 @@ endforeach()
 # jansson is what gale's reader of JSON is compared with.
 target_link_libraries(fuzz_json PRIVATE PkgConfig::JANSSON)
 
+target_link_libraries(fuzz_http PRIVATE gale_http)
+
 # The chat of the gale command, as far as it needs no terminal.
 target_sources(fuzz_chat PRIVATE apps/gale/chat/conversation.c apps/gale/chat/typed.c)
 target_include_directories(fuzz_chat PRIVATE apps)

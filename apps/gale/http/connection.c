@@ -434,11 +434,11 @@ void connections_make_room(http_server *s) {
   if (oldest != &s->clocks[CLOCK_IDLE].head) connection_lose(oldest->owner, false);
 }
 
-static bool accept_one(http_server *s) {
+/* NULL: there is no room. */
+static connection *connection_new(http_server *s) {
   if (s->n_connections >= s->limits.max_connections) connections_make_room(s);
-  if (s->n_connections >= s->limits.max_connections) return false;
-  connection *c = calloc(1, sizeof *c);
-  if (!c) return false;
+  connection *c = s->n_connections < s->limits.max_connections ? calloc(1, sizeof *c) : NULL;
+  if (!c) return NULL;
   c->server = s;
   c->waiting.owner = c->stall.owner = c->paused.owner = c;
   uv_tcp_init(&s->loop, &c->tcp);
@@ -446,16 +446,28 @@ static bool accept_one(http_server *s) {
   if (c->next) c->next->previous = c;
   s->first = c;
   s->n_connections++;
-  if (uv_accept((uv_stream_t *)&s->listener, (uv_stream_t *)&c->tcp) || !read_on(c)) {
+  return c;
+}
+
+/* A connection that has its descriptor, unless `failed`. */
+static void begin_connection(connection *c, int failed) {
+  if (failed || !read_on(c)) {
     close_now(c, false);
-    return true;
+    return;
   }
   uv_tcp_nodelay(&c->tcp, 1);
   uv_tcp_keepalive(&c->tcp, 1, 60);
-  timer_start(s, &c->waiting, CLOCK_IDLE);
-  return true;
+  timer_start(c->server, &c->waiting, CLOCK_IDLE);
+}
+
+bool connections_adopt(http_server *s, int fd) {
+  connection *c = connection_new(s);
+  if (c) begin_connection(c, uv_tcp_open(&c->tcp, fd));
+  return c != NULL;
 }
 
 void connections_accept(http_server *s) {
-  s->accept_waiting = !s->draining && !accept_one(s);
+  connection *c = s->draining ? NULL : connection_new(s);
+  s->accept_waiting = !s->draining && !c;
+  if (c) begin_connection(c, uv_accept((uv_stream_t *)&s->listener, (uv_stream_t *)&c->tcp));
 }

@@ -105,6 +105,8 @@ struct connection {
 
 /* Accepts what waits, as far as there is room. */
 void connections_accept(http_server *s);
+/* Serves a connection that is there already, and takes its descriptor; false, not taking it, without room. */
+bool connections_adopt(http_server *s, int fd);
 /* The connection that was idle for longest gives way. */
 void connections_make_room(http_server *s);
 /* Settles a connection at the end of the loop's turn: writes, and goes on to the next message. */
