@@ -475,6 +475,20 @@ class Process(unittest.TestCase):
         self.assertEqual(server.process.wait(TIMEOUT), 0)
         self.assertEqual(server.process.stdout.read(), b"")
 
+    def test_a_draft_changes_nothing(self):
+        found = []
+        for options in (["--lookup", "off"], ["--draft", MODEL]):
+            server = Server(*options)
+            self.addCleanup(server.stop)
+            with server.connect() as s:
+                s.sendall(request("/v1/completions", "POST", body={"prompt": [5, 6, 7], "max_tokens": 40, "seed": 3}))
+                found.append(json.loads(read_response(s)[2])["choices"])
+                s.sendall(request("/metrics"))
+                drafted = sum(int(n) for n in re.findall(r'source="draft",result="\w+"\} (\d+)', read_response(s)[2].decode()))
+        self.assertEqual(found[0], found[1])
+        self.assertGreater(drafted, 0)
+        self.refuse(1, "no-such", MODEL, "--port", "0", "--draft", "no-such-model")
+
     def test_the_log_holds_no_prompt(self):
         server = Server("-v")
         self.addCleanup(server.stop)

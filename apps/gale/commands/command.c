@@ -28,7 +28,7 @@ enum {
       OPTION_PARALLEL, OPTION_QUEUE, OPTION_QUEUE_TOKENS, OPTION_KV_MEMORY, OPTION_DRAIN, OPTION_HEADER_TIMEOUT,       \
       OPTION_BODY_TIMEOUT, OPTION_STALL_TIMEOUT, OPTION_MAX_BODY, OPTION_MAX_DEPTH, OPTION_MAX_N, OPTION_MAX_STOP,     \
       OPTION_MAX_TOOLS, OPTION_MAX_CONNECTIONS, OPTION_CORS, OPTION_ALLOW_HOST, OPTION_NO_WEB, OPTION_NO_PREFIX_CACHE, \
-      OPTION_CACHE_DIR, OPTION_CACHE_LIMIT, OPTION_LOOKUP, OPTION_POOLING
+      OPTION_CACHE_DIR, OPTION_CACHE_LIMIT, OPTION_DRAFT, OPTION_LOOKUP, OPTION_POOLING
 #define TAKES(...)                                                                                                     \
   (const option_id[]) {                                                                                                \
     __VA_ARGS__, OPTION_COUNT                                                                                          \

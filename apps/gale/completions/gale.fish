@@ -102,6 +102,7 @@ complete -c gale -n '__fish_seen_subcommand_from serve' -l kv-memory -x -d 'memo
 complete -c gale -n '__fish_seen_subcommand_from serve' -l cache-dir -rF -d 'keep what prompts have in common in DIR too, for the next start'
 complete -c gale -n '__fish_seen_subcommand_from serve' -l cache-limit -x -d 'most bytes in --cache-dir (default 8G)'
 complete -c gale -n '__fish_seen_subcommand_from serve' -l no-prefix-cache -d 'compute every prompt anew'
+complete -c gale -n '__fish_seen_subcommand_from serve' -l draft -rF -d 'a small model of the same vocabulary, which guesses tokens ahead; no answer changes'
 complete -c gale -n '__fish_seen_subcommand_from serve' -l lookup -x -a 'on off' -d 'guess tokens ahead from the text so far; no answer changes (default on)'
 complete -c gale -n '__fish_seen_subcommand_from serve' -l pooling -x -a 'mean last' -d 'embeddings: mean or last; default: what the model\'s files say, else mean'
 complete -c gale -n '__fish_seen_subcommand_from serve' -l drain -x -d 'how long requests may go on when the server is asked to end (default 30)'

@@ -5,7 +5,7 @@
 #include "gale/serve/answer.h"
 
 typedef struct loaded {
-  gale_model *model;
+  gale_model *model, *draft; /* draft NULL: none */
   gale_engine *engine;
   answering *answering;
 } loaded;
