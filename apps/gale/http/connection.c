@@ -125,7 +125,7 @@ static void write_rest(connection *c, size_t written) {
   } else {
     written -= c->out.n;
   }
-  if (c->n_tail) parts[n++] = uv_buf_init((char *)(uintptr_t)(c->tail + written), (unsigned)(c->n_tail - written));
+  if (c->n_tail) parts[n++] = uv_buf_init((char *)(c->tail + written), (unsigned)(c->n_tail - written));
   c->out = (buffer){0};
   c->n_tail = 0;
   c->flight = f;
@@ -140,7 +140,7 @@ static void flush(connection *c) {
   size_t n = c->out.n + c->n_tail;
   if (c->flight || n == 0) return;
   uv_buf_t parts[2] = {uv_buf_init(c->out.bytes, (unsigned)c->out.n),
-                       uv_buf_init((char *)(uintptr_t)c->tail, (unsigned)c->n_tail)};
+                       uv_buf_init((char *)c->tail, (unsigned)c->n_tail)};
   int written = uv_try_write((uv_stream_t *)&c->tcp, parts, c->n_tail ? 2 : 1);
   if (written == UV_EAGAIN) written = 0;
   if (written < 0) {

@@ -70,7 +70,7 @@ typedef struct http_local_request {
 /* A request that is made in this process: no connection is needed, nor a server. It has no headers, and its response
  * is to be whole: streams are dropped. NULL without memory. */
 http_exchange *http_local(const http_local_request *request, http_done done, void *user);
-void http_local_close(http_exchange **x);
+void http_local_close(http_exchange **exchange);
 /* Of a local exchange what its answer's ids and what it leaves to chance are drawn from; NULL for any other. */
 const char *http_identity(const http_exchange *x);
 

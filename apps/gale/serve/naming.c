@@ -23,7 +23,7 @@ static char *last_part(const char *path) {
 static bool add(serving *s, char **names, char *name) {
   if (!name) return false;
   for (size_t i = 0; i < s->n_names; i++)
-    if (strcmp(names[i], name) == 0) {
+    if (names[i] && strcmp(names[i], name) == 0) {
       free(name);
       return true;
     }
@@ -56,7 +56,7 @@ int names_make(serving *s, const gale_model *model) {
 }
 
 void names_free(serving *s) {
-  char **names = (char **)(uintptr_t)s->names;
+  char **names = (char **)s->names;
   for (size_t i = 0; i < s->n_names; i++) free(names[i]);
   free(names);
   s->names = NULL;
