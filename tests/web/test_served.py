@@ -1,5 +1,7 @@
-"""What gale serve itself gives to the web page: its files and the model's facts. Python 3 alone is needed."""
+"""What gale serve itself gives to the web page: its files, the model's facts and answers. Python 3 alone is needed; with a
+Chromium the page is shown too."""
 
+import glob
 import http.client
 import json
 import os
@@ -7,7 +9,11 @@ import re
 import subprocess
 import unittest
 
+import browser
+
 GALE = os.environ["GALE"]
+CACHE = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+DEMO = next(iter(glob.glob(os.path.join(CACHE, "gale/models/smollm2/*.gguf"))), None)
 TINY = "shape:tiny@q8_0"
 
 
@@ -88,10 +94,39 @@ class Files(unittest.TestCase):
         printed = subprocess.run([GALE, "info", TINY, "--json"], capture_output=True, check=True).stdout
         self.assertEqual(json.loads(served), json.loads(printed))
 
-    def test_the_api_is_described(self):
+    def test_what_is_described_is_there(self):
         status, headers, data = self.server.request("GET", "/openapi.json", headers={"x-api-key": "sesame"})
         self.assertEqual((status, headers["Content-Type"]), (200, "application/json"))
-        self.assertIn("/v1/chat/completions", json.loads(data)["paths"])
+        for path, operations in json.loads(data)["paths"].items():
+            for method in operations:
+                body = b"[]" if method == "post" else None
+                status = self.server.request(method.upper(), path, body, {"x-api-key": "sesame"})[0]
+                self.assertNotIn(status, (405, 501) if "{" in path else (404, 405, 501), path)
+
+
+@unittest.skipUnless(browser.find(), "no Chromium is installed")
+@unittest.skipUnless(DEMO, "the demo model is not there")
+class Shown(unittest.TestCase):
+    def test_an_answer(self):
+        server = Server(DEMO, "--context", "512", "--temp", "0")
+        chromium = browser.Browser()
+        try:
+            page = chromium.page(server.url)
+            page.wait("document.getElementById('model').textContent")
+            page.do("document.getElementById('prompt').focus()")
+            page.type("What is the capital of France?")
+            page.wait("/^\\d+ of 512 tokens of context$/.test(document.getElementById('count').textContent)")
+            page.key("Enter")
+            page.wait("document.querySelector('article.assistant')?.ariaBusy === 'false'")
+            self.assertIn("Paris", page.do("document.querySelector('article.assistant .markdown').textContent"))
+            figures = page.do("document.querySelector('.figures').textContent")
+            self.assertRegex(figures, r"\d tokens/s\d+ tokensprompt \d+.*context \d+ of 512first after [\d.]+ sseed \d+")
+            page.do("document.getElementById('show-facts').click()")
+            page.wait("document.querySelector('dialog .plot polyline')")
+            self.assertEqual(page.complaints(), [])
+        finally:
+            chromium.close()
+            server.stop()
 
 
 if __name__ == "__main__":
