@@ -154,6 +154,7 @@ class Responses(unittest.TestCase):
 
     def test_logprobs(self):
         asked = {"include": ["message.output_text.logprobs"], "top_logprobs": 2}
+        self.assertEqual(len(self.both("caller", tools=TOOLS, **asked)["output"][0]["content"][0]["logprobs"]), len("Wait"))
         for name in ("plain", "thinker"):
             r = self.both(name, **asked)
             tokens = r["output"][-1]["content"][0]["logprobs"]

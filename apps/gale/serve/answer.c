@@ -282,6 +282,8 @@ static void begin(reply *r, choice *c, int32_t n_cached) {
 static void keep_piece(reply *r, choice *c, const gale_piece *p) {
   slice text = {p->text, p->length};
   byte_list *to = p->kind == GALE_PIECE_THINKING ? &c->thinking : &c->content;
+  if (p->kind == GALE_PIECE_THINKING) c->thinking_end = c->n_tokens;
+  if (p->kind == GALE_PIECE_CONTENT) c->content_end = c->n_tokens;
   if (p->kind == GALE_PIECE_CALL) {
     told_call *calls = realloc(c->calls, (c->n_calls + 1) * sizeof *calls);
     if (!calls) {

@@ -36,7 +36,8 @@ typedef struct choice {
   int32_t index;  /* among the answer's: prompt * n + choice */
   int32_t prompt; /* of which prompt */
   byte_list content, thinking;
-  told_call *calls; /* [n_calls] */
+  size_t content_end, thinking_end; /* tokens when the last piece of it came */
+  told_call *calls;                 /* [n_calls] */
   size_t n_calls;
   /* Without the token that ended it. Those from n_shown on were in no chunk yet, which is for the view to count. */
   told_token *tokens; /* [n_tokens]; of those of the prompt, which come first, n_prompt */

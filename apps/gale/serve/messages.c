@@ -225,7 +225,7 @@ static const view MESSAGES_VIEW = {
 /* ---- The endpoints ---- */
 
 static const field_names NAMES = {
-    .max_tokens = {"max_tokens"}, .max_least = 1, .stop = "stop_sequences", .seed = {"seed"}};
+    .max_tokens = {"max_tokens"}, .max_least = 1, .max_needed = true, .stop = "stop_sequences", .seed = {"seed"}};
 static const sampling_defaults DEFAULTS = {.temperature = 1, .top_p = 1, .top_k = 0};
 
 /* Thinking is told where it is asked for. A model that can choose thinks then, and does not where it is disabled. */
@@ -265,8 +265,6 @@ void messages_run(serving *s, http_exchange *x) {
   place body = question_body(q);
   question_model(q, body);
   question_sampling(q, body, &NAMES, &DEFAULTS);
-  if (!q->max_given || q->max_tokens < 1)
-    field_refuse(body, "max_tokens", FAILURE_FIELD, "a number from 1 on is needed");
   q->n = 1;
   q->stream = field_flag(body, "stream", false);
   q->cache_salt = field_string(body, "cache_salt");

@@ -231,7 +231,7 @@ static void read_length(question *q, place at, const field_names *names) {
     const value *v = key ? field_any(at, key) : NULL;
     int64_t number;
     if (!v) continue;
-    number = field_integer(at, key, -1, INT32_MAX, -1);
+    number = field_integer(at, key, names->max_needed ? names->max_least : -1, INT32_MAX, -1);
     if (number < names->max_least && number != -1)
       field_refuse(at, key, FAILURE_FIELD, "an integer from %lld to 2147483647, or -1, is accepted",
                    (long long)names->max_least);
@@ -239,6 +239,7 @@ static void read_length(question *q, place at, const field_names *names) {
     q->max_tokens = (int32_t)number;
     q->max_given = true;
   }
+  if (names->max_needed && !q->max_given) field_refuse(at, names->max_tokens[0], FAILURE_FIELD, "an integer is needed");
 }
 
 void question_sampling(question *q, place at, const field_names *names, const sampling_defaults *missing) {

@@ -67,7 +67,8 @@ place question_body(question *q);
 /* How an API calls the fields that all have. NULL: it has none. */
 typedef struct field_names {
   const char *max_tokens[2]; /* the first that is there wins */
-  int64_t max_least;         /* the least max_tokens beside -1, which is always accepted */
+  int64_t max_least;         /* the least max_tokens beside -1, which is accepted too */
+  bool max_needed;           /* max_tokens must be there, and -1 is not accepted */
   const char *stop;
   const char *seed[2];
 } field_names;

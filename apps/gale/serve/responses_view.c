@@ -124,8 +124,8 @@ static void list_items(reply *r, const choice *c, stream_state *s) {
     add_item(r, s,
              (item){.kind = ITEM_MESSAGE,
                     .to = c->content.n,
-                    .first_token = skip_mark(r, c, (size_t)c->n_thinking),
-                    .end_token = c->n_tokens});
+                    .first_token = skip_mark(r, c, c->thinking_end),
+                    .end_token = c->n_calls ? c->content_end : c->n_tokens});
   for (size_t i = 0; i < c->n_calls; i++)
     add_item(r, s, (item){.kind = ITEM_CALL, .to = c->calls[i].arguments.n, .call = i});
 }
