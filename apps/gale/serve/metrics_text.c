@@ -1,7 +1,7 @@
 /* GET /metrics, in the text form of Prometheus. */
 #include "gale/serve/endpoints.h"
 #include "gale/serve/metrics.h"
-#include "json/value.h"
+#include "gale/serve/question.h"
 
 #include <dirent.h>
 #include <inttypes.h>
@@ -163,6 +163,9 @@ void metrics_run(serving *s, http_exchange *x) {
   one(&body, "gale_connections", "gauge", "Open connections.", http_connections(s->http));
   add_requests(&body, m);
   add_engine(&body, m, &stats);
+  if (s->answering)
+    one(&body, "gale_constraint_compile_seconds", "gauge", "Spent on compiling constraints so far.",
+        constraints_seconds(answering_constraints(s)));
   add_histogram(&body, "gale_time_to_first_token_seconds", "From a request to its first token.", &m->first_token);
   add_histogram(&body, "gale_inter_token_seconds", "From a token of an answer to the next.", &m->inter_token);
   add_histogram(&body, "gale_request_seconds", "From a request to the end of its response.", &m->request);
