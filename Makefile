@@ -23,6 +23,7 @@ demo:
 	@$(call build,release) --target gale
 	@tools/fetch-demo-model
 	@build/release/gale run smollm2 "$$PROMPT" --temp 0 --predict 128
+	@echo 'To chat with it in a browser or by an API: build/release/gale serve smollm2'
 
 # Every test in the release build, and again under the address and undefined-behaviour sanitizers, as one run; and on
 # other processors the kernels for 64-bit ARM, emulated.
