@@ -619,11 +619,12 @@ GALE_API size_t gale_generation_logprobs(const gale_generation *generation, cons
 typedef struct gale_generation_result {
   size_t size; /* of this struct, as the caller knows it: gale_generation_get_result() sets it */
   gale_finish finish;
-  int32_t stop;       /* with GALE_FINISH_STOP: index of the stop text; else -1 */
-  int32_t n_tokens;   /* so far; a token that ends the answer counts */
-  int32_t n_thinking; /* of these, thinking with its control tokens */
-  int64_t n_drafted;  /* tokens that were computed on trial, */
-  int64_t n_right;    /* and so many of them were right */
+  int32_t stop;        /* with GALE_FINISH_STOP: index of the stop text; else -1 */
+  int32_t n_tokens;    /* so far; a token that ends the answer counts */
+  int32_t n_thinking;  /* of these, thinking with its control tokens */
+  int64_t n_drafted;   /* tokens that were computed on trial, */
+  int64_t n_right;     /* and so many of them were right */
+  double mask_seconds; /* that the masks of the constraint took */
 } gale_generation_result;
 
 #define gale_generation_get_result(generation, result)                                                                 \

@@ -47,9 +47,9 @@ typedef struct gale_constraint_options {
   /* Schemas: members of an object may come in any order, where at most 112 are named; else they come in the schema's,
    * and those that it does not name behind them. */
   bool any_order;
-  /* Calls, as the template `form` has them: whole JSON, which meets the schema of a tool that is strict, or of any where
-   * calls are required. Keywords that cannot be enforced are refused in strict tools alone. The form's control tokens
-   * are let through where it has them. */
+  /* Calls, as the template `form` has them: whole JSON, which meets the schema of a tool that is strict, or of any
+   * where calls are required. Keywords that cannot be enforced are refused in strict tools alone. The form's control
+   * tokens are let through where it has them. */
   const char *form;     /* name of a template */
   bool generic_tools;   /* as in gale_chat_options */
   const char *function; /* the one that may be called; NULL: any */

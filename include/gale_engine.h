@@ -82,6 +82,7 @@ typedef struct gale_engine_stats {
   uint64_t disk_tokens;                /* of prompts, read from cache_dir instead of being computed */
   uint64_t disk_bytes;                 /* in its files, when this engine last looked */
   uint64_t disk_evictions;             /* files that this engine removed to make room */
+  double mask_seconds;                 /* that masks of constraints took, of answers that are over */
 } gale_engine_stats;
 #define gale_engine_get_stats(engine, stats) gale_engine_get_stats_sized(engine, stats, sizeof *(stats))
 GALE_API void gale_engine_get_stats_sized(gale_engine *engine, gale_engine_stats *stats, size_t size);

@@ -8,6 +8,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum { MOST_LOGPROBS = 1024, MOST_FORCED = 256 };
 
@@ -240,6 +241,13 @@ static bool context_is_full(const gale_session *session, int32_t sequence, size_
   return gale_sequence_length(session, sequence) - (int64_t)after >= session->options.context;
 }
 
+/* Of the monotonic clock, where there is something to measure; else 0. */
+static double seconds_if(const void *something) {
+  struct timespec t = {0};
+  if (something) clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
 gale_status gale_generation_take(gale_generation *g, gale_session *session, int32_t sequence, size_t row,
                                  int32_t *token, gale_error *error) {
   if (g->result.finish) return error_set(error, GALE_E_ARGUMENT, "the answer has ended: no token can follow");
@@ -253,7 +261,9 @@ gale_status gale_generation_take(gale_generation *g, gale_session *session, int3
   int32_t chosen;
   size_t n_logprobs = 0;
   const uint32_t *mask;
+  double begun = seconds_if(g->bound.state);
   gale_status status = constrained_mask(&g->bound, g->answer, session->sampling, &mask, error);
+  g->result.mask_seconds += seconds_if(g->bound.state) - begun;
   if (!status) status = sampler_choose(g->sampler, session->sampling, logits, g->result.n_tokens, mask, &chosen, error);
   if (!status && g->logprobs)
     status = generation_score(g, session, logits, chosen, g->top, g->logprobs, &n_logprobs, error);

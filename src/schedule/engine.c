@@ -67,7 +67,8 @@ static void note_stats(gale_engine *e) {
                                  .kv_active_pages = active,
                                  .kv_cached_pages = c->n_pages - c->n_free - active,
                                  .kv_free_pages = c->n_free,
-                                 .disk_tokens = s->disk_tokens};
+                                 .disk_tokens = s->disk_tokens,
+                                 .mask_seconds = s->mask_seconds};
   memcpy(e->stats.step_sizes, s->step_sizes, sizeof s->step_sizes);
 }
 

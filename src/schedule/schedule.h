@@ -38,6 +38,7 @@ typedef struct scheduler {
   int32_t n_waiting, n_running;
   uint64_t starts; /* sequences given out so far */
   uint64_t shared_tokens, cached_tokens, disk_tokens, preemptions, recomputed;
+  double mask_seconds;                                           /* of constraints */
   uint64_t lookup_right, lookup_wrong, draft_right, draft_wrong; /* tokens of drafts */
   uint64_t step_sizes[N_STEP_SIZES];                             /* as in gale_engine_stats */
   atomic_int queued_requests; /* none of whose answers has begun; whoever submits adds */

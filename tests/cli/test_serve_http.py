@@ -435,6 +435,7 @@ class Http(unittest.TestCase):
             self.assertRegex(line, r'^(# (HELP|TYPE) .*|[a-z_]+(\{[a-z]+="[^"]*"(,[a-z]+="[^"]*")*\})? [0-9.e+-]+)$')
         self.assertGreater(self.metric('gale_requests_total{path="other",code="404"}'), 0)
         self.assertGreaterEqual(self.metric("gale_constraint_compile_seconds"), 0)
+        self.assertGreaterEqual(self.metric("gale_constraint_mask_seconds"), 0)
         self.assertGreater(self.metric("process_resident_memory_bytes"), 1e6)
         self.assertLess(abs(self.metric("process_start_time_seconds") - time.time()), 3600)
 

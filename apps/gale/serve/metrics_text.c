@@ -166,6 +166,8 @@ void metrics_run(serving *s, http_exchange *x) {
   if (s->answering)
     one(&body, "gale_constraint_compile_seconds", "gauge", "Spent on compiling constraints so far.",
         constraints_seconds(answering_constraints(s)));
+  one(&body, "gale_constraint_mask_seconds", "gauge", "Spent on the masks of constraints by answers that are over.",
+      stats.mask_seconds);
   add_histogram(&body, "gale_time_to_first_token_seconds", "From a request to its first token.", &m->first_token);
   add_histogram(&body, "gale_inter_token_seconds", "From a token of an answer to the next.", &m->inter_token);
   add_histogram(&body, "gale_request_seconds", "From a request to the end of its response.", &m->request);
