@@ -13,8 +13,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* ---- An exchange ---- */
 
-/* NOLINTBEGIN(readability-inconsistent-declaration-parameter-name): as short as these are */
-
 struct http_exchange {
   const char *body;
   size_t n;
@@ -24,8 +22,8 @@ struct http_exchange {
   bool stream, over;
 };
 
-const char *http_body(const http_exchange *x, size_t *n) {
-  *n = x->n;
+const char *http_body(const http_exchange *x, size_t *length) {
+  *length = x->n;
   return x->body;
 }
 const char *http_path(const http_exchange *x) {
@@ -49,31 +47,31 @@ void *http_user(const http_exchange *x) {
 void http_add_header(http_exchange *x, const char *name, const char *text) {
   (void)x, (void)name, (void)text;
 }
-static void respond(http_exchange *x, int status, const char *bytes, size_t n) {
+static void respond(http_exchange *x, int status, const char *bytes, size_t length) {
   if (x->over || x->stream) abort();
   x->status = status;
   x->over = true;
-  bytes_add(&x->out, (slice){bytes, n});
+  bytes_add(&x->out, (slice){bytes, length});
 }
-void http_respond(http_exchange *x, int status, const char *type, const char *bytes, size_t n) {
+void http_respond(http_exchange *x, int status, const char *type, const char *bytes, size_t length) {
   (void)type;
-  respond(x, status, bytes, n);
+  respond(x, status, bytes, length);
 }
-void http_respond_static(http_exchange *x, int status, const char *type, const char *bytes, size_t n) {
+void http_respond_static(http_exchange *x, int status, const char *type, const char *bytes, size_t length) {
   (void)type;
-  respond(x, status, bytes, n);
+  respond(x, status, bytes, length);
 }
-void http_refuse(http_exchange *x, int status, const char *type, const char *bytes, size_t n) {
+void http_refuse(http_exchange *x, int status, const char *type, const char *bytes, size_t length) {
   (void)type;
-  respond(x, status, bytes, n);
+  respond(x, status, bytes, length);
 }
 void http_stream(http_exchange *x, int status, const char *type) {
   (void)type;
   x->status = status;
   x->stream = true;
 }
-void http_write(http_exchange *x, const char *bytes, size_t n) {
-  bytes_add(&x->out, (slice){bytes, n});
+void http_write(http_exchange *x, const char *bytes, size_t length) {
+  bytes_add(&x->out, (slice){bytes, length});
 }
 void http_end(http_exchange *x) {
   if (x->over) abort();
@@ -89,8 +87,6 @@ bool option_given(const options *o, option_id id) {
   (void)o, (void)id;
   return false;
 }
-
-/* NOLINTEND(readability-inconsistent-declaration-parameter-name) */
 
 /* ---- An engine: a token, its piece, and an end, of one choice after the other ---- */
 

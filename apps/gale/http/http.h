@@ -37,7 +37,7 @@ void *http_user(const http_exchange *x);
  * Headers first, then either one http_respond(), or http_stream(), any number of http_write(), and http_end(). Once the
  * exchange is gone nothing is written, and nothing is an error. */
 
-void http_add_header(http_exchange *x, const char *name, const char *value); /* copied */
+void http_add_header(http_exchange *x, const char *name, const char *text); /* copied */
 /* A whole response. type NULL: no Content-Type. The bytes are copied. */
 void http_respond(http_exchange *x, int status, const char *type, const char *bytes, size_t length);
 /* The same, of bytes that live as long as the server. */

@@ -57,11 +57,11 @@ static void add(connection *c, const char *name, const char *value) {
   connection_write(c, "\r\n", 2);
 }
 
-void http_add_header(http_exchange *x, const char *name, const char *value) {
+void http_add_header(http_exchange *x, const char *name, const char *text) {
   /* What a client sent may come back in a header, and must not begin another. */
-  if (!x->connection || x->started || value[strcspn(value, "\r\n")]) return;
+  if (!x->connection || x->started || text[strcspn(text, "\r\n")]) return;
   bool added = buffer_add(&x->added, name, strlen(name)) && buffer_add(&x->added, ": ", 2) &&
-               buffer_add(&x->added, value, strlen(value)) && buffer_add(&x->added, "\r\n", 2);
+               buffer_add(&x->added, text, strlen(text)) && buffer_add(&x->added, "\r\n", 2);
   if (!added) x->connection->doomed = true;
 }
 
