@@ -80,7 +80,7 @@ static void read_hf(const char *directory, proposed *p) {
   free(path);
 }
 
-/* False if the model is none: whoever opens it says so. */
+/* False, with nothing to free, if the model proposes nothing or is none: whoever opens it says so. */
 static bool read_proposed(const char *model, proposed *p) {
   store_model m = {0};
   const store *from = NULL;
@@ -94,7 +94,9 @@ static bool read_proposed(const char *model, proposed *p) {
   else if (path && is_directory(path))
     read_hf(path, p);
   store_model_free(&m);
-  return p->values || p->system || p->template;
+  bool any = p->values || p->system || p->template;
+  if (!any) proposed_free(p);
+  return any;
 }
 
 /* ---- Numbers ---- */
