@@ -155,8 +155,8 @@ static void wait_again(scheduler *s, answering *a) {
 /* The answer is over. */
 static void finish(scheduler *s, answering *a, const gale_error *error) {
   gale_request *r = a->of;
-  gale_generation_result result;
-  gale_generation_get_result(a->generation, &result);
+  gale_generation_result result = {0};
+  if (a->generation) gale_generation_get_result(a->generation, &result);
   s->mask_seconds += result.mask_seconds;
   if (a->sequence >= 0) {
     stop(s, a);
