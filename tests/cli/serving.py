@@ -4,7 +4,11 @@ import http.client
 import json
 import os
 import subprocess
+import tempfile
+import unittest
 from urllib.parse import urlsplit
+
+import test_chat as chains
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 GALE = os.path.abspath(os.environ.get("GALE", os.path.join(ROOT, "build/release/gale")))
@@ -63,3 +67,22 @@ class Server:
         self.process.terminate()
         self.process.communicate(timeout=60)
         return self.process.returncode
+
+
+class ToldServers(unittest.TestCase):
+    """self.servers: of models that say what they are made to say - plain text, thinking, a call."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory(prefix="gale-serve-")
+        cls.servers = {}
+        for name, chain in (("plain", chains.PLAIN), ("thinker", chains.THINKER), ("caller", chains.CALLER)):
+            folder = os.path.join(cls.folder.name, name)
+            chains.write_model(folder, chain)
+            cls.servers[name] = Server(folder, "-q")
+
+    @classmethod
+    def tearDownClass(cls):
+        for server in cls.servers.values():
+            assert server.stop() == 0
+        cls.folder.cleanup()

@@ -2,12 +2,9 @@
 hundred parameters say what they are made to say. GALE in the environment is the tool's path."""
 
 import json
-import os
-import tempfile
 import unittest
 
-import test_chat as chains
-from serving import Server
+import serving
 
 PATH = "/v1/messages"
 USER = [{"role": "user", "content": "Hi"}]
@@ -53,22 +50,7 @@ def joined(stream):
     return {**message, **delta["delta"], "usage": {**message["usage"], **delta["usage"]}}
 
 
-class Messages(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.folder = tempfile.TemporaryDirectory(prefix="gale-serve-")
-        cls.servers = {}
-        for name, chain in (("plain", chains.PLAIN), ("thinker", chains.THINKER), ("caller", chains.CALLER)):
-            folder = os.path.join(cls.folder.name, name)
-            chains.write_model(folder, chain)
-            cls.servers[name] = Server(folder, "-q")
-
-    @classmethod
-    def tearDownClass(cls):
-        for server in cls.servers.values():
-            assert server.stop() == 0
-        cls.folder.cleanup()
-
+class Messages(serving.ToldServers):
     def both(self, name, **body):
         """The whole answer, which a stream of the same request must add up to, and whose prompt must be counted alike."""
         server, body = self.servers[name], {"messages": USER, "max_tokens": 50, "temperature": 0, **body}

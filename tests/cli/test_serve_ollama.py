@@ -2,12 +2,10 @@
 parameters say what they are made to say. GALE in the environment is the tool's path."""
 
 import json
-import os
-import tempfile
 import unittest
 
 import test_chat as chains
-from serving import Server
+import serving
 
 USER = [{"role": "user", "content": "Hi"}]
 COUNTS = ("prompt_eval_count", "eval_count")
@@ -33,22 +31,7 @@ def without_ids(calls):
     return [call["function"] for call in calls]
 
 
-class Ollama(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.folder = tempfile.TemporaryDirectory(prefix="gale-serve-")
-        cls.servers = {}
-        for name, chain in (("plain", chains.PLAIN), ("thinker", chains.THINKER), ("caller", chains.CALLER)):
-            folder = os.path.join(cls.folder.name, name)
-            chains.write_model(folder, chain)
-            cls.servers[name] = Server(folder, "-q")
-
-    @classmethod
-    def tearDownClass(cls):
-        for server in cls.servers.values():
-            assert server.stop() == 0
-        cls.folder.cleanup()
-
+class Ollama(serving.ToldServers):
     def both(self, name, path="/api/chat", **body):
         """The whole answer, which the stream that is the default must add up to."""
         server, body = self.servers[name], {"messages": USER, **body}

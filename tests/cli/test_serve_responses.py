@@ -2,12 +2,9 @@
 parameters say what they are made to say. GALE in the environment is the tool's path."""
 
 import json
-import os
-import tempfile
 import unittest
 
-import test_chat as chains
-from serving import Server
+import serving
 
 PATH = "/v1/responses"
 PARAMETERS = {"type": "object", "properties": {}}
@@ -27,22 +24,7 @@ def events(answer):
     return found
 
 
-class Responses(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.folder = tempfile.TemporaryDirectory(prefix="gale-serve-")
-        cls.servers = {}
-        for name, chain in (("plain", chains.PLAIN), ("thinker", chains.THINKER), ("caller", chains.CALLER)):
-            folder = os.path.join(cls.folder.name, name)
-            chains.write_model(folder, chain)
-            cls.servers[name] = Server(folder, "-q")
-
-    @classmethod
-    def tearDownClass(cls):
-        for server in cls.servers.values():
-            assert server.stop() == 0
-        cls.folder.cleanup()
-
+class Responses(serving.ToldServers):
     def follow(self, stream):
         """The last event's response, to which all events must lead."""
         created, progress, *middle, last = stream

@@ -2,6 +2,7 @@
 
 #include "gale/cli/console.h"
 #include "gale/cli/suggest.h"
+#include "gale/stores/files.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,14 +10,7 @@
 #include <unistd.h>
 
 char *models_packed_folder(void) {
-  const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-  char *folder = NULL;
-  int n = -1;
-  if (cache && *cache)
-    n = asprintf(&folder, "%s/gale/packed", cache);
-  else if (home && *home)
-    n = asprintf(&folder, "%s/.cache/gale/packed", home);
-  return n < 0 ? NULL : folder;
+  return cache_path("gale/packed");
 }
 
 /* ---- Names that are in no store ---- */

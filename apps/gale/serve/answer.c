@@ -197,8 +197,7 @@ void answer_start(question *q, const view *v) {
   reply *r = q->fields.refused ? NULL : reply_new(q, v);
   if (!r) {
     if (!q->fields.refused) fields_memory(&q->fields);
-    serve_fail(q->serving, q->exchange, q->fields.why, *q->fields.param ? q->fields.param : NULL, "%s",
-               q->fields.message);
+    question_fail(q);
     question_close(&q);
     return;
   }

@@ -120,6 +120,8 @@ void out_text(reply *r, const char *text);
 void out_format(reply *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void out_string(reply *r, slice text); /* in quotes, escaped */
 void out_number(reply *r, double number);
+/* A call's arguments as an object; {} where max_tokens cut them, or the model wrote something else. */
+void out_arguments(reply *r, const told_call *call);
 /* The text of a token as log-probabilities name it: its text, or bytes:\xe2\x80 where that is no whole UTF-8, or the
  * name of a control token. first: it is the first of its text, where some vocabularies leave out a space. */
 void token_text(const gale_tokenizer *t, int32_t token, bool first, byte_list *text);

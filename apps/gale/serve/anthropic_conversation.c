@@ -163,23 +163,7 @@ static void write_tool(form_writer *w, place at, bool first) {
     return;
   }
   if (!field_object(at, "input_schema").v) field_refuse(at, "input_schema", FAILURE_FIELD, "an object is needed");
-  field_text(at, "description");
-  field_flag(at, "strict", false);
-  form_text(w, first ? "{\"type\":\"function\",\"function\":{\"name\":"
-                     : ",{\"type\":\"function\",\"function\":{\"name\":");
-  form_string(w, form_needed(at, "name"));
-  form_member(w, "description", field_any(at, "description"));
-  form_member(w, "parameters", field_any(at, "input_schema"));
-  form_member(w, "strict", field_any(at, "strict"));
-  form_text(w, "}}");
-}
-
-static bool has_tool(place tools, slice name) {
-  for (const value *v = tools.v ? tools.v->first : NULL; v; v = v->next) {
-    const value *own = value_get(v, "name");
-    if (value_is(own, VALUE_STRING) && slice_equal(own->text, name)) return true;
-  }
-  return false;
+  form_tool(w, at, "input_schema", first);
 }
 
 static void read_choice(place body, place tools, conversation *c) {
@@ -196,7 +180,7 @@ static void read_choice(place body, place tools, conversation *c) {
   c->one_call = field_flag(asked, "disable_parallel_tool_use", false);
   if (c->policy == TOOLS_NAMED) {
     c->tool = form_needed(asked, "name");
-    if (!has_tool(tools, c->tool)) field_refuse(asked, "name", FAILURE_FIELD, "there is no such tool");
+    if (!form_has_tool(tools, c->tool)) field_refuse(asked, "name", FAILURE_FIELD, "there is no such tool");
   }
   if (c->policy == TOOLS_REQUIRED && !(tools.v && tools.v->count))
     field_refuse(body, "tool_choice", FAILURE_FIELD, "a call is required, but there are no tools");

@@ -164,18 +164,6 @@ static void messages_quiet(reply *r) {
 
 /* ---- Whole answers ---- */
 
-/* The arguments as an object; {} where max_tokens cut them, or the model wrote something else. */
-static void write_input(reply *r, const told_call *call) {
-  value *root = NULL;
-  value_report report;
-  slice text = {call->arguments.bytes ? call->arguments.bytes : "", call->arguments.n};
-  value_status status = value_read(&r->question->fields.memory, text, VALUE_PROMPT, &root, &report);
-  if (status == VALUE_OK && root->kind == VALUE_OBJECT)
-    bytes_add_value(&r->out, root);
-  else
-    out_text(r, "{}");
-}
-
 static void write_blocks(reply *r, const choice *c) {
   const char *between = "";
   if (c->thinking.n && !r->question->no_thinking) {
@@ -195,7 +183,7 @@ static void write_blocks(reply *r, const choice *c) {
     out_format(r, "%s{\"type\":\"tool_use\",\"id\":\"toolu_%.*s\",\"name\":", between, (int)call->id.n, call->id.bytes);
     out_string(r, (slice){call->name.bytes, call->name.n});
     out_text(r, ",\"input\":");
-    write_input(r, call);
+    out_arguments(r, call);
     out_text(r, "}");
   }
 }
@@ -279,7 +267,7 @@ void count_tokens_run(serving *s, http_exchange *x) {
   question_model(q, body);
   read_conversation(q, body);
   if (q->fields.refused) {
-    serve_fail(s, x, q->fields.why, *q->fields.param ? q->fields.param : NULL, "%s", q->fields.message);
+    question_fail(q);
   } else {
     char text[48];
     int n = snprintf(text, sizeof text, "{\"input_tokens\":%zu}", q->prompts[0].n);

@@ -54,17 +54,6 @@ static void write_texts(reply *r, slice content, slice thinking) {
   }
 }
 
-static void write_arguments(reply *r, const told_call *call) {
-  value *root = NULL;
-  value_report report;
-  slice text = {call->arguments.bytes ? call->arguments.bytes : "", call->arguments.n};
-  value_status status = value_read(&r->question->fields.memory, text, VALUE_PROMPT, &root, &report);
-  if (status == VALUE_OK && root->kind == VALUE_OBJECT)
-    bytes_add_value(&r->out, root);
-  else
-    out_text(r, "{}");
-}
-
 static void write_calls(reply *r, const choice *c) {
   out_text(r, ",\"tool_calls\":[");
   for (size_t i = 0; i < c->n_calls; i++) {
@@ -73,7 +62,7 @@ static void write_calls(reply *r, const choice *c) {
                call->id.bytes, i);
     out_string(r, (slice){call->name.bytes, call->name.n});
     out_text(r, ",\"arguments\":");
-    write_arguments(r, call);
+    out_arguments(r, call);
     out_text(r, "}}");
   }
   out_text(r, "]");
@@ -221,8 +210,7 @@ static void answer_loaded(question *q) {
   byte_list out = {0};
   const ollama_reply *o = q->extra;
   if (q->fields.refused) {
-    serve_fail(q->serving, q->exchange, q->fields.why, *q->fields.param ? q->fields.param : NULL, "%s",
-               q->fields.message);
+    question_fail(q);
   } else {
     bytes_add(&out, SLICE("{\"model\":"));
     bytes_add_string(&out, slice_of(q->model));

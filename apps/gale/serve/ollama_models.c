@@ -156,7 +156,7 @@ void ollama_show_run(serving *s, http_exchange *x) {
     fields_refuse(&q->fields, FAILURE_MODEL, "the model \"%.*s\" is not served", (int)(name.n < 80 ? name.n : 80),
                   name.s);
   if (q->fields.refused) {
-    serve_fail(s, x, q->fields.why, *q->fields.param ? q->fields.param : NULL, "%s", q->fields.message);
+    question_fail(q);
     question_close(&q);
     return;
   }

@@ -76,6 +76,28 @@ void form_id(form_writer *w, slice id, const char *prefix) {
   form_string(w, (slice){drawn, sizeof drawn});
 }
 
+/* ---- Tools ---- */
+
+void form_tool(form_writer *w, place at, const char *schema, bool first) {
+  field_text(at, "description");
+  field_flag(at, "strict", false);
+  form_text(w, first ? "{\"type\":\"function\",\"function\":{\"name\":"
+                     : ",{\"type\":\"function\",\"function\":{\"name\":");
+  form_string(w, form_needed(at, "name"));
+  form_member(w, "description", field_any(at, "description"));
+  form_member(w, "parameters", field_any(at, schema));
+  form_member(w, "strict", field_any(at, "strict"));
+  form_text(w, "}}");
+}
+
+bool form_has_tool(place tools, slice name) {
+  for (const value *v = tools.v ? tools.v->first : NULL; v; v = v->next) {
+    const value *own = value_get(v, "name");
+    if (value_is(own, VALUE_STRING) && slice_equal(own->text, name)) return true;
+  }
+  return false;
+}
+
 /* ---- Reading back ---- */
 
 void form_close(form_writer *w, const char *messages, conversation *c) {

@@ -30,6 +30,11 @@ void form_member(form_writer *w, const char *key, const value *v);
 /* The string that is the field `key`; refused and "" where there is none. */
 slice form_needed(place at, const char *key);
 
+/* A tool whose name, description and strict are members of `at`, and its schema the member `schema`. */
+void form_tool(form_writer *w, place at, const char *schema, bool first);
+/* Whether a list of such tools has one of this name. */
+bool form_has_tool(place tools, slice name);
+
 /* Reads the text back into c->messages and c->tools, and frees it. messages: what the API calls them. */
 void form_close(form_writer *w, const char *messages, conversation *c);
 

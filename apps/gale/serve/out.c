@@ -150,3 +150,14 @@ void event_begin(reply *r, const char *type) {
 void event_end(reply *r) {
   out_text(r, "\n\n");
 }
+
+void out_arguments(reply *r, const told_call *call) {
+  value *root = NULL;
+  value_report report;
+  slice text = {call->arguments.bytes ? call->arguments.bytes : "", call->arguments.n};
+  value_status status = value_read(&r->question->fields.memory, text, VALUE_PROMPT, &root, &report);
+  if (status == VALUE_OK && root->kind == VALUE_OBJECT)
+    bytes_add_value(&r->out, root);
+  else
+    out_text(r, "{}");
+}

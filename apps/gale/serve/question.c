@@ -52,6 +52,11 @@ void question_close(question **opened) {
   *opened = NULL;
 }
 
+void question_fail(const question *q) {
+  const fields *f = &q->fields;
+  serve_fail(q->serving, q->exchange, f->why, *f->param ? f->param : NULL, "%s", f->message);
+}
+
 place question_body(question *q) {
   return (place){&q->fields, q->root, ""};
 }

@@ -63,6 +63,8 @@ typedef struct question {
 question *question_open(serving *s, http_exchange *x, api_family family);
 void question_close(question **opened);
 place question_body(question *q);
+/* Answers with why the fields were refused. */
+void question_fail(const question *q);
 
 /* How an API calls the fields that all have. NULL: it has none. */
 typedef struct field_names {

@@ -189,24 +189,8 @@ static void write_tool(form_writer *w, place at, bool first) {
     form_refuse_type(at, type, "tools");
     return;
   }
-  field_text(at, "description");
   field_object(at, "parameters");
-  field_flag(at, "strict", false);
-  form_text(w, first ? "{\"type\":\"function\",\"function\":{\"name\":"
-                     : ",{\"type\":\"function\",\"function\":{\"name\":");
-  form_string(w, form_needed(at, "name"));
-  form_member(w, "description", field_any(at, "description"));
-  form_member(w, "parameters", field_any(at, "parameters"));
-  form_member(w, "strict", field_any(at, "strict"));
-  form_text(w, "}}");
-}
-
-static bool has_tool(place tools, slice name) {
-  for (const value *v = tools.v ? tools.v->first : NULL; v; v = v->next) {
-    const value *own = value_get(v, "name");
-    if (value_is(own, VALUE_STRING) && slice_equal(own->text, name)) return true;
-  }
-  return false;
+  form_tool(w, at, "parameters", first);
 }
 
 static void read_choice(place body, place tools, conversation *c) {
@@ -226,7 +210,7 @@ static void read_choice(place body, place tools, conversation *c) {
   if (field_choice(named, "type", TYPES) < 0) field_refuse(named, "type", FAILURE_FIELD, "\"function\" is needed");
   c->policy = TOOLS_NAMED;
   c->tool = form_needed(named, "name");
-  if (!has_tool(tools, c->tool))
+  if (!form_has_tool(tools, c->tool))
     field_refuse(named, "name", FAILURE_FIELD, "there is no tool \"%.*s\"", (int)(c->tool.n < 80 ? c->tool.n : 80),
                  c->tool.s);
 }
